@@ -1,0 +1,41 @@
+"""Builds the compiled core. Without a compiler the install goes on with the plain implementation.
+
+SIPSTACK_NO_EXTENSIONS=1       builds none of the extensions (the py3-none-any wheel)
+SIPSTACK_REQUIRE_EXTENSIONS=1  makes a failing build of one an error
+SIPSTACK_TRACE=1               line tracing, for the coverage of the .pyx files
+CFLAGS, LDFLAGS                are honoured, for sanitizer builds
+"""
+
+import os
+import sys
+
+from setuptools import Extension, setup
+
+REQUIRED = os.environ.get("SIPSTACK_REQUIRE_EXTENSIONS") == "1"
+TRACE = os.environ.get("SIPSTACK_TRACE") == "1"
+PLAIN = os.environ.get("SIPSTACK_NO_EXTENSIONS") == "1" or sys.implementation.name != "cpython"
+NAMES = ["_parser"] + (["_udp"] if sys.platform.startswith("linux") else [])
+
+
+def extensions():
+    if PLAIN:
+        return []
+    from Cython.Build import cythonize
+
+    macros = [("CYTHON_TRACE", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if TRACE else []
+    return cythonize(
+        [
+            Extension(
+                f"sipstack.{name}",
+                [f"src/sipstack/{name}.pyx"],
+                depends=["src/sipstack/_scan.h"],
+                define_macros=macros,
+                optional=not REQUIRED,
+            )
+            for name in NAMES
+        ],
+        compiler_directives={"linetrace": True} if TRACE else {},
+    )
+
+
+setup(ext_modules=extensions())
