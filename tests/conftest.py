@@ -1,0 +1,90 @@
+"""What the whole suite shares: both implementations, the corpus, and real SIP clients.
+
+Environment:
+    SIPSTACK_REQUIRE_EXTENSIONS=1  a compiled core that is not built is a failure, not a skip
+    SIPSTACK_NO_EXTENSIONS=1       only the plain implementation is tested
+    SIPSTACK_REQUIRE_CLIENTS=1     a missing sipsak, sipp or kamailio is a failure, not a skip
+"""
+
+import importlib
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CORPUS = REPOSITORY.parent / "shared" / "corpus"
+
+# Two busy cores make any deadline a matter of luck. "ci" repeats the same examples in every run, so that a red run
+# is about the change; `.ci/run` and the fuzzer look for new ones on their own clock.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def _skip_or_fail(reason: str, *, required_by: str) -> None:
+    """Skips the test, or fails it where the environment variable says that nothing may be missing."""
+    if os.environ.get(required_by) == "1":
+        pytest.fail(f"{reason} ({required_by}=1)", pytrace=False)
+    pytest.skip(reason)
+
+
+def _implementation(name: str) -> ModuleType:
+    if name == "python":
+        return importlib.import_module("sipstack._parser_py")
+    if os.environ.get("SIPSTACK_NO_EXTENSIONS") == "1":
+        pytest.skip("SIPSTACK_NO_EXTENSIONS=1: only the plain implementation")
+    try:
+        return importlib.import_module("sipstack._parser")
+    except ImportError as error:
+        _skip_or_fail(f"the compiled core cannot be used: {error}", required_by="SIPSTACK_REQUIRE_EXTENSIONS")
+        raise AssertionError("unreachable") from None
+
+
+@pytest.fixture(scope="session", params=["cython", "python"])
+def impl(request: pytest.FixtureRequest) -> ModuleType:
+    """One of the two implementations: a module with `Message` and `parse`. Session-wide, so Hypothesis may use it."""
+    return _implementation(request.param)
+
+
+@pytest.fixture(scope="session")
+def both() -> tuple[ModuleType, ModuleType]:
+    """The compiled and the plain implementation, for tests that compare them."""
+    return _implementation("cython"), _implementation("python")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder with the torture messages of RFC 4475 and RFC 5118."""
+    if not CORPUS.is_dir():
+        pytest.skip("the corpus is not here: it is expected beside the repository, in shared/corpus")
+    return CORPUS
+
+
+@pytest.fixture(scope="session")
+def client() -> Callable[[str], str]:
+    """Gives the path of a real SIP program, or skips with the name of what to install."""
+    packages = {"sipsak": "sipsak", "sipp": "sip-tester", "kamailio": "kamailio"}
+
+    def find(name: str) -> str:
+        path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+        if path is None:
+            _skip_or_fail(f"{name} is not installed (package {packages[name]})", required_by="SIPSTACK_REQUIRE_CLIENTS")
+        assert path is not None
+        return path
+
+    return find
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A UDP port on 127.0.0.1 that was free a moment ago, for programs that cannot choose one themselves."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
