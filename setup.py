@@ -8,6 +8,7 @@ CFLAGS, LDFLAGS                are honoured, for sanitizer builds
 
 import os
 import sys
+from glob import glob
 
 from setuptools import Extension, setup
 
@@ -28,7 +29,7 @@ def extensions():
             Extension(
                 f"sipstack.{name}",
                 [f"src/sipstack/{name}.pyx"],
-                depends=["src/sipstack/_scan.h"],
+                depends=[*glob("src/sipstack/*.h"), *glob("src/sipstack/*.pxi")],
                 define_macros=macros,
                 optional=not REQUIRED,
             )

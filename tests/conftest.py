@@ -8,9 +8,15 @@ Environment:
 
 import importlib
 import os
+import re
+import select
 import shutil
+import signal
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -88,3 +94,53 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class Server:
+    """A `sipstack serve` in a process of its own, and what it has printed so far."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "sipstack", "serve", "--host", "127.0.0.1", "--port", "0", *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+        self.output = ""
+        self.port = int(self.wait_for(r"listening on 127\.0\.0\.1:([0-9]+)")[1])
+
+    def wait_for(self, pattern: str, seconds: float = 15) -> re.Match[str]:
+        """Reads on until `pattern` has been printed."""
+        assert self.process.stdout is not None
+        end = time.monotonic() + seconds
+        while not (match := re.search(pattern, self.output)):
+            if not select.select([self.process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
+                pytest.fail(f"{pattern!r} did not come within {seconds} s:\n{self.output}")
+            chunk = self.process.stdout.read(65536)
+            if not chunk:
+                pytest.fail(f"the server ended before {pattern!r} came:\n{self.output}")
+            self.output += chunk.decode()
+        return match
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Sends a signal, reads the rest of the output, returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            self.output += self.process.communicate(timeout=15)[0].decode()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            pytest.fail(f"did not stop at {number.name}:\n{self.output}")
+        return self.process.returncode
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Starts `sipstack serve` on a free port of 127.0.0.1, with any further arguments, and ends it after the test."""
+    servers: list[Server] = []
+
+    def start(*arguments: str) -> Server:
+        servers.append(Server(*arguments))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.process.communicate()
