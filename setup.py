@@ -8,7 +8,7 @@ CFLAGS, LDFLAGS                are honoured, for sanitizer builds
 
 import os
 import sys
-from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
 
@@ -29,7 +29,7 @@ def extensions():
             Extension(
                 f"sipstack.{name}",
                 [f"src/sipstack/{name}.pyx"],
-                depends=[*glob("src/sipstack/*.h"), *glob("src/sipstack/*.pxi")],
+                depends=[str(path) for path in Path("src/sipstack").glob("*.[hp]*") if path.suffix in {".h", ".pxi"}],
                 define_macros=macros,
                 optional=not REQUIRED,
             )

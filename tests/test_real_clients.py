@@ -1,0 +1,121 @@
+"""Real SIP programs against `sipstack serve`, and `sipstack ping` against a real server. Loopback only."""
+
+import csv
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def run(command: list[str], timeout: float = 90, **kwargs) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+        **kwargs,
+    )
+
+
+class TestSipsak:
+    def test_options_is_answered(self, client: Callable[[str], str], serve) -> None:
+        server = serve()
+        result = run([client("sipsak"), "-vv", "-s", f"sip:probe@127.0.0.1:{server.port}"])
+        assert result.returncode == 0, result.stdout
+        assert "SIP/2.0 200 OK" in result.stdout
+        assert re.search(r"^Allow: .*OPTIONS", result.stdout, re.MULTILINE)
+
+    def test_flood_of_requests(self, client: Callable[[str], str], serve) -> None:
+        """One process after the other, as a monitoring probe does it."""
+        server = serve()
+        for _ in range(10):
+            assert run([client("sipsak"), "-s", f"sip:probe@127.0.0.1:{server.port}"]).returncode == 0
+        assert server.stop() == 0
+        assert "10 requests" in server.output
+
+
+def sipp(program: str, scenario: str, port: int, own_port: int, calls: int, rate: int, folder: Path) -> dict[str, int]:
+    """Runs a scenario of tests/sipp and returns the last line of its statistics."""
+    statistics = folder / "statistics.csv"
+    command = [
+        program,
+        f"127.0.0.1:{port}",
+        "-sf",
+        str(HERE / "sipp" / scenario),
+        "-i",
+        "127.0.0.1",
+        "-p",
+        str(own_port),
+    ]
+    command += ["-m", str(calls), "-r", str(rate), "-l", "200", "-nostdin", "-timeout", "60s", "-timeout_error"]
+    command += ["-trace_stat", "-fd", "1", "-stf", str(statistics), "-trace_err", "-error_file", str(folder / "errors")]
+    result = run(command, cwd=folder)
+    errors = folder / "errors"
+    assert result.returncode == 0, result.stdout[-3000:] + (errors.read_text()[-3000:] if errors.exists() else "")
+    with statistics.open(newline="") as file:
+        last = list(csv.DictReader(file, delimiter=";"))[-1]
+    return {key: int(value) for key, value in last.items() if key and value and value.isdigit()}
+
+
+class TestSipp:
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_a_thousand_requests(self, client, serve, free_port: int, tmp_path: Path, workers: int) -> None:
+        program = client("sipp")
+        server = serve("--workers", str(workers))
+        counts = sipp(program, "options.xml", server.port, free_port, 1000, 500, tmp_path)
+        assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (1000, 0)
+        assert server.stop() == 0
+        assert re.search(r"\b1,?0[0-9][0-9] requests", server.output), server.output
+
+    def test_calls_to_nobody(self, client, serve, free_port: int, tmp_path: Path) -> None:
+        program = client("sipp")
+        server = serve()
+        counts = sipp(program, "unknown_method.xml", server.port, free_port, 300, 150, tmp_path)
+        assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (300, 0)
+
+
+@pytest.fixture
+def kamailio(client, free_port: int, tmp_path: Path) -> Iterator[int]:
+    """The port of a Kamailio that answers OPTIONS."""
+    command = [client("kamailio"), "-f", str(HERE / "kamailio" / "options.cfg"), "-DD", "-E", "-m", "16", "-M", "4"]
+    command += ["-l", f"udp:127.0.0.1:{free_port}", "-w", str(tmp_path), "-Y", str(tmp_path)]
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            end = time.monotonic() + 15
+            while ping(f"127.0.0.1:{free_port}", "-c", "1", "-W", "0.2").returncode:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+            yield free_port
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def ping(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run([sys.executable, "-m", "sipstack", "ping", *arguments], timeout=30)
+
+
+class TestKamailio:
+    def test_ping(self, kamailio: int) -> None:
+        result = ping("-c", "5", "-i", "0.05", f"127.0.0.1:{kamailio}")
+        assert result.returncode == 0, result.stdout
+        assert result.stdout.count("200 Keepalive from 127.0.0.1") == 5
+        assert "server=kamailio" in result.stdout
+        assert "5 requests sent, 5 answered, 0% lost" in result.stdout
+        assert re.search(r"rtt min/avg/max/mdev = [\d.]+/[\d.]+/[\d.]+/[\d.]+ ms", result.stdout)
