@@ -1,0 +1,191 @@
+"""The careful reading of bytes that a parser refused: finds the first broken rule and names its byte.
+
+Both parsers only decide whether bytes are a message. When they are not, this one source says why, so that the two
+cannot disagree about an error, and neither pays for explanations on its fast path.
+"""
+
+import re
+
+from .errors import ParseError
+from .methods import header_id
+
+MAX_SIZE = 65_535
+MAX_HEADERS = 256
+LARGEST_MAX_SIZE = (1 << 22) - 1
+"""What `max_size` may be raised to, in bytes: the compiled core keeps lengths in 22 bits."""
+
+TOKEN = rb"[!%'*+\-.0-9A-Z_`a-z~]"
+_TOKEN = re.compile(TOKEN + rb"++")
+_EMPTY_LINES = re.compile(rb"(?:\r?\n)*+")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_BARE_CR = re.compile(rb"\r(?!\n)")
+_VERSION = re.compile(rb"(?i:SIP)/[0-9]++\.[0-9]++")
+_STATUS = re.compile(rb" ([0-9]++)(?= |\Z)")
+_DIGITS = re.compile(rb"0*+([0-9]*+)\Z")
+# A control byte may stand in a value behind a backslash inside a quoted string (RFC 3261 25.1, quoted-pair), never
+# CR or LF; a fold may stand anywhere.
+_CLEAN_VALUE = re.compile(
+    rb'(?:[\t\x20\x21\x23-\x7e\x80-\xff]++|\r?\n(?=[ \t])|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]++'
+    rb'|\r?\n(?=[ \t])|\\(?:[^\r\n]|(?=[\r\n])|\Z))*+(?:"|\Z))*+'
+)
+
+
+def bad_control(value: bytes) -> int:
+    """The offset of the first control byte that a header value may not hold; -1 where there is none."""
+    match = _CLEAN_VALUE.match(value)
+    end = match.end() if match else 0
+    if end == len(value):
+        return -1
+    found = _CONTROL.search(value, end)
+    return found.start() if found else -1
+
+
+def diagnose(data: bytes, max_size: int, max_headers: int) -> None:
+    """Raise the ParseError that says what is wrong with `data`; return where nothing is."""
+    if len(data) > max_size:
+        raise ParseError(f"message is larger than {max_size} bytes", max_size, 513)
+    start = _end_of(_EMPTY_LINES, data, 0)
+    if start == len(data):
+        raise ParseError("no message, only empty lines" if data else "no message, no bytes", start)
+    position = _check_start_line(data, start)
+    length = None
+    headers = 0
+    while True:
+        if data.startswith((b"\r\n", b"\n"), position):
+            break
+        if position == len(data):
+            raise ParseError("header section does not end with an empty line", position)
+        if headers == max_headers:
+            raise ParseError(f"more than {max_headers} headers", position, 513)
+        position, length = _check_header(data, position, length)
+        headers += 1
+    body = position + (2 if data[position] == 13 else 1)
+    if length is not None and length > len(data) - body:
+        raise ParseError(f"Content-Length is {length}, but {len(data) - body} bytes of body are there", len(data))
+
+
+def _end_of(pattern: re.Pattern[bytes], data: bytes, position: int) -> int:
+    match = pattern.match(data, position)
+    return match.end() if match else position
+
+
+def _line_end(data: bytes, position: int) -> tuple[int, int]:
+    """Where the text of the line ends, and where the next line begins (the same where the line has no end)."""
+    newline = data.find(b"\n", position)
+    if newline < 0:
+        return len(data), len(data)
+    return newline - (newline > position and data[newline - 1] == 13), newline + 1
+
+
+def _check_start_line(data: bytes, start: int) -> int:
+    end, after = _line_end(data, start)
+    found = _CONTROL.search(data, start, end)
+    if found:
+        raise ParseError(_control_reason(data, found.start(), "the start line"), found.start())
+    if data[start : start + 4].upper() == b"SIP/":
+        _check_status_line(data[start:end], start)
+    else:
+        _check_request_line(data[start:end], start)
+    if end == after:
+        raise ParseError("start line has no line end", after)
+    if data[after : after + 1] in (b" ", b"\t"):
+        raise ParseError("folded line before the first header", after)
+    return after
+
+
+def _check_status_line(line: bytes, start: int) -> None:
+    version = _end_of(_VERSION, line, 0)
+    if not version or (line[version : version + 1] not in (b" ", b"")):
+        raise ParseError("SIP version is malformed", start + (version or 4))
+    code = _STATUS.match(line, version)
+    if not code:
+        raise ParseError("status code is missing or not a number", start + version)
+    if len(code[1]) != 3 or not b"100" <= code[1] <= b"699":
+        raise ParseError("status code is not in 100..699", start + version + 1)
+
+
+def _check_request_line(line: bytes, start: int) -> None:
+    method = _end_of(_TOKEN, line, 0)
+    if line[method : method + 1] != b" ":
+        if method == len(line):
+            raise ParseError("request line ends after the method", start + method)
+        raise ParseError("method is missing" if not method else "method has a byte that is no token", start + method)
+    if not method:
+        raise ParseError("method is missing", start)
+    uri_end = line.find(b" ", method + 1)
+    tab = line.find(b"\t")
+    if tab >= 0:
+        raise ParseError("tab in the request line", start + tab)
+    if uri_end < 0:
+        raise ParseError("request line ends after the Request-URI", start + len(line))
+    if uri_end == method + 1:
+        raise ParseError("Request-URI is missing or there is more than one space before it", start + uri_end)
+    version = _end_of(_VERSION, line, uri_end + 1)
+    if version == uri_end + 1:
+        raise ParseError("SIP version is missing or there is a space too many", start + version)
+    if version != len(line):
+        raise ParseError("more text behind the SIP version", start + version)
+
+
+def _check_header(data: bytes, position: int, length: int | None) -> tuple[int, int | None]:
+    """Check the header at `position`; the next line's place and the Content-Length known so far."""
+    first_end, after = _line_end(data, position)
+    name_end = _end_of(_TOKEN, data, position)
+    colon = name_end
+    while colon < first_end and data[colon] in b" \t":
+        colon += 1
+    if colon == first_end or data[colon] != 0x3A:
+        raise _name_error(data, position, name_end, colon, first_end)
+    if name_end == position:
+        raise ParseError("header name is empty", position)
+    end = first_end
+    while after < len(data) and after != end and data[after] in b" \t":
+        end, after = _line_end(data, after)
+    value = data[colon + 1 : end]
+    bare = _BARE_CR.search(data, colon + 1, end)
+    bad = bad_control(value)
+    if bad >= 0 and not (bare and bare.start() < colon + 1 + bad):
+        at = colon + 1 + bad
+        raise ParseError(_control_reason(data, at, "a header value"), at)
+    if bare:
+        raise ParseError("bare CR", bare.start())
+    if end == after:
+        raise ParseError("header section does not end with an empty line", after)
+    if header_id(data[position:name_end].decode("ascii")) == _CONTENT_LENGTH:
+        length = _check_content_length(value, colon + 1, length)
+    return after, length
+
+
+def _check_content_length(value: bytes, offset: int, earlier: int | None) -> int:
+    text = value.strip(b" \t\r\n")
+    digits = _DIGITS.match(text)
+    at = offset + (value.find(text) if text else 0)
+    if not text or not digits:
+        raise ParseError("Content-Length is not a number", at)
+    if len(digits[1]) > 9:
+        raise ParseError("Content-Length is too large", at)
+    length = int(digits[1] or b"0")
+    if earlier is not None and earlier != length:
+        raise ParseError("two Content-Length headers differ", at)
+    return length
+
+
+def _name_error(data: bytes, position: int, name_end: int, at: int, line_end: int) -> ParseError:
+    if at < line_end and (data[at] < 0x20 or data[at] == 0x7F):
+        return ParseError(_control_reason(data, at, "a header name"), at)
+    if data.find(b":", at, line_end) < 0:
+        if line_end == len(data):
+            return ParseError("header section does not end with an empty line", line_end)
+        return ParseError("header line has no colon", line_end)
+    if at > name_end:
+        return ParseError("header name has a space in it", name_end)
+    return ParseError("header name has a byte that is no token", at)
+
+
+def _control_reason(data: bytes, at: int, place: str) -> str:
+    if data[at] == 13:
+        return "bare CR"
+    return f"control byte 0x{data[at]:02x} in {place}"
+
+
+_CONTENT_LENGTH = header_id("Content-Length")
