@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Final, Self
 from sipstack.errors import HeaderError, SerializeError
 
 BLANK: Final = " \t"
+MAX_SECONDS: Final = 2**32 - 1
+"""The largest delta-seconds (RFC 3261 20.19) and RSeq (RFC 3262 7.1)."""
 TOKEN_CHARS: Final = r"A-Za-z0-9\-.!%*_+`'~"  # noqa: S105 - characters, no password
 QUOTED_PATTERN: Final = r'"((?:[^"\\\x00-\x08\x0A-\x1F\x7F]++|\\[^\r\n])*+)"'
 """A quoted string. A control byte is legal behind a backslash alone, and CR and LF not even there."""
@@ -87,7 +89,7 @@ def _restore(cls: type[HeaderValue], state: tuple[tuple[str, object], ...]) -> H
     return value
 
 
-def assign(value: HeaderValue, **slots: object) -> None:
+def assign(value: HeaderValue, /, **slots: object) -> None:
     """Set the slots of a value that is being made."""
     for name, content in slots.items():
         object.__setattr__(value, name, content)
