@@ -33,7 +33,7 @@ from ._shared import (
     unfold,
 )
 from .errors import HeaderError, ParseError
-from .headers import Contact, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list
+from .headers import Contact, ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list
 from .methods import COMPACT_FORMS, HEADER_NAMES, header_id, reason_phrase
 from .uri import Uri, parse_uri
 from .validation import Violation

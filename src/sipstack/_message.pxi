@@ -1,0 +1,480 @@
+# The message: a table of spans over its bytes (`raw`) and over the text of its edits (`owned`).
+
+
+cdef inline const sip_byte *wire(Message m) noexcept:
+    return <const sip_byte *>PyBytes_AS_STRING(m.raw)
+
+
+cdef inline const sip_byte *base(Message m, const sip_span *span) noexcept:
+    """What a span's places count from."""
+    return m.owned if span.owned else wire(m)
+
+
+cdef inline str to_text(const sip_byte *p, Py_ssize_t length, bint high):
+    """Text of wire bytes; where all are ASCII it is made without a second look at them."""
+    if high or length < 2:
+        return PyUnicode_DecodeUTF8(<const char *>p, length, "surrogateescape")
+    cdef str text = PyUnicode_New(length, 127)
+    memcpy(PyUnicode_DATA(text), p, length)
+    return text
+
+
+cdef inline bytes value_bytes(Message m, const sip_span *span):
+    cdef const sip_byte *p = base(m, span)
+    return unfold((<const char *>p)[span.value : span.value_end])
+
+
+cdef inline str value_text(Message m, const sip_span *span):
+    if span.folded:
+        return value_bytes(m, span).decode("utf-8", "surrogateescape")
+    return to_text(base(m, span) + span.value, span.value_end - span.value, m.high)
+
+
+cdef str name_text(Message m, const sip_span *span):
+    """The name as it is spelled; where that is the usual way, the one text that all messages share."""
+    cdef const sip_byte *p = base(m, span) + span.name
+    cdef str usual
+    if span.id:
+        usual = <str>(<list>NAMES)[span.id]
+        if PyUnicode_GET_LENGTH(usual) == span.name_length and memcmp(p, PyUnicode_DATA(usual), span.name_length) == 0:
+            return usual
+    return to_text(p, span.name_length, False)
+
+
+cdef list NAMES = list(HEADER_NAMES)
+
+
+# ---------------------------------------------------------------- finding headers
+
+
+cdef struct Name:
+    # A header name that a caller gave: its id, or its bytes where it has none (NULL: no header has it).
+    unsigned int id
+    const sip_byte *text
+    Py_ssize_t length
+
+
+cdef Name look_up(name) except *:
+    cdef Name found
+    if not isinstance(name, str):
+        raise TypeError(f"header name must be str, not {type(name).__name__}")
+    found.id = 0
+    found.text = NULL
+    found.length = 0
+    if PyUnicode_IS_COMPACT_ASCII(name):
+        found.text = <const sip_byte *>PyUnicode_DATA(name)
+        found.length = PyUnicode_GET_LENGTH(name)
+        found.id = sip_find_id(found.text, found.length)
+        if found.id and memchr(found.text, c"\r", found.length) != NULL:  # sip_is_name cannot tell CR from a hyphen
+            found.id = 0
+    return found
+
+
+cdef bint is_named(Message m, const sip_span *span, const Name *name) noexcept:
+    cdef const sip_byte *p
+    cdef Py_ssize_t at
+    if name.id:
+        return span.id == name.id
+    if span.id or name.text == NULL or span.name_length != name.length:
+        return False
+    p = base(m, span) + span.name
+    for at in range(name.length):
+        if sip_lower(p[at]) != sip_lower(name.text[at]):
+            return False
+    return True
+
+
+cdef inline Py_ssize_t find(Message m, const Name *name, Py_ssize_t start=0) noexcept:
+    """The place of the first such header from `start` on, -1 where there is none."""
+    cdef Py_ssize_t at
+    for at in range(start, m.count):
+        if is_named(m, &m.spans[at], name):
+            return at
+    return -1
+
+
+cdef inline Py_ssize_t find_id(Message m, unsigned int id) noexcept:
+    cdef Py_ssize_t at
+    for at in range(m.count):
+        if m.spans[at].id == id:
+            return at
+    return -1
+
+
+# ---------------------------------------------------------------- editing
+
+
+cdef int reserve(Message m, size_t size) except -1:
+    """Make room for `size` bytes of owned text. Pointers into owned text are stale afterwards."""
+    cdef size_t needed = m.owned_size + size
+    cdef size_t room
+    cdef sip_byte *text
+    if needed <= m.owned_room:
+        return 0
+    if m.owned_size > 4096 and live_bytes(m) * 2 < m.owned_size:
+        compact(m)
+        needed = m.owned_size + size
+        if needed <= m.owned_room:
+            return 0
+    room = max(needed + needed // 2, 256)
+    if room > 0x7FFF_FFFF:
+        raise MemoryError("headers are too large")
+    text = <sip_byte *>PyMem_Realloc(m.owned, room)
+    if text == NULL:
+        raise MemoryError
+    m.owned = text
+    m.owned_room = <uint32_t>room
+    return 0
+
+
+cdef size_t live_bytes(Message m) noexcept:
+    cdef size_t size = m.line_end - m.start if m.start_owned else 0
+    cdef Py_ssize_t at
+    for at in range(m.count):
+        if m.spans[at].owned:
+            size += m.spans[at].line_end - m.spans[at].name
+    return size
+
+
+cdef int compact(Message m) except -1:
+    """Drop the owned text that no header uses any more, so that a message edited for ever does not grow for ever."""
+    cdef sip_byte *text = <sip_byte *>PyMem_Malloc(m.owned_room)
+    cdef uint32_t size = 0, moved
+    cdef sip_span *span
+    cdef Py_ssize_t at
+    if text == NULL:
+        raise MemoryError
+    if m.start_owned:
+        size = m.line_end - m.start
+        memcpy(text, m.owned + m.start, size)
+        m.start = 0
+        m.line_end = size
+    for at in range(m.count):
+        span = &m.spans[at]
+        if span.owned:
+            memcpy(text + size, m.owned + span.name, span.line_end - span.name)
+            moved = span.name - size  # wraps round, and back below
+            size += span.line_end - span.name
+            span.name -= moved
+            span.value -= moved
+            span.value_end -= moved
+            span.line_end -= moved
+    PyMem_Free(m.owned)
+    m.owned = text
+    m.owned_size = size
+    return 0
+
+
+cdef inline sip_byte *put(sip_byte *at, const void *text, size_t length) noexcept:
+    memcpy(at, text, length)
+    return at + length
+
+
+cdef int put_line(
+    Message m, sip_span *span, unsigned int id, const sip_byte *name, size_t name_length, const sip_byte *value,
+    size_t value_length,
+) except -1:
+    """Write a line to the owned text and point `span` at it. `reserve(m, name_length + value_length + 4)` came before."""
+    cdef sip_byte *at = m.owned + m.owned_size
+    span.id = id
+    span.owned = 1
+    span.folded = 0
+    span.name = m.owned_size
+    span.name_length = <unsigned int>name_length
+    at = put(put(at, name, name_length), b": ", 2)
+    span.value = <uint32_t>(at - m.owned)
+    at = put(at, value, value_length)
+    span.value_end = <uint32_t>(at - m.owned)
+    at = put(at, b"\r\n", 2)
+    m.owned_size = span.line_end = <uint32_t>(at - m.owned)
+    return 0
+
+
+cdef inline void touch(Message m) noexcept:
+    m.edited = True
+    m.cache = None
+
+
+cdef int insert(Message m, Py_ssize_t at, const sip_span *span) except -1:
+    """Put an entry into the table before place `at`."""
+    cdef sip_span *spans
+    cdef uint32_t room
+    if m.count == m.room:
+        room = m.room + m.room // 2 + 8
+        spans = <sip_span *>PyMem_Realloc(m.spans, room * sizeof(sip_span))
+        if spans == NULL:
+            raise MemoryError
+        m.spans = spans
+        m.room = room
+    memmove(&m.spans[at + 1], &m.spans[at], (m.count - at) * sizeof(sip_span))
+    m.spans[at] = span[0]
+    m.count += 1
+    touch(m)
+    return 0
+
+
+cdef inline void drop(Message m, Py_ssize_t at) noexcept:
+    m.count -= 1
+    memmove(&m.spans[at], &m.spans[at + 1], (m.count - at) * sizeof(sip_span))
+    touch(m)
+
+
+cdef struct Text:
+    const sip_byte *p
+    Py_ssize_t length
+
+
+cdef inline bint is_plain(const Text *text) noexcept:
+    """Whether no byte is a control byte (HTAB may be there)."""
+    cdef Py_ssize_t at
+    for at in range(text.length):
+        if sip_is_control(text.p[at]):
+            return False
+    return True
+
+
+cdef Text of_bytes(bytes data) noexcept:
+    cdef Text text
+    text.p = <const sip_byte *>PyBytes_AS_STRING(data)
+    text.length = PyBytes_GET_SIZE(data)
+    return text
+
+
+cdef int checked_line(Message m, sip_span *span, name, value) except -1:
+    """Write a caller's header to the owned text. Whatever is not plain ASCII without blanks around it goes the long way."""
+    cdef Text n, v
+    cdef bytes name_bytes, value_bytes
+    cdef unsigned int id
+    if (
+        type(name) is str and type(value) is str and PyUnicode_IS_COMPACT_ASCII(name) and PyUnicode_IS_COMPACT_ASCII(value)
+    ):
+        n.p, n.length = <const sip_byte *>PyUnicode_DATA(name), PyUnicode_GET_LENGTH(name)
+        v.p, v.length = <const sip_byte *>PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value)
+    else:
+        n.p, n.length, v.p, v.length = NULL, 0, NULL, 0
+    if n.length == 0 or sip_token_end(n.p, n.p + n.length) != n.p + n.length:
+        name_bytes = encode_name(name)
+        n = of_bytes(name_bytes)
+    if v.length == 0 or sip_is_blank(v.p[0]) or sip_is_blank(v.p[v.length - 1]) or not is_plain(&v):
+        value_bytes = encode_value(name, value)
+        v = of_bytes(value_bytes)
+        m.high = True  # perhaps
+    if n.length > SIP_LONGEST or v.length > SIP_LONGEST:
+        raise MemoryError("header is too large")
+    id = sip_find_id(n.p, n.length)
+    if id == CONTENT_LENGTH:
+        check_content_length(v.p[: v.length], body_length(m))
+    reserve(m, n.length + v.length + 4)
+    return put_line(m, span, id, n.p, n.length, v.p, v.length)
+
+
+cdef int replace_value(Message m, Py_ssize_t at, const sip_byte *value, size_t length) except -1:
+    """Give the header at `at` another value, which is not owned text, under its name as it is spelled."""
+    cdef sip_span *span = &m.spans[at]
+    reserve(m, span.name_length + length + 4)
+    touch(m)
+    return put_line(m, span, span.id, base(m, span) + span.name, span.name_length, value, length)
+
+
+cdef int set_line(Message m, const Name *name, const sip_span *span) except -1:
+    """Put an entry in the place of the first header of its name and drop the others, or append it."""
+    cdef Py_ssize_t first = find(m, name)
+    cdef Py_ssize_t at = m.count
+    if first < 0:
+        return insert(m, m.count, span)
+    while at > first + 1:
+        at -= 1
+        if is_named(m, &m.spans[at], name):
+            drop(m, at)
+    m.spans[first] = span[0]
+    touch(m)
+    return 0
+
+
+cdef int set_content_length(Message m, Py_ssize_t length) except -1:
+    cdef sip_span span
+    cdef Name name
+    cdef bytes digits = b"%d" % length
+    name.id = CONTENT_LENGTH
+    reserve(m, PyBytes_GET_SIZE(digits) + 18)
+    put_line(m, &span, CONTENT_LENGTH, b"Content-Length", 14, of_bytes(digits).p, PyBytes_GET_SIZE(digits))
+    return set_line(m, &name, &span)
+
+
+# ---------------------------------------------------------------- writing
+
+
+cdef inline Py_ssize_t body_length(Message m) noexcept:
+    return PyBytes_GET_SIZE(m.raw) - m.body_at if m.new_body is None else PyBytes_GET_SIZE(m.new_body)
+
+
+cdef bytes body_of(Message m):
+    if m.new_body is not None:
+        return m.new_body
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(m.raw) + m.body_at, PyBytes_GET_SIZE(m.raw) - m.body_at)
+
+
+cdef bytes write(Message m):
+    """One buffer of the right size; lines that stand next to each other are one copy."""
+    if not m.edited:
+        return m.raw
+    cdef size_t size = m.line_end - m.start + 2 + body_length(m)
+    cdef Py_ssize_t at
+    cdef const sip_span *span
+    for at in range(m.count):
+        size += m.spans[at].line_end - m.spans[at].name
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, size)
+    cdef sip_byte *to = <sip_byte *>PyBytes_AS_STRING(data)
+    cdef const sip_byte *run = (m.owned if m.start_owned else wire(m)) + m.start
+    cdef const sip_byte *run_end = run + (m.line_end - m.start)
+    for at in range(m.count):
+        span = &m.spans[at]
+        if base(m, span) + span.name != run_end:
+            to = put(to, run, run_end - run)
+            run = base(m, span) + span.name
+        run_end = base(m, span) + span.line_end
+    to = put(put(to, run, run_end - run), b"\r\n", 2)
+    put(to, wire(m) + m.body_at if m.new_body is None else of_bytes(m.new_body).p, body_length(m))
+    return data
+
+
+# ---------------------------------------------------------------- building
+
+
+cdef Message begin(const sip_byte *line, Py_ssize_t length, bytes body, Py_ssize_t text_room, uint32_t room):
+    """A message of an owned start line (checked, with its line end) and a body."""
+    cdef Message m = Message.__new__(Message)
+    m.raw = b""
+    m.new_body = body
+    m.edited = True
+    reserve(m, length + text_room)
+    m.spans = <sip_span *>PyMem_Malloc(room * sizeof(sip_span))
+    if m.spans == NULL:
+        raise MemoryError
+    m.room = room
+    set_start(m, line, length)
+    return m
+
+
+cdef int set_start(Message m, const sip_byte *line, Py_ssize_t length) except -1:
+    """Make a checked line the start line. It is read again, so that its parts are where reading would find them."""
+    cdef Head head
+    cdef bint fine
+    reserve(m, length)
+    memcpy(m.owned + m.owned_size, line, length)
+    line = m.owned + m.owned_size
+    if is_status_line(line, line + length):
+        fine = read_status_line(&head, line, line + length - 2) == FINE
+    else:
+        fine = read_request_line(&head, line, line + length - 2) == FINE
+    if not fine:
+        raise AssertionError("a start line that was checked cannot be read")
+    m.start_owned = True
+    m.start = m.owned_size
+    m.owned_size += <uint32_t>length
+    m.line_end = m.owned_size
+    m.method_length = head.method_length
+    m.uri_length = head.uri_length
+    m.version_length = head.version_length
+    m.reason_length = head.reason_length
+    m.status = head.status
+    return 0
+
+
+cdef finish(Message m, headers):
+    """Append the caller's headers, and a Content-Length where they have none."""
+    cdef sip_span span
+    if headers is not ():
+        for name, value in pairs(headers):
+            checked_line(m, &span, name, value)
+            insert(m, m.count, &span)
+    if find_id(m, CONTENT_LENGTH) < 0:
+        set_content_length(m, PyBytes_GET_SIZE(m.new_body))
+
+
+cdef list STATUS_LINES = [None] * 700
+
+
+cdef bytes status_line(status, reason):
+    cdef bytes line
+    if reason is None and type(status) is int and 100 <= status <= 699:
+        line = STATUS_LINES[status]
+        if line is None:
+            line = STATUS_LINES[status] = b"SIP/2.0 %b\r\n" % encode_status(status, reason_phrase(status))
+        return line
+    if reason is None:
+        reason = ""
+    return b"SIP/2.0 %b\r\n" % encode_status(status, reason)
+
+
+cdef int copy_line(Message to, Message m, Py_ssize_t at, bytes tag) except -1:
+    """Append a header of `m` to `to`: as it stands, or unfolded and with CRLF where it is not so; perhaps with a tag."""
+    cdef const sip_span *span = &m.spans[at]
+    cdef const sip_byte *p = base(m, span)
+    cdef sip_span copied = span[0]
+    cdef uint32_t length = span.line_end - span.name
+    cdef uint32_t moved
+    cdef bytes value
+    cdef bint tidy = p[span.line_end - 2] == c"\r" and memchr(p + span.name, c"\n", length) == p + span.line_end - 1
+    if not tidy:
+        value = value_bytes(m, span) + (b"" if tag is None else b";tag=" + tag)
+        reserve(to, span.name_length + PyBytes_GET_SIZE(value) + 4)
+        put_line(to, &copied, span.id, p + span.name, span.name_length, of_bytes(value).p, PyBytes_GET_SIZE(value))
+        return insert(to, to.count, &copied)
+    reserve(to, length + (0 if tag is None else PyBytes_GET_SIZE(tag) + 5))
+    copied.owned = 1
+    moved = span.name - to.owned_size
+    copied.name -= moved
+    copied.value -= moved
+    copied.value_end -= moved
+    if tag is None:
+        put(to.owned + copied.name, p + span.name, length)
+        copied.line_end -= moved
+    else:
+        put(to.owned + copied.name, p + span.name, span.value_end - span.name)
+        put(put(put(to.owned + copied.value_end, b";tag=", 5), of_bytes(tag).p, PyBytes_GET_SIZE(tag)), b"\r\n", 2)
+        copied.value_end += <uint32_t>PyBytes_GET_SIZE(tag) + 5
+        copied.line_end = copied.value_end + 2
+    to.owned_size = copied.line_end
+    return insert(to, to.count, &copied)
+
+
+cdef bytes make_tag(Message m):
+    """Alike for a request, its retransmissions and its CANCEL (9.2): they share what is hashed."""
+    cdef sip_span *span
+    cdef Py_ssize_t at, size = PyBytes_GET_SIZE(TAG_KEY)
+    cdef Py_ssize_t[4] places
+    cdef Py_ssize_t[4] lengths
+    cdef unsigned int i
+    cdef const sip_byte *p
+    for i, id in enumerate((<unsigned int>VIA, <unsigned int>FROM, <unsigned int>CALL_ID, <unsigned int>CSEQ)):
+        places[i] = find_id(m, id)
+        lengths[i] = 0
+        if places[i] >= 0:
+            span = &m.spans[places[i]]
+            lengths[i] = span.value_end - span.value
+            if id == CSEQ:
+                p = base(m, span) + span.value
+                blank = memchr(p, c" ", lengths[i])
+                if blank != NULL:
+                    lengths[i] = <const sip_byte *>blank - p
+            size += lengths[i]
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, size)
+    cdef sip_byte *to = put(<sip_byte *>PyBytes_AS_STRING(data), of_bytes(TAG_KEY).p, PyBytes_GET_SIZE(TAG_KEY))
+    for i in range(4):
+        if lengths[i]:
+            span = &m.spans[places[i]]
+            to = put(to, base(m, span) + span.value, lengths[i])
+    cdef uint64_t hashed = <uint64_t>PyObject_Hash(data)
+    cdef char[16] digits
+    for i in range(16):
+        digits[15 - i] = b"0123456789abcdef"[hashed & 15]
+        hashed >>= 4
+    return digits[:16]
+
+
+cdef bint lacks_to_tag(Message m):
+    try:
+        return to_tag_of(m) is None
+    except HeaderError:
+        return False
