@@ -1,0 +1,266 @@
+"""`sipstack serve`: an endpoint that answers OPTIONS, with its counters on a live line or in the log."""
+
+import argparse
+import asyncio
+import importlib
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sipstack import IMPLEMENTATION, __version__
+from sipstack.cli._text import visible
+from sipstack.endpoint import Address, Endpoint, EndpointConfig, Stats
+from sipstack.errors import ParseError, TransportError
+from sipstack.message import Message
+
+__all__ = ["add_arguments", "run"]
+
+_logger = logging.getLogger("sipstack.serve")
+
+_REFRESH_SECONDS = 0.25
+# What an answer to OPTIONS says (RFC 3261 11.2). The empty Supported is meant: there is no extension behind it.
+_CAPABILITIES = (
+    ("Allow", "OPTIONS"),
+    ("Accept", "application/sdp"),
+    ("Supported", ""),
+    ("Server", f"sipstack/{__version__}"),
+)
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError("must be from 0 to 65535")
+    return value
+
+
+def _workers(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1024:
+        raise argparse.ArgumentTypeError("must be from 1 to 1024")
+    return value
+
+
+def _interval(text: str) -> float:
+    value = float(text)
+    if not 0.01 <= value <= 86400:
+        raise argparse.ArgumentTypeError("must be from 0.01 to 86400 seconds")
+    return value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Gives `parser` the arguments of `sipstack serve`."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; :: is IPv4 and IPv6 (127.0.0.1)")
+    parser.add_argument("--port", type=_port, default=5060, help="UDP port; 0 lets the system choose one (5060)")
+    parser.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes that share the port (1)")
+    parser.add_argument("--uvloop", action="store_true", help="run on uvloop, which must be installed")
+    parser.add_argument(
+        "--interval", type=_interval, default=10.0, metavar="SECONDS", help="between two log lines of counters (10)"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="log each request and what is no SIP message")
+
+
+def options_handler(request: Message, _addr: Address) -> Message:
+    """Answers OPTIONS with 200 and what this server can do."""
+    return request.reply(200, headers=_CAPABILITIES)
+
+
+class _Rates:
+    """The counters of an endpoint, with how fast they grew since they were last asked for."""
+
+    def __init__(self) -> None:
+        self.start = self._then = time.monotonic()
+        self.stats = self._before = Stats()
+        self.peak = self.requests = self.sent = 0.0
+
+    def update(self, stats: Stats) -> None:
+        now = time.monotonic()
+        elapsed = max(now - self._then, 1e-3)
+        self.requests = (stats.requests - self._before.requests) / elapsed
+        self.sent = (stats.sent - self._before.sent) / elapsed
+        self.peak = max(self.peak, self.requests)
+        self._then, self._before, self.stats = now, stats, stats
+
+    @property
+    def uptime(self) -> str:
+        seconds = int(time.monotonic() - self.start)
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+    def totals(self, *, full: bool = False) -> str:
+        """The totals in words; those of troubles only where there are some (`full`: those that matter, always)."""
+        stats = self.stats
+        troubles = (
+            (stats.parse_errors, "unreadable", full),
+            (stats.rejected, "rejected", False),
+            (stats.kernel_drops, "dropped by the system", full),
+            (stats.queue_drops + stats.send_errors, "not sent", False),
+            (stats.handler_errors + stats.hook_errors, "errors of our own", False),
+        )
+        parts = [
+            _count(stats.requests, "request") + _split(stats.requests_by_method),
+            _count(stats.responses, "response") + _split(stats.responses_by_class),
+            *(f"{number:,} {text}" for number, text, always in troubles if number or always),
+        ]
+        return ", ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _split(counts: Any) -> str:
+    parts = ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items(), key=lambda item: -item[1]))
+    return f" ({parts})" if parts else ""
+
+
+class _Display(Protocol):
+    """Where the counters are shown."""
+
+    def update(self, rates: _Rates) -> None:
+        """Shows the newest counters."""
+
+    def stop(self) -> None:
+        """Shows nothing more."""
+
+
+class _LogLines:
+    """A line in the log every `interval` seconds in which something arrived."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._due = time.monotonic() + interval
+        self._datagrams = 0
+        self._rates = _Rates()
+
+    def update(self, rates: _Rates) -> None:
+        now = time.monotonic()
+        if now < self._due or rates.stats.datagrams == self._datagrams:
+            return
+        self._due, self._datagrams = now + self._interval, rates.stats.datagrams
+        self._rates.update(rates.stats)  # the rates of the whole interval, not those of the last quarter of a second
+        _logger.info("%.1f/s in, %.1f/s out; %s", self._rates.requests, self._rates.sent, rates.totals())
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+
+class _LiveLine:
+    """One line of a terminal that is written anew; what is logged goes above it. Needs rich."""
+
+    def __init__(self, console: Any) -> None:
+        self._live = importlib.import_module("rich.live").Live(console=console, auto_refresh=False, transient=True)
+        self._text = importlib.import_module("rich.text").Text
+        self._started = False
+
+    def update(self, rates: _Rates) -> None:
+        if not self._started:  # not sooner: processes that are forked before this have no part in it
+            self._live.start()
+            self._started = True
+        line = f"{rates.uptime}  {rates.requests:,.0f}/s in  {rates.sent:,.0f}/s out  {rates.totals()}"
+        self._live.update(self._text(line, style="bold", no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def stop(self) -> None:
+        if self._started:
+            self._live.stop()
+
+
+class _ConsoleHandler(logging.Handler):
+    """Writes log records with rich, so that they scroll by above the live line."""
+
+    def __init__(self, console: Any) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+
+
+def _make_display(interval: float) -> tuple[_Display, logging.Handler]:
+    """The live line on a terminal with rich; else log lines."""
+    if sys.stdout.isatty():
+        try:
+            console = importlib.import_module("rich.console").Console()
+        except ImportError:
+            pass
+        else:
+            return _LiveLine(console), _ConsoleHandler(console)
+    return _LogLines(interval), logging.StreamHandler(sys.stdout)
+
+
+def _verbose_hooks() -> dict[str, Any]:
+    """Hooks that log each request with its answer, and what could not be read."""
+
+    def answered(request: Message, response: Message, addr: Address) -> None:
+        wanted = f"{visible(request.method)} {visible(request.request_uri)}"
+        _logger.info("%s from %s:%d: %d", wanted, *addr, response.status_code)
+
+    def unreadable(raw: bytes, addr: Address, error: ParseError) -> None:
+        _logger.info("%d bytes from %s:%d are no SIP message: %s", len(raw), *addr, error)
+
+    return {"on_response_sent": answered, "on_parse_err": unreadable}
+
+
+def _loop_factory(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if not uvloop:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `sipstack serve`: 0 after a signal, 1 where the socket failed, 2 where it could not be opened."""
+    display, handler = _make_display(options.interval)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        loop_factory = _loop_factory(uvloop=options.uvloop)
+        hooks = _verbose_hooks() if options.verbose else {}
+        endpoint = Endpoint(EndpointConfig(host=options.host, port=options.port, **hooks))
+        endpoint.register_handler("OPTIONS", options_handler)
+        if options.workers == 1:
+            endpoint.open()
+    except (ImportError, TransportError) as error:
+        print(f"sipstack serve: {error}", file=sys.stderr)
+        return 2
+    return _serve(endpoint, options, loop_factory, display)
+
+
+def _serve(
+    endpoint: Endpoint,
+    options: argparse.Namespace,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
+    display: _Display,
+) -> int:
+    rates = _Rates()
+    announced = False
+
+    def show(stats: Stats) -> None:
+        nonlocal announced
+        if not announced and endpoint.listen_addr is not None:
+            announced = True
+            _announce(endpoint.listen_addr, options)
+        rates.update(stats)
+        display.update(rates)
+
+    if endpoint.listen_addr is not None:
+        show(Stats())
+    code = 0
+    try:
+        endpoint.run(workers=options.workers, loop_factory=loop_factory, on_stats=show, stats_interval=_REFRESH_SECONDS)
+    except TransportError as error:
+        code = 1 if announced else 2
+        print(f"sipstack serve: {error}", file=sys.stderr)
+    finally:
+        display.stop()
+    if announced:
+        peak = f"at most {rates.peak:,.0f} requests/s" if rates.peak else "no request"
+        _logger.info("stopped after %s: %s; %s", rates.uptime, rates.totals(full=True), peak)
+    return code
+
+
+def _announce(address: Address, options: argparse.Namespace) -> None:
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    processes = f", {options.workers} workers" if options.workers > 1 else ""
+    loop = "uvloop" if options.uvloop else "asyncio"
+    _logger.info("listening on %s:%d (UDP, %s, %s%s); Ctrl-C stops", host, address[1], IMPLEMENTATION, loop, processes)

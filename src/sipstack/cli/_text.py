@@ -1,0 +1,81 @@
+"""Bytes from the wire, made fit for a terminal: nothing in a message may move the cursor or ring the bell."""
+
+import unicodedata
+from typing import NamedTuple
+
+__all__ = ["Line", "line_at", "pointed", "visible"]
+
+_NAMED = {"\t": "\\t", "\r": "\\r", "\n": "\\n"}
+
+
+class Line(NamedTuple):
+    """A line of some text: its number from 1, where it starts, and its bytes without the line end."""
+
+    number: int
+    start: int
+    data: bytes
+
+
+def line_at(data: bytes, offset: int) -> Line:
+    """The line of `data` that holds the byte at `offset` (its line end counts as part of it)."""
+    offset = min(max(offset, 0), len(data))
+    start = data.rfind(b"\n", 0, offset) + 1
+    end = data.find(b"\n", offset)
+    line = data[start:] if end < 0 else data[start:end]
+    return Line(data.count(b"\n", 0, start) + 1, start, line.removesuffix(b"\r"))
+
+
+def visible(data: bytes | str) -> str:
+    r"""Text as it is where it can be printed, and escaped where it cannot: `\x07`, `\xff`, `\u202e`."""
+    text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(char: str) -> str:
+    if char.isprintable():
+        return char
+    if char in _NAMED:
+        return _NAMED[char]
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # what surrogateescape made of a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal `text` takes: none for a combining mark, two for a wide character."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def _cell(char: str) -> tuple[str, int]:
+    text = _visible(char)
+    return text, _columns(text)
+
+
+def pointed(data: bytes, offset: int, *, width: int = 100) -> tuple[str, str]:
+    """One line of text with a caret under its byte at `offset`: two lines of the same indent.
+
+    A line of more than `width` columns is cut around the place, with `...` where something is missing.
+    """
+    before, after, position = [], [], 0
+    for char in data.decode("utf-8", "surrogateescape"):
+        size = len(char.encode("utf-8", "surrogateescape"))
+        (before if position + size <= offset else after).append(_cell(char))
+        position += size
+    left, cut_left = _fit(before[::-1], width * 2 // 3)
+    right, cut_right = _fit(after, width - width * 2 // 3)
+    shown = ("..." if cut_left else "") + "".join(text for text, _ in left[::-1])
+    return shown + "".join(text for text, _ in right) + ("..." if cut_right else ""), " " * _columns(shown) + "^"
+
+
+def _fit(cells: list[tuple[str, int]], width: int) -> tuple[list[tuple[str, int]], bool]:
+    """As many of `cells`, from the first on, as fit into `width` columns, and whether some did not."""
+    for index, (_, columns) in enumerate(cells):
+        width -= columns
+        if width < 0:
+            return cells[:index], True
+    return cells, False
