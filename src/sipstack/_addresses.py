@@ -355,7 +355,10 @@ def _bracketed_uri(text: str, position: int) -> tuple[Uri, int]:
     close = text.find(">", position)
     if close < 0:
         raise HeaderError("< is not closed", offset=position)
-    return _uri_at(text[position + 1 : close], position + 1), close + 1
+    inside = text[position + 1 : close]
+    if inside != inside.strip(BLANK):
+        raise HeaderError("blank inside <>", offset=position + 1)
+    return _uri_at(inside, position + 1), close + 1
 
 
 def _bare_uri(text: str, position: int) -> tuple[Uri, int]:

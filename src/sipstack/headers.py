@@ -74,6 +74,7 @@ __all__ = [
     "Via",
     "WarningValue",
     "body_bytes_len",
+    "has_structure",
     "list_parts",
     "parse_call_id",
     "parse_contacts",
@@ -287,6 +288,11 @@ _READERS: Final[dict[str, Callable[[str], ParsedHeader]]] = {
         _parse_required_tokens,
     ),
 }
+
+
+def has_structure(name: str) -> bool:
+    """Whether parse_header reads this header as more than text."""
+    return canonical_name(name) in _READERS
 
 
 def parse_header(name: str, value: str) -> ParsedHeader:

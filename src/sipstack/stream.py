@@ -1,0 +1,305 @@
+"""Messages on a byte stream (RFC 3261 18.3, RFC 5626 4.4.1), and the datagrams on a SIP port that are no messages.
+
+Nothing here opens a connection. `StreamParser` is fed with bytes; `read_message` and `read_message_from` read one
+message from an asyncio reader and from a blocking file.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from ._diagnose import MAX_HEADERS, MAX_SIZE
+from .errors import ParseError
+from .message import Message, parse
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["StreamParser", "is_signaling_noise_datagram", "is_stun", "read_message", "read_message_from"]
+
+PING: Final = b"\r\n\r\n"
+PONG: Final = b"\r\n"
+
+_NO_HEAD_YET: Final = -1
+_HEAD_END: Final = re.compile(rb"\n\r?\n")
+_LENGTH: Final = re.compile(rb"\n(?:content-length|l)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.IGNORECASE)
+_DIGITS: Final = re.compile(rb"0*+([0-9]{0,9})\Z")
+_NOISE: Final = b" \t\r\n\0"
+_FIRST_OF_NOISE: Final = _NOISE + b"j"
+_STUN_COOKIE: Final = b"\x21\x12\xa4\x42"
+_STUN_HEADER: Final = 20  # bytes
+
+KeepAliveHook = Callable[[bytes], object]
+"""Called with PING (a CRLFCRLF, to be answered with a CRLF) or PONG (a CRLF)."""
+
+
+def is_signaling_noise_datagram(data: bytes | bytearray | memoryview) -> bool:
+    """Whether a datagram is what devices send to keep a NAT binding open, and no message.
+
+    Nothing at all; CRLF, blanks and NULs in any number (RFC 5626 4.4, and what phones make of it); the `jaK` of some
+    softphones.
+    """
+    # A message starts with a letter: it is told apart without a copy.
+    return bytes(data[:1]) in _FIRST_OF_NOISE and bytes(data).strip(_NOISE) in (b"", b"jaK")
+
+
+def is_stun(data: bytes | bytearray | memoryview) -> bool:
+    """Whether a datagram is a STUN message (RFC 8489 5): two zero bits, the magic cookie, a length in words."""
+    head = bytes(data[:_STUN_HEADER])
+    return len(head) == _STUN_HEADER and head[0] < 0x40 and head[4:8] == _STUN_COOKIE and head[3] & 3 == 0
+
+
+class StreamParser:
+    """Cuts a byte stream into messages; does no I/O.
+
+    `feed` takes bytes as they come and gives an iterator over the messages that are complete. How the bytes were
+    split makes no difference. Where the stream breaks a rule, the iterator first gives the messages before that place
+    and then raises ParseError: the rest cannot be framed, the connection is to be closed, and every later `feed`
+    raises the same error. An error's `offset` counts from the first byte of the message it is in.
+
+    Every message needs a Content-Length (RFC 3261 18.3). Empty lines between messages are keep-alives (RFC 5626
+    4.4.1) and are swallowed: the side that accepted the connection gets pings, each a CRLFCRLF that is to be answered
+    with a CRLF; the side that opened it (`client=True`) gets pongs, each a CRLF.
+
+    Attributes:
+        pings: CRLFCRLFs so far, 0 on the client's side.
+        pongs: CRLFs so far, 0 on the server's side.
+    """
+
+    __slots__ = (
+        "_buffer", "_empty_lines", "_error", "_max_headers", "_max_size", "_on_keepalive", "_searched", "_wanted",
+        "client", "pings", "pongs",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        max_size: int = MAX_SIZE,
+        max_headers: int = MAX_HEADERS,
+        client: bool = False,
+        on_keepalive: KeepAliveHook | None = None,
+    ) -> None:
+        """Begin a stream. `max_size` (bytes of one message) bounds the buffer; `on_keepalive` hears pings and pongs."""
+        self.client = client
+        self.pings = self.pongs = 0
+        self._max_size = max_size
+        self._max_headers = max_headers
+        self._on_keepalive = on_keepalive
+        self._buffer = bytearray()
+        self._searched = 0  # no head ends before this place
+        self._wanted = _NO_HEAD_YET  # the length of the message whose head is complete
+        self._empty_lines = 0  # since the last message
+        self._error: ParseError | None = None
+
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[Message]:
+        """Take bytes; an iterator over the messages that are complete with them.
+
+        What an abandoned iterator did not give, the next one does. Raises ParseError while it is iterated.
+        """
+        if self._error is None:
+            self._buffer += data
+        return self._messages()
+
+    def eof(self) -> None:
+        """Say that the stream ended. Raises ParseError where it ended inside a message, or was broken before."""
+        if self._error is not None:
+            raise self._error
+        if self._wanted == _NO_HEAD_YET and self._searched == 0:
+            self._skip_empty_lines()
+        if self._buffer:
+            self._fail(ParseError("stream ended inside a message", len(self._buffer)))
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes wait for the rest of their message."""
+        return len(self._buffer)
+
+    def _messages(self) -> Iterator[Message]:
+        while True:
+            if self._error is not None:
+                raise self._error
+            try:
+                message = self._next()
+            except ParseError as error:
+                self._fail(error)
+            if message is None:
+                return
+            yield message
+
+    def _fail(self, error: ParseError) -> None:
+        self._error = error
+        self._buffer.clear()
+        raise error
+
+    def _next(self) -> Message | None:
+        """The next message, None where it is not complete."""
+        if self._wanted == _NO_HEAD_YET and not self._find_head():
+            return None
+        if len(self._buffer) < self._wanted:
+            return None
+        data = bytes(self._buffer[: self._wanted])
+        message = parse(data, max_size=self._max_size, max_headers=self._max_headers)
+        del self._buffer[: self._wanted]
+        self._wanted, self._searched = _NO_HEAD_YET, 0
+        return message
+
+    def _find_head(self) -> bool:
+        """Whether the buffer holds a whole head; the message's length is known then."""
+        if self._searched == 0:
+            self._skip_empty_lines()
+            if self._buffer == b"\r":
+                return False
+        found = _HEAD_END.search(self._buffer, max(self._searched - 2, 0))
+        if found is None:
+            self._searched = len(self._buffer)
+            if len(self._buffer) > self._max_size:
+                raise _too_large(self._max_size)
+            return False
+        head = bytes(self._buffer[: found.end()])
+        self._wanted = _message_length(head, self._max_size, self._max_headers)
+        self._empty_lines = 0
+        return True
+
+    def _skip_empty_lines(self) -> None:
+        buffer, position = self._buffer, 0
+        while True:
+            if buffer.startswith(b"\r\n", position):
+                position += 2
+            elif buffer.startswith(b"\n", position):
+                position += 1
+            else:
+                break
+            self._empty_lines += 1
+            self._report()
+        del buffer[:position]
+
+    def _report(self) -> None:
+        if self.client:
+            self.pongs += 1
+        elif self._empty_lines % 2:
+            return
+        else:
+            self.pings += 1
+        if self._on_keepalive is not None:
+            self._on_keepalive(PONG if self.client else PING)
+
+
+def _too_large(max_size: int) -> ParseError:
+    return ParseError(f"message is larger than {max_size} bytes", max_size, 513)
+
+
+def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
+    """The length of the message that a complete head begins, by its Content-Length.
+
+    Raises ParseError where it has none, or one that `parse` would refuse: parse itself says why, if it can.
+    """
+    lengths = {_content_length(value) for value in _LENGTH.findall(head)}
+    if len(lengths) == 1 and None not in lengths:
+        wanted = len(head) + (lengths.pop() or 0)
+        if wanted > max_size:
+            raise _too_large(max_size)
+        return wanted
+    parse(head, max_size=max_size, max_headers=max_headers)
+    raise ParseError("no Content-Length, which a stream needs", len(head))
+
+
+def _content_length(value: bytes) -> int | None:
+    found = _DIGITS.match(value.strip(b" \t\r\n"))
+    return int(found[1] or b"0") if found and found[0] else None
+
+
+class _Lines:
+    """A message that is read line by line: its head, and how much body belongs to it."""
+
+    __slots__ = ("_keepalive", "_max_headers", "_max_size", "head")
+
+    def __init__(self, max_size: int, max_headers: int, client: bool, on_keepalive: KeepAliveHook | None) -> None:
+        self.head = bytearray()
+        self._max_size = max_size
+        self._max_headers = max_headers
+        self._keepalive = StreamParser(client=client, on_keepalive=on_keepalive)
+
+    def add(self, line: bytes) -> int:
+        """Take a line with its end; how many bytes of body follow, -1 while the head is not complete."""
+        if not line.endswith(b"\n"):
+            raise ParseError("stream ended inside a message", len(self.head) + len(line))
+        if not self.head and line in (b"\r\n", b"\n"):
+            for _ in self._keepalive.feed(line):
+                pass
+            return -1
+        self.head += line
+        if len(self.head) > self._max_size:
+            raise _too_large(self._max_size)
+        if line not in (b"\r\n", b"\n"):
+            return -1
+        return _message_length(bytes(self.head), self._max_size, self._max_headers) - len(self.head)
+
+    def finish(self, body: bytes, wanted: int) -> Message:
+        """The message, with its body."""
+        if len(body) < wanted:
+            raise ParseError("stream ended inside a message", len(self.head) + len(body))
+        return parse(bytes(self.head) + body, max_size=self._max_size, max_headers=self._max_headers)
+
+
+async def read_message(
+    reader: "asyncio.StreamReader",
+    *,
+    max_size: int = MAX_SIZE,
+    max_headers: int = MAX_HEADERS,
+    client: bool = False,
+    on_keepalive: KeepAliveHook | None = None,
+) -> Message | None:
+    """Read one message from an asyncio reader; None where the stream ends before one begins.
+
+    Bytes behind the message stay in the reader. Keep-alives are as in StreamParser. Raises ParseError where the
+    stream breaks a rule or ends inside a message: close the connection then.
+    """
+    lines = _Lines(max_size, max_headers, client, on_keepalive)
+    wanted = -1
+    while wanted < 0:
+        try:
+            line = await reader.readline()
+        except ValueError as error:  # the line is longer than the reader's own limit
+            raise _too_large(max_size) from error
+        if not line and not lines.head:
+            return None
+        wanted = lines.add(line)
+    return lines.finish(await _read_body(reader, wanted), wanted)
+
+
+async def _read_body(reader: "asyncio.StreamReader", wanted: int) -> bytes:
+    """The body, or less of it where the stream ends."""
+    body = bytearray()
+    while len(body) < wanted:
+        chunk = await reader.read(wanted - len(body))
+        if not chunk:
+            break
+        body += chunk
+    return bytes(body)
+
+
+def read_message_from(
+    file: BinaryIO,
+    *,
+    max_size: int = MAX_SIZE,
+    max_headers: int = MAX_HEADERS,
+    client: bool = False,
+    on_keepalive: KeepAliveHook | None = None,
+) -> Message | None:
+    """Read one message from a blocking binary file, such as `socket.makefile("rb")`; the same as read_message."""
+    lines = _Lines(max_size, max_headers, client, on_keepalive)
+    wanted = -1
+    while wanted < 0:
+        line = file.readline(max_size + 1)
+        if not line and not lines.head:
+            return None
+        if len(line) > max_size:
+            raise _too_large(max_size)
+        wanted = lines.add(line)
+    body = bytearray()
+    while len(body) < wanted:
+        chunk = file.read(wanted - len(body))
+        if not chunk:
+            break
+        body += chunk
+    return lines.finish(bytes(body), wanted)
