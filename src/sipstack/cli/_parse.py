@@ -6,11 +6,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sipstack.message import Message, parse
-
 from sipstack.cli._text import line_at, pointed, visible
 from sipstack.errors import HeaderError, ParseError
 from sipstack.headers import HeaderValue, Params, parse_header
+from sipstack.message import Message, parse
 from sipstack.uri import parse_uri
 
 __all__ = ["add_arguments", "run"]

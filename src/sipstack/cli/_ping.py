@@ -15,10 +15,9 @@ import time
 from types import FrameType
 from typing import NamedTuple
 
-from sipstack.message import Message, parse
-
 from sipstack.cli._text import visible
 from sipstack.errors import HeaderError, ParseError
+from sipstack.message import Message, parse
 
 __all__ = ["Target", "add_arguments", "run", "target"]
 

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 from sipstack import IMPLEMENTATION, __version__
 from sipstack.cli._text import visible
-from sipstack.endpoint import Address, Endpoint, EndpointConfig, Stats
+from sipstack.endpoint import Endpoint, EndpointConfig, Stats
 from sipstack.errors import ParseError, TransportError
 from sipstack.message import Message
+from sipstack.transport import Address
 
 __all__ = ["add_arguments", "run"]
 

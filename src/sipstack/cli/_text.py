@@ -61,7 +61,9 @@ def pointed(data: bytes, offset: int, *, width: int = 100) -> tuple[str, str]:
 
     A line of more than `width` columns is cut around the place, with `...` where something is missing.
     """
-    before, after, position = [], [], 0
+    before: list[tuple[str, int]] = []
+    after: list[tuple[str, int]] = []
+    position = 0
     for char in data.decode("utf-8", "surrogateescape"):
         size = len(char.encode("utf-8", "surrogateescape"))
         (before if position + size <= offset else after).append(_cell(char))
