@@ -1,6 +1,75 @@
-"""SIP messages and datagrams (RFC 3261)."""
+"""SIP/2.0 messages and datagrams (RFC 3261): read, edit, write, and answer over UDP.
 
+`__all__` is the public API, with the modules `headers` (every structured header value) and `methods` (SIP's words).
+"""
+
+from . import headers, methods
 from .errors import HeaderError, ParseError, SerializeError, SipError, TransportError
+from .headers import (
+    STAR,
+    Contact,
+    ContentType,
+    CSeq,
+    HeaderValue,
+    NameAddr,
+    Params,
+    RAck,
+    Via,
+    body_bytes_len,
+    parse_cseq_num,
+    parse_header,
+    parse_list,
+    parse_rack,
+    split_list,
+    with_cseq_ack,
+)
 from .message import IMPLEMENTATION, Message, parse
+from .methods import reason_phrase
+from .stream import StreamParser, is_signaling_noise_datagram, read_message, read_message_from
+from .uri import AbsoluteUri, SipUri, TelUri, Uri, escape_uri, parse_uri, unescape_uri
+from .validation import Violation
 
-__all__ = ["IMPLEMENTATION", "HeaderError", "Message", "ParseError", "SerializeError", "SipError", "TransportError", "parse"]
+__all__ = [
+    "IMPLEMENTATION",
+    "STAR",
+    "AbsoluteUri",
+    "CSeq",
+    "Contact",
+    "ContentType",
+    "HeaderError",
+    "HeaderValue",
+    "Message",
+    "NameAddr",
+    "Params",
+    "ParseError",
+    "RAck",
+    "SerializeError",
+    "SipError",
+    "SipUri",
+    "StreamParser",
+    "TelUri",
+    "TransportError",
+    "Uri",
+    "Via",
+    "Violation",
+    "__version__",
+    "body_bytes_len",
+    "escape_uri",
+    "headers",
+    "is_signaling_noise_datagram",
+    "methods",
+    "parse",
+    "parse_cseq_num",
+    "parse_header",
+    "parse_list",
+    "parse_rack",
+    "parse_uri",
+    "read_message",
+    "read_message_from",
+    "reason_phrase",
+    "split_list",
+    "unescape_uri",
+    "with_cseq_ack",
+]
+
+__version__ = "0.1.0"

@@ -77,12 +77,15 @@ class _Rates:
         self.peak = self.requests = self.sent = 0.0
 
     def update(self, stats: Stats) -> None:
+        self.stats = stats
         now = time.monotonic()
-        elapsed = max(now - self._then, 1e-3)
+        elapsed = now - self._then
+        if elapsed < _REFRESH_SECONDS / 2:  # too short a time for a rate: the last report comes when it comes
+            return
         self.requests = (stats.requests - self._before.requests) / elapsed
         self.sent = (stats.sent - self._before.sent) / elapsed
         self.peak = max(self.peak, self.requests)
-        self._then, self._before, self.stats = now, stats, stats
+        self._then, self._before = now, stats
 
     @property
     def uptime(self) -> str:
