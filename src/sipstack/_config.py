@@ -1,0 +1,159 @@
+"""How an endpoint is configured, and what it tells its hooks."""
+
+import enum
+import inspect
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, fields
+from typing import Final, NamedTuple, TypeAlias
+
+from .errors import ParseError
+from .message import Message
+from .transport import Address
+
+__all__ = ["EndpointConfig", "Event", "EventType", "Handler"]
+
+Handler: TypeAlias = Callable[[Message, Address], "Message | Awaitable[Message | None] | None"]
+"""Gets a request and the address it came from; answers a response, None for no answer, or a coroutine of either."""
+
+
+class EventType(enum.Enum):
+    """What an `Event` is about."""
+
+    DATAGRAM_RECEIVED = "datagram received"
+    PARSE_ERROR = "parse error"
+    REQUEST_RECEIVED = "request received"
+    RESPONSE_RECEIVED = "response received"
+    REQUEST_REJECTED = "request rejected"
+    OVERLOADED = "overloaded"
+    HANDLER_ERROR = "handler error"
+    RESPONSE_SENT = "response sent"
+    MESSAGE_SENT = "message sent"
+    SEND_ERROR = "send error"
+    SEND_DROPPED = "send dropped"
+    READ_ERROR = "read error"
+
+
+class Event(NamedTuple):
+    """One thing that happened, for `on_event`. What does not apply is None (or `b""`)."""
+
+    type: EventType
+    addr: Address | None = None
+    raw: bytes = b""
+    request: Message | None = None
+    response: Message | None = None
+    error: BaseException | None = None
+
+    @property
+    def request_method(self) -> str:
+        """The method of the request, or ""."""
+        return self.request.method if self.request is not None else ""
+
+    @property
+    def response_status(self) -> int:
+        """The status code of the response, or 0."""
+        return self.response.status_code if self.response is not None else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointConfig:
+    """How an endpoint listens and what it does by itself. Wrong values raise ValueError or TypeError here.
+
+    Attributes:
+        host, port: where to listen. "::" takes IPv4 and IPv6; port 0 lets the kernel choose.
+        read_buf_size: bytes; a longer datagram is cut, counted and reported, never parsed.
+        read_deadline: seconds; how long a transport that polls may wait, and how often the socket is looked after.
+        reuse_port: share the port with other sockets of this user (SO_REUSEPORT).
+        recv_buffer, send_buffer: bytes of kernel buffer; None asks for 4 MiB and takes what there is.
+        batch_size: datagrams read or sent in one system call.
+        send_queue: datagrams kept while the send buffer is full; further ones are dropped and counted.
+        max_pending: coroutine handlers in flight; requests beyond it get 503 with Retry-After.
+        retry_after: seconds, for that header.
+        validate: answer 400, 416, 420, 483 and 505 without asking a handler.
+        schemes: URI schemes that `validate` lets through; others get 416.
+        supported: option tags a Require may name; others get 420. None: do not look (a proxy's choice).
+        use_maddr: let the Via's maddr say where a response goes. Off: whoever sends a request could aim it.
+        max_size, max_headers: limits of one message, in bytes and headers; beyond them it is a parse error.
+        drain_timeout: seconds that `aclose` waits for handlers in flight and for what the socket still holds.
+        on_datagram: (raw, addr), for everything received, before it is looked at.
+        on_parse_err: (raw, addr, error), for what is no SIP message.
+        on_request: (request, addr), for every request, before it is judged and handled.
+        on_sip_response: (response, addr), for every response received.
+        on_response: (request, response, addr), before a response is sent; it may still change it.
+        on_message_sent: (message, addr), after any message was sent.
+        on_response_sent: (request, response, addr), after a response was sent.
+        on_read_error: (error), before `serve` ends with it.
+        on_event: (event), after the hook of its kind.
+        no_route_handler: for methods without a handler; by default they get 501.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 5060
+    read_buf_size: int = 65_535
+    read_deadline: float = 1.0
+    reuse_port: bool = False
+    recv_buffer: int | None = None
+    send_buffer: int | None = None
+    batch_size: int = 32
+    send_queue: int = 1024
+    max_pending: int = 1000
+    retry_after: int = 5
+    validate: bool = True
+    schemes: Collection[str] = ("sip", "sips", "tel")
+    supported: Collection[str] | None = ()
+    use_maddr: bool = False
+    max_size: int = 65_535
+    max_headers: int = 256
+    drain_timeout: float = 5.0
+    on_datagram: Callable[[bytes, Address], object] | None = None
+    on_parse_err: Callable[[bytes, Address, ParseError], object] | None = None
+    on_request: Callable[[Message, Address], object] | None = None
+    on_sip_response: Callable[[Message, Address], object] | None = None
+    on_response: Callable[[Message, Message, Address], object] | None = None
+    on_message_sent: Callable[[Message, Address], object] | None = None
+    on_response_sent: Callable[[Message, Message, Address], object] | None = None
+    on_read_error: Callable[[OSError], object] | None = None
+    on_event: Callable[[Event], object] | None = None
+    no_route_handler: Handler | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.host, str) or not self.host:
+            raise TypeError("host is an address or a name, as str")
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if value is None and name in _OPTIONAL:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} is an int, not {type(value).__name__}")
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {low} to {high}, not {value}")
+        for name in ("read_deadline", "drain_timeout"):
+            seconds = getattr(self, name)
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+                raise TypeError(f"{name} is a number of seconds, not {type(seconds).__name__}")
+            if not 0 < seconds < 1e6:
+                raise ValueError(f"{name} is a positive number of seconds, not {seconds}")
+        for name in ("schemes", "supported"):
+            if isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} is a collection of str, not one str")
+        for name in _CALLABLES:
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} is not callable")
+            if name.startswith("on_") and inspect.iscoroutinefunction(function):
+                raise TypeError(f"{name} is called in place: a coroutine function would never run")
+
+
+_RANGES: Final = (
+    ("port", 0, 65_535),
+    ("read_buf_size", 1, 65_535),
+    ("recv_buffer", 1, 1 << 30),
+    ("send_buffer", 1, 1 << 30),
+    ("batch_size", 1, 1024),
+    ("send_queue", 0, 1 << 20),
+    ("max_pending", 0, 1 << 20),
+    ("retry_after", 0, (1 << 31) - 1),
+    ("max_size", 1, 65_535),
+    ("max_headers", 1, 65_535),
+)
+_OPTIONAL: Final = ("recv_buffer", "send_buffer")
+_CALLABLES: Final = tuple(f.name for f in fields(EndpointConfig) if f.name.startswith("on_") or "handler" in f.name)

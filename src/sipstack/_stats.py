@@ -1,0 +1,138 @@
+"""What an endpoint counts, and a form of it that several processes can share."""
+
+import mmap
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from .methods import METHODS
+
+__all__ = ["OTHER", "SharedStats", "Stats"]
+
+OTHER: Final = "other"
+"""Where requests are counted whose method is neither IANA's nor registered: a sender cannot make new counters."""
+
+CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx", "6xx")
+_Counts: TypeAlias = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """A snapshot of an endpoint's counters. All but `pending` only ever grow.
+
+    Attributes:
+        datagrams, bytes_received: what was read, all of it.
+        truncated: datagrams longer than `read_buf_size`; they are not parsed.
+        kernel_drops: datagrams the kernel dropped because the socket's buffer was full (Linux).
+        noise: keep-alives, STUN and blank datagrams.
+        parse_errors: datagrams that are no SIP message (the truncated ones too).
+        requests, requests_by_method: requests parsed; a method that is unknown and not registered is "other".
+        responses_received: responses parsed.
+        rejected: requests that `validate` answered, or dropped where no answer is possible.
+        overloaded: requests that got 503 because `max_pending` handlers were in flight.
+        handler_errors, hook_errors: exceptions of handlers (each a 500) and of hooks.
+        unanswerable: requests dropped for want of the headers that an answer needs.
+        responses, responses_by_class: responses made, "1xx" to "6xx".
+        sent, bytes_sent: datagrams the kernel took.
+        send_errors: datagrams that could not be sent.
+        queue_drops: datagrams dropped because the send queue was full.
+        icmp_errors: ICMP refusals reported by the socket.
+        pending: coroutine handlers in flight now.
+    """
+
+    datagrams: int = 0
+    bytes_received: int = 0
+    truncated: int = 0
+    kernel_drops: int = 0
+    noise: int = 0
+    parse_errors: int = 0
+    requests: int = 0
+    responses_received: int = 0
+    rejected: int = 0
+    overloaded: int = 0
+    handler_errors: int = 0
+    hook_errors: int = 0
+    unanswerable: int = 0
+    responses: int = 0
+    sent: int = 0
+    bytes_sent: int = 0
+    send_errors: int = 0
+    queue_drops: int = 0
+    icmp_errors: int = 0
+    pending: int = 0
+    requests_by_method: _Counts = field(default_factory=dict)
+    responses_by_class: _Counts = field(default_factory=dict)
+
+
+_NUMBERS: Final = tuple(f.name for f in fields(Stats) if f.default == 0)
+
+
+def add(snapshots: Iterable[Stats]) -> Stats:
+    """The sum of several snapshots."""
+    numbers = dict.fromkeys(_NUMBERS, 0)
+    methods: dict[str, int] = {}
+    classes: dict[str, int] = {}
+    for snapshot in snapshots:
+        for name in _NUMBERS:
+            numbers[name] += getattr(snapshot, name)
+        for total, part in ((methods, snapshot.requests_by_method), (classes, snapshot.responses_by_class)):
+            for name, count in part.items():
+                total[name] = total.get(name, 0) + count
+    return Stats(
+        **numbers,
+        requests_by_method=MappingProxyType(methods),
+        responses_by_class=MappingProxyType(classes),
+    )
+
+
+class SharedStats:
+    """One snapshot for each of `count` workers, in memory that a parent and its forked children share.
+
+    A worker writes its own place and nobody else's. A reader may see a snapshot that is half a write old in some of
+    its numbers, never half a number.
+    """
+
+    def __init__(self, count: int, methods: Iterable[str]) -> None:
+        self._count = count
+        self._methods = (*dict.fromkeys((*METHODS, *methods)), OTHER)
+        self._record = struct.Struct(f"={len(_NUMBERS) + len(self._methods) + len(CLASSES)}q")
+        self._memory = mmap.mmap(-1, self._record.size * count)
+        self._retired = [Stats()] * count
+
+    def write(self, index: int, stats: Stats) -> None:
+        """Puts a worker's snapshot into its place."""
+        methods = dict(stats.requests_by_method)
+        counts = [methods.pop(name, 0) for name in self._methods[:-1]]
+        self._record.pack_into(
+            self._memory,
+            index * self._record.size,
+            *(getattr(stats, name) for name in _NUMBERS),
+            *counts,
+            sum(methods.values()),
+            *(stats.responses_by_class.get(name, 0) for name in CLASSES),
+        )
+
+    def read(self, index: int) -> Stats:
+        """What the worker in this place, and those that stood there before it, have counted."""
+        values = self._record.unpack_from(self._memory, index * self._record.size)
+        numbers, rest = values[: len(_NUMBERS)], values[len(_NUMBERS) :]
+        methods, classes = rest[: len(self._methods)], rest[len(self._methods) :]
+        current = Stats(
+            **dict(zip(_NUMBERS, numbers, strict=True)),
+            requests_by_method={name: n for name, n in zip(self._methods, methods, strict=True) if n},
+            responses_by_class={name: n for name, n in zip(CLASSES, classes, strict=True) if n},
+        )
+        return add((self._retired[index], current))
+
+    def read_all(self) -> tuple[Stats, ...]:
+        """Every worker's snapshot."""
+        return tuple(self.read(index) for index in range(self._count))
+
+    def retire(self, index: int) -> None:
+        """Keeps what a dead worker counted and clears its place for the next one. For the parent, before it forks."""
+        kept = self.read(index)
+        # Its handlers are gone with it; the kernel's drops are counted by the socket, which the next one takes over.
+        self._retired[index] = add((kept, Stats(pending=-kept.pending, kernel_drops=-kept.kernel_drops)))
+        self.write(index, Stats())

@@ -1,0 +1,382 @@
+# cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False, initializedcheck=False
+"""Datagrams in batches: recvmmsg and sendmmsg, one call for many (Linux).
+
+`Batch` has the interface of `transport.PlainBatch`, which does the same with one call a datagram and says what each
+method promises. What is here is the part that costs: reading the kernel's answer into `(bytes, address)` pairs and
+writing such pairs out, with no work for a peer that was seen a moment ago.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy, memset
+
+from os import strerror
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum: AF_INET, AF_INET6, MSG_DONTWAIT, MSG_TRUNC, MSG_NOSIGNAL, SOL_SOCKET, SO_ATTACH_FILTER
+    struct sockaddr:
+        pass
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    struct msghdr:
+        void *msg_name
+        unsigned int msg_namelen
+        iovec *msg_iov
+        size_t msg_iovlen
+        int msg_flags
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, void *timeout)
+    int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags)
+    int setsockopt(int fd, int level, int name, const void *value, unsigned int size)
+
+cdef extern from "<netinet/in.h>" nogil:
+    struct in_addr:
+        uint32_t s_addr
+    struct in6_addr:
+        unsigned char s6_addr[16]
+    struct sockaddr_in:
+        unsigned short sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        unsigned short sin6_family
+        uint16_t sin6_port
+        uint32_t sin6_flowinfo
+        in6_addr sin6_addr
+        uint32_t sin6_scope_id
+    uint16_t ntohs(uint16_t value)
+    uint16_t htons(uint16_t value)
+
+cdef extern from "<arpa/inet.h>" nogil:
+    const char *inet_ntop(int family, const void *source, char *text, unsigned int size)
+    int inet_pton(int family, const char *text, void *target)
+
+cdef extern from "<net/if.h>" nogil:
+    char *if_indextoname(unsigned int index, char *name)
+    unsigned int if_nametoindex(const char *name)
+
+cdef extern from "<linux/filter.h>" nogil:
+    enum: BPF_RET, BPF_K
+    struct sock_filter:
+        uint16_t code
+        unsigned char jt
+        unsigned char jf
+        uint32_t k
+    struct sock_fprog:
+        unsigned short len
+        sock_filter *filter
+
+ctypedef union Peer:
+    sockaddr_in v4
+    sockaddr_in6 v6
+
+# A peer's address as the kernel writes it and as Python sees it. Both tables are direct-mapped: a new peer pushes out
+# the one that stood in its place, so a flood of forged sources costs conversions and never memory.
+ctypedef struct Known:
+    Peer peer
+    PyObject *address
+
+cdef enum:
+    PLACES = 1024          # in each of the two tables; a power of two
+    ZONE = 16              # IF_NAMESIZE
+    TEXT = 64              # INET6_ADDRSTRLEN, '%' and a zone
+
+cdef const unsigned char *MAPPED = b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"
+
+
+cdef inline size_t peer_place(const Peer *peer) noexcept nogil:
+    cdef uint32_t mixed
+    cdef const uint32_t *words
+    if peer.v4.sin_family == AF_INET:
+        mixed = peer.v4.sin_addr.s_addr * <uint32_t>2654435761u ^ peer.v4.sin_port * <uint32_t>40503u
+    else:
+        words = <const uint32_t *>&peer.v6.sin6_addr
+        mixed = ((words[0] * 31u ^ words[1]) * 31u ^ words[2]) * 31u ^ words[3]
+        mixed = mixed * <uint32_t>2654435761u ^ peer.v6.sin6_port * <uint32_t>40503u
+    return (mixed ^ (mixed >> 16)) & (PLACES - 1)
+
+
+cdef inline bint same_peer(const Peer *a, const Peer *b) noexcept nogil:
+    if a.v4.sin_family != b.v4.sin_family or a.v4.sin_port != b.v4.sin_port:
+        return False
+    if a.v4.sin_family == AF_INET:
+        return a.v4.sin_addr.s_addr == b.v4.sin_addr.s_addr
+    return a.v6.sin6_scope_id == b.v6.sin6_scope_id and memcmp(&a.v6.sin6_addr, &b.v6.sin6_addr, 16) == 0
+
+
+cdef tuple read_peer(const Peer *peer):
+    """The `(host, port)` of a socket address: an IPv4 peer of a dual-stack socket is an IPv4 address."""
+    cdef char text[TEXT]
+    cdef char zone[ZONE]
+    cdef str host
+    if peer.v4.sin_family == AF_INET:
+        inet_ntop(AF_INET, &peer.v4.sin_addr, text, TEXT)
+        return text.decode("ascii"), ntohs(peer.v4.sin_port)
+    if memcmp(&peer.v6.sin6_addr, MAPPED, 12) == 0:
+        inet_ntop(AF_INET, <const char *>&peer.v6.sin6_addr + 12, text, TEXT)
+        return text.decode("ascii"), ntohs(peer.v6.sin6_port)
+    inet_ntop(AF_INET6, &peer.v6.sin6_addr, text, TEXT)
+    host = text.decode("ascii")
+    if peer.v6.sin6_scope_id:
+        if if_indextoname(peer.v6.sin6_scope_id, zone) != NULL:
+            host = f"{host}%{zone.decode('utf-8', 'surrogateescape')}"
+        else:
+            host = f"{host}%{peer.v6.sin6_scope_id}"
+    return host, ntohs(peer.v6.sin6_port)
+
+
+cdef int write_peer(int family, object address, Peer *peer) except -1:
+    """Fills a socket address for a socket of this family. ValueError or TypeError: no address it can send to."""
+    cdef bytes text, host_bytes, zone
+    cdef object host = address[0], port = address[1]
+    if type(host) is not str or type(port) is not int:
+        raise TypeError(f"an address is (host: str, port: int), not {address!r}")
+    if not 0 < port < 65536:
+        raise ValueError(f"port out of range 1..65535 in {address!r}")
+    text = host.encode("utf-8", "surrogateescape")
+    memset(peer, 0, sizeof(Peer))
+    if family == AF_INET:
+        peer.v4.sin_family = AF_INET
+        peer.v4.sin_port = htons(<uint16_t>port)
+        if b"\0" in text or inet_pton(AF_INET, text, &peer.v4.sin_addr) != 1:
+            raise ValueError(f"not an IPv4 address: {host!r}")
+        return 0
+    peer.v6.sin6_family = AF_INET6
+    peer.v6.sin6_port = htons(<uint16_t>port)
+    host_bytes, _, zone = text.partition(b"%")
+    if b"\0" in text:
+        raise ValueError(f"not an IP address: {host!r}")
+    if inet_pton(AF_INET6, host_bytes, &peer.v6.sin6_addr) == 1:
+        if zone:
+            peer.v6.sin6_scope_id = int(zone) if zone.isdigit() else if_nametoindex(zone)
+            if peer.v6.sin6_scope_id == 0:
+                raise ValueError(f"no such interface: {host!r}")
+    elif not zone and inet_pton(AF_INET, text, <char *>&peer.v6.sin6_addr + 12) == 1:
+        memcpy(&peer.v6.sin6_addr, MAPPED, 12)
+    else:
+        raise ValueError(f"not an IP address: {host!r}")
+    return 0
+
+
+cdef class Batch:
+    """Receives and sends datagrams of one non-blocking UDP socket, up to `size` in a system call.
+
+    The buffers are made once. A method runs in one thread at a time; the interpreter is released for the system calls.
+    """
+
+    cdef readonly int size
+    cdef readonly Py_ssize_t read_buf_size
+    cdef readonly uint64_t received, bytes_received, truncated, sent, bytes_sent
+    cdef list _cut
+    cdef object _fileno
+    cdef int _family, _failure
+    cdef size_t _stride
+    cdef char *_buffers
+    cdef mmsghdr *_in
+    cdef mmsghdr *_out
+    cdef iovec *_in_iov
+    cdef iovec *_out_iov
+    cdef Peer *_in_peers
+    cdef Peer *_out_peers
+    cdef PyObject **_held
+    cdef Known *_seen
+    cdef Known *_reached
+    cdef cython.pymutex _lock
+
+    def __cinit__(self, sock, int size, Py_ssize_t read_buf_size):
+        cdef int i
+        if not 1 <= size <= 1024 or not 1 <= read_buf_size <= 65535:
+            raise ValueError("size is 1 to 1024 and read_buf_size 1 to 65535")
+        self._fileno = sock.fileno
+        self._family = sock.family
+        self.size, self.read_buf_size = size, read_buf_size
+        self._cut = []
+        # Not a multiple of the page, or the first bytes of all datagrams of a batch would fight for one cache set.
+        self._stride = (<size_t>read_buf_size + 63) // 64 * 64 + 64 * 7
+        self._buffers = <char *>calloc(size, self._stride)          # untouched pages cost no memory
+        self._in = <mmsghdr *>calloc(size, sizeof(mmsghdr))
+        self._out = <mmsghdr *>calloc(size, sizeof(mmsghdr))
+        self._in_iov = <iovec *>calloc(size, sizeof(iovec))
+        self._out_iov = <iovec *>calloc(size, sizeof(iovec))
+        self._in_peers = <Peer *>calloc(size, sizeof(Peer))
+        self._out_peers = <Peer *>calloc(size, sizeof(Peer))
+        self._held = <PyObject **>calloc(size, sizeof(PyObject *))
+        self._seen = <Known *>calloc(PLACES, sizeof(Known))
+        self._reached = <Known *>calloc(PLACES, sizeof(Known))
+        if not (self._buffers and self._in and self._out and self._in_iov and self._out_iov and self._in_peers
+                and self._out_peers and self._held and self._seen and self._reached):
+            raise MemoryError
+        for i in range(size):
+            self._in_iov[i].iov_base = self._buffers + i * self._stride
+            self._in_iov[i].iov_len = read_buf_size
+            self._in[i].msg_hdr.msg_name = &self._in_peers[i]
+            self._in[i].msg_hdr.msg_namelen = sizeof(Peer)
+            self._in[i].msg_hdr.msg_iov = &self._in_iov[i]
+            self._in[i].msg_hdr.msg_iovlen = 1
+            self._out[i].msg_hdr.msg_name = &self._out_peers[i]
+            self._out[i].msg_hdr.msg_namelen = sizeof(sockaddr_in) if self._family == AF_INET else sizeof(sockaddr_in6)
+            self._out[i].msg_hdr.msg_iov = &self._out_iov[i]
+            self._out[i].msg_hdr.msg_iovlen = 1
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(PLACES):
+            if self._seen != NULL:
+                Py_XDECREF(self._seen[i].address)
+            if self._reached != NULL:
+                Py_XDECREF(self._reached[i].address)
+        free(self._buffers)
+        free(self._in)
+        free(self._out)
+        free(self._in_iov)
+        free(self._out_iov)
+        free(self._in_peers)
+        free(self._out_peers)
+        free(self._held)
+        free(self._seen)
+        free(self._reached)
+
+    cdef tuple _address(self, const Peer *peer):
+        """The address of a peer, from the table where it stands there."""
+        cdef Known *known = &self._seen[peer_place(peer)]
+        cdef tuple address
+        if known.address != NULL and same_peer(&known.peer, peer):
+            return <tuple>known.address
+        address = read_peer(peer)
+        cdef PyObject *old = known.address
+        Py_INCREF(address)
+        known.peer = peer[0]
+        known.address = <PyObject *>address
+        Py_XDECREF(old)
+        return address
+
+    cdef int _target(self, object address, Peer *peer) except -1:
+        """The same the other way, found by the identity of the tuple: the one a request came with is the one we keep."""
+        cdef uintptr_t key = <uintptr_t><PyObject *>address
+        cdef Known *known = &self._reached[((key >> 4) ^ (key >> 14)) & (PLACES - 1)]
+        if known.address == <PyObject *>address:
+            peer[0] = known.peer
+            return 0
+        write_peer(self._family, address, peer)
+        if type(address) is tuple:
+            Py_INCREF(address)
+            Py_XDECREF(known.address)
+            known.peer = peer[0]
+            known.address = <PyObject *>address
+        return 0
+
+    def receive(self):
+        """The datagrams that wait in the socket, at most `size` of them."""
+        cdef int fd = self._fileno(), got, i, failure
+        cdef list batch = []
+        cdef tuple address
+        cdef bytes data
+        with self._lock:
+            with nogil:
+                got = recvmmsg(fd, self._in, self.size, MSG_DONTWAIT, NULL)
+                failure = errno
+            if got < 0:
+                if failure == EAGAIN or failure == EINTR:
+                    return batch
+                raise OSError(failure, strerror(failure))
+            for i in range(got):
+                data = PyBytes_FromStringAndSize(<char *>self._in_iov[i].iov_base, self._in[i].msg_len)
+                address = self._address(&self._in_peers[i])
+                self.bytes_received += self._in[i].msg_len
+                self._in[i].msg_hdr.msg_namelen = sizeof(Peer)
+                if self._in[i].msg_hdr.msg_flags & MSG_TRUNC:
+                    self.truncated += 1
+                    self._cut.append((data, address))
+                else:
+                    batch.append((data, address))
+            self.received += got
+        return batch
+
+    def take_cut(self):
+        """The datagrams that were longer than the buffer, with what fitted, since the last call."""
+        cdef list cut = self._cut
+        if cut:
+            self._cut = []
+        return cut
+
+    def send(self, list datagrams, Py_ssize_t start=0):
+        """Sends `datagrams[start:]` as far as the socket takes them without waiting."""
+        cdef int fd = self._fileno(), count, done
+        cdef Py_ssize_t at = start, total = len(datagrams)
+        cdef list failures = []
+        with self._lock:
+            while at < total:
+                count = self._load(datagrams, at, total, failures)
+                done = self._write(fd, count) if count else 0
+                self._release(count)
+                at += done
+                if done < count:
+                    if self._failure == EAGAIN:
+                        break
+                    if self._failure == EINTR:
+                        continue
+                    failures.append((at, OSError(self._failure, strerror(self._failure))))
+                    at += 1
+                elif failures and failures[len(failures) - 1][0] == at:
+                    at += 1
+        return at, failures
+
+    cdef int _load(self, list datagrams, Py_ssize_t at, Py_ssize_t total, list failures) except -1:
+        """Points the headers at the next datagrams, up to one whose address cannot be written."""
+        cdef int count = 0
+        cdef object data, address
+        while count < self.size and at + count < total:
+            data, address = datagrams[at + count]
+            if type(data) is not bytes:
+                self._release(count)
+                raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
+            try:
+                self._target(address, &self._out_peers[count])
+            except (ValueError, TypeError, LookupError, OverflowError) as error:
+                failures.append((at + count, error))
+                break
+            Py_INCREF(data)
+            self._held[count] = <PyObject *>data
+            self._out_iov[count].iov_base = PyBytes_AS_STRING(data)
+            self._out_iov[count].iov_len = PyBytes_GET_SIZE(data)
+            count += 1
+        return count
+
+    cdef int _write(self, int fd, int count) noexcept:
+        """How many of the loaded datagrams the socket took; `_failure` says why it stopped short of all."""
+        cdef int done = 0, took = 0, failure = 0
+        with nogil:
+            while done < count:
+                took = sendmmsg(fd, self._out + done, count - done, MSG_DONTWAIT | MSG_NOSIGNAL)
+                if took <= 0:
+                    failure = errno
+                    break
+                done += took
+        self.sent += done
+        for took in range(done):
+            self.bytes_sent += self._out_iov[took].iov_len
+        self._failure = failure
+        return done
+
+    cdef void _release(self, int count) noexcept:
+        cdef int i
+        for i in range(count):
+            Py_XDECREF(self._held[i])
+            self._held[i] = NULL
+
+
+def refuse_new(int fd):
+    """Makes a socket take no more datagrams from the network; those that wait in it stay to be read."""
+    cdef sock_filter drop_all
+    cdef sock_fprog program
+    drop_all.code, drop_all.jt, drop_all.jf, drop_all.k = BPF_RET | BPF_K, 0, 0, 0
+    program.len, program.filter = 1, &drop_all
+    if setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)):
+        raise OSError(errno, strerror(errno))

@@ -1,0 +1,637 @@
+"""Datagram transports: the protocol an endpoint needs, and the UDP socket. No SIP in here.
+
+An address is `(host, port)`, the host an IP address as text: an IPv4 peer of a dual-stack socket is an IPv4 address,
+a link-local IPv6 peer carries its zone (`fe80::1%eth0`).
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+
+from ._limited_log import LimitedLog
+from .errors import TransportError
+
+__all__ = ["Address", "Datagram", "DatagramTransport", "UDPTransport"]
+
+Address: TypeAlias = tuple[str, int]
+Datagram: TypeAlias = tuple[bytes, Address]
+Failure: TypeAlias = tuple[bytes, Address, Exception]
+
+_logger = logging.getLogger(__name__)
+
+# An ICMP answer to something we sent: the peer's trouble and never a reason to stop (RFC 1122 4.1.3.3).
+_ICMP: Final = frozenset(
+    getattr(errno, name)
+    for name in (
+        "ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN", "EPROTO", "ENOPROTOOPT",
+        "EMSGSIZE", "ENONET", "WSAECONNRESET", "WSAENETRESET",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+_DRAIN_BATCHES: Final = 4  # batches taken in one wake-up of the loop, so that its timers and tasks get their turn
+_SO_MEMINFO: Final = 55  # Linux: nine 32-bit counters of the socket; the last one is what it had to drop
+_SO_DETACH_FILTER: Final = 27  # Linux
+_MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
+_PLAIN: Final = os.environ.get("SIPSTACK_NO_EXTENSIONS") == "1"
+
+
+@runtime_checkable
+class DatagramTransport(Protocol):
+    """What an `Endpoint` needs of a transport. Anything with these members will do."""
+
+    @property
+    def local_address(self) -> Address | None:
+        """Where it listens, or None while it is not open."""
+
+    def open(self) -> None:
+        """Makes it ready to receive and send; raises `TransportError` where it cannot be."""
+
+    async def receive(self, deadline: float) -> Sequence[Datagram]:
+        """Waits for datagrams and returns what is there, at least one.
+
+        A transport that polls may return nothing, or raise `TimeoutError`, when `deadline` seconds have passed. Any
+        other `OSError` ends the endpoint's `serve`.
+        """
+
+    def send(self, datagrams: list[Datagram]) -> Sequence[Failure]:
+        """Sends without waiting. Returns those it could not send, each with the error."""
+
+    def close(self) -> None:
+        """Gives everything back. Called once or more."""
+
+
+class PlainBatch:
+    """Receives and sends datagrams of one non-blocking UDP socket with one system call each.
+
+    This is what `_udp.Batch` does with recvmmsg and sendmmsg, for systems without them.
+
+    Attributes:
+        received, bytes_received: datagrams read and their bytes, the truncated ones too.
+        truncated: those that were longer than `read_buf_size`.
+        sent, bytes_sent: datagrams the kernel took and their bytes.
+    """
+
+    __slots__ = ("_buffer", "_cut", "_family", "_sock", "_view", "bytes_received", "bytes_sent", "read_buf_size",
+                 "received", "sent", "size", "truncated")  # fmt: skip
+
+    def __init__(self, sock: socket.socket, size: int, read_buf_size: int) -> None:
+        if not 1 <= size <= 1024 or not 1 <= read_buf_size <= 65535:
+            raise ValueError("size is 1 to 1024 and read_buf_size 1 to 65535")
+        self._sock = sock
+        self._family = sock.family
+        self.size = size
+        self.read_buf_size = read_buf_size
+        self._buffer = bytearray(read_buf_size + 1)  # one byte more shows that a datagram was longer
+        self._view = memoryview(self._buffer)
+        self._cut: list[Datagram] = []
+        self.received = self.bytes_received = self.truncated = self.sent = self.bytes_sent = 0
+
+    def receive(self) -> list[Datagram]:
+        """The datagrams that wait in the socket, at most `size` of them; OSError where it cannot be read."""
+        batch: list[Datagram] = []
+        for _ in range(self.size):
+            try:
+                length, peer = self._sock.recvfrom_into(self._buffer)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                if getattr(error, "winerror", None) == 10040:  # longer than the buffer, says Windows, and not whose
+                    self.truncated += 1
+                    continue
+                if batch:
+                    break  # it will be met again, if it stays
+                raise
+            cut = length > self.read_buf_size
+            datagram = bytes(self._view[: length - cut]), normal_address(peer)
+            self.received += 1
+            self.bytes_received += length - cut
+            self.truncated += cut
+            (self._cut if cut else batch).append(datagram)
+        return batch
+
+    def take_cut(self) -> list[Datagram]:
+        """The datagrams that were longer than the buffer, with what fitted, since the last call."""
+        cut, self._cut = self._cut, []
+        return cut
+
+    def send(self, datagrams: list[Datagram], start: int = 0) -> tuple[int, list[tuple[int, Exception]]]:
+        """Sends `datagrams[start:]` as far as the socket takes them without waiting.
+
+        Returns the place of the first one that is left, and place and error of those before it that cannot be sent.
+        """
+        failures: list[tuple[int, Exception]] = []
+        for at in range(start, len(datagrams)):
+            data, address = datagrams[at]
+            if type(data) is not bytes:
+                raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
+            try:
+                self._sock.sendto(data, wire_address(self._family, address))
+            except BlockingIOError:
+                return at, failures
+            except (OSError, ValueError, TypeError, LookupError, OverflowError) as error:
+                failures.append((at, error))
+            else:
+                self.sent += 1
+                self.bytes_sent += len(data)
+        return len(datagrams), failures
+
+
+def normal_address(peer: Any) -> Address:
+    """The `(host, port)` of what Python's socket module calls an address."""
+    host: str = peer[0]
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    elif len(peer) > 3 and peer[3] and "%" not in host:
+        with contextlib.suppress(OSError):
+            host = f"{host}%{socket.if_indextoname(peer[3])}"
+    return host, peer[1]
+
+
+def wire_address(family: int, address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
+    """An address as a socket of this family sends to it. ValueError or TypeError: no address it can send to."""
+    host, port = address[0], address[1]
+    if type(host) is not str or type(port) is not int:
+        raise TypeError(f"an address is (host: str, port: int), not {address!r}")
+    if not 0 < port < 65536:
+        raise ValueError(f"port out of range 1..65535 in {address!r}")
+    if family == socket.AF_INET:
+        if not _is_literal(socket.AF_INET, host):
+            raise ValueError(f"not an IPv4 address: {host!r}")
+        return host, port
+    bare, _, zone = host.partition("%")
+    if _is_literal(socket.AF_INET6, bare):
+        return bare, port, 0, _scope(host, zone)
+    if not zone and _is_literal(socket.AF_INET, host):
+        return f"::ffff:{host}", port, 0, 0
+    raise ValueError(f"not an IP address: {host!r}")
+
+
+def _is_literal(family: int, host: str) -> bool:
+    try:
+        socket.inet_pton(family, host)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _scope(host: str, zone: str) -> int:
+    if not zone:
+        return 0
+    if zone.isascii() and zone.isdigit():
+        return int(zone)
+    try:
+        return socket.if_nametoindex(zone)
+    except (OSError, ValueError):
+        raise ValueError(f"no such interface: {host!r}") from None
+
+
+_Batch: Any = PlainBatch
+_refuse_new: Callable[[int], None] | None = None
+if sys.platform == "linux" and not _PLAIN:
+    try:
+        from . import _udp
+
+        _Batch, _refuse_new = _udp.Batch, _udp.refuse_new
+    except ImportError:
+        if os.environ.get("SIPSTACK_REQUIRE_EXTENSIONS") == "1":
+            raise
+
+
+class UDPTransport:
+    """A UDP socket on an asyncio loop, read and written in batches.
+
+    It follows `DatagramTransport`; an `Endpoint` uses `start` instead of `receive`, which costs no task switch.
+
+    Args:
+        host: the address to listen on. `"::"` takes IPv4 and IPv6, `"0.0.0.0"` IPv4 alone. A name is resolved.
+        port: 0 lets the kernel choose one.
+        reuse_port: share the port with other sockets of this user; the kernel spreads the peers over them.
+        recv_buffer, send_buffer: bytes to ask the kernel for, or None for 4 MiB or what it allows below that.
+        batch_size: datagrams taken or given in one system call.
+        read_buf_size: longer datagrams are cut, counted and never parsed.
+        send_queue: datagrams kept while the socket's send buffer is full; further ones are dropped and counted.
+        sock: a bound UDP socket to use instead of making one; it is closed with the transport.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 5060,
+        *,
+        reuse_port: bool = False,
+        recv_buffer: int | None = None,
+        send_buffer: int | None = None,
+        batch_size: int = 32,
+        read_buf_size: int = 65_535,
+        send_queue: int = 1024,
+        check_interval: float = 1.0,
+        sock: socket.socket | None = None,
+    ) -> None:
+        self._host, self._port, self._reuse_port = host, port, reuse_port
+        self._buffers = recv_buffer, send_buffer
+        self._batch_size, self._read_buf_size = batch_size, read_buf_size
+        self._check_interval = check_interval
+        self._given = sock
+        self._sock: socket.socket | None = None
+        self._batch: Any = None
+        self._local: Address | None = None
+        self._inode = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._deliver: Callable[[list[Datagram]], None] = _nothing
+        self._cut: Callable[[list[Datagram]], None] = _nothing
+        self._failed: Callable[[OSError], None] = _nothing
+        self._timer: asyncio.TimerHandle | None = None
+        self._fallback: Any = None  # asyncio.DatagramTransport, whose type lacks get_write_buffer_size
+        self._queue: deque[Datagram] = deque()
+        self._queue_size = send_queue
+        self._kernel_drops = 0
+        self._totals = dict.fromkeys(_COUNTERS, 0)
+        self._log = LimitedLog(_logger)
+
+    # ------------------------------------------------------------------ opening and closing
+
+    @property
+    def local_address(self) -> Address | None:
+        """Where it listens (with the port the kernel chose), or None while it is not open."""
+        return self._local
+
+    @property
+    def sock(self) -> socket.socket | None:
+        """The socket, for options this class does not know, or None while it is not open."""
+        return self._sock
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether recvmmsg and sendmmsg are in use."""
+        return _Batch is not PlainBatch
+
+    @property
+    def max_payload(self) -> int:
+        """The largest datagram this socket can send, in bytes."""
+        return _MAX_PAYLOAD[self._sock.family] if self._sock else 65_507
+
+    def open(self) -> None:
+        """Binds the socket; `TransportError` says which address could not be had. RuntimeError when it is open."""
+        if self._sock is not None:
+            raise RuntimeError("the transport is open already")
+        sock, self._given = self._given or self._bind(), None
+        try:
+            sock.setblocking(False)
+            self._size_buffers(sock)
+            self._batch = _Batch(sock, self._batch_size, self._read_buf_size)
+            self._local = normal_address(sock.getsockname())
+            self._inode = os.fstat(sock.fileno()).st_ino if os.name == "posix" else 0
+        except BaseException:
+            sock.close()
+            raise
+        self._sock = sock
+
+    def _bind(self) -> socket.socket:
+        where = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+        try:
+            family, _, _, _, target = socket.getaddrinfo(
+                self._host, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+            )[0]
+            sock = socket.socket(family, socket.SOCK_DGRAM)
+        except (OSError, UnicodeError) as error:
+            raise _transport_error(error, f"cannot listen on {where}") from error
+        try:
+            if self._reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if self._host == "::":
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind(target)
+        except OSError as error:
+            sock.close()
+            raise _transport_error(error, f"cannot listen on {where}") from error
+        return sock
+
+    def _size_buffers(self, sock: socket.socket) -> None:
+        """Asks for the buffers and reads back what the kernel gave (Linux answers twice what it counts as usable)."""
+        factor = 2 if sys.platform == "linux" else 1
+        for option, name, asked in zip(
+            (socket.SO_RCVBUF, socket.SO_SNDBUF), ("receive", "send"), self._buffers, strict=True
+        ):
+            with contextlib.suppress(OSError):  # macOS refuses what is over its limit, and keeps what was there
+                sock.setsockopt(socket.SOL_SOCKET, option, asked or 4 << 20)
+            given = sock.getsockopt(socket.SOL_SOCKET, option) // factor
+            if asked is not None and given < asked:
+                _logger.warning("the %s buffer is %d bytes, not %d (see net.core.rmem_max)", name, given, asked)
+
+    def close(self) -> None:
+        """Closes the socket. What waits in the send queue is tried once more and then counted as dropped."""
+        if self._sock is None:
+            return
+        self.stop()
+        if self._queue:
+            self._flush_queue()
+            self._totals["queue_drops"] += len(self._queue)
+            self._queue.clear()
+        self.counters()
+        self._keep_totals()
+        sock, self._sock, self._batch, self._local = self._sock, None, None, None
+        sock.close()
+        self._log.flush(force=True)
+
+    def accept_new(self) -> None:
+        """Undoes `refuse_new`: for a socket that another process has closed to the world."""
+        if sys.platform == "linux" and self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+
+    def refuse_new(self) -> bool:
+        """Lets no new datagram into the socket while those that wait are read. False where the system cannot."""
+        if _refuse_new is None or self._sock is None:
+            return False
+        try:
+            _refuse_new(self._sock.fileno())
+        except OSError:
+            return False
+        return True
+
+    # ------------------------------------------------------------------ receiving
+
+    async def start(
+        self,
+        deliver: Callable[[list[Datagram]], None],
+        failed: Callable[[OSError], None],
+        cut: Callable[[list[Datagram]], None] | None = None,
+    ) -> None:
+        """Calls `deliver` with each batch of datagrams as they come, until `stop`.
+
+        Args:
+            deliver: gets a list of `(data, address)`, never an empty one, in the loop's thread.
+            failed: gets the error that ended the reading. An ICMP answer is not one.
+            cut: gets the datagrams that were longer than the buffer, with what fitted.
+        """
+        if self._sock is None:
+            raise RuntimeError("the transport is not open")
+        if self._loop is not None:
+            raise RuntimeError("the transport is being read already")
+        self._loop = asyncio.get_running_loop()
+        self._deliver, self._failed, self._cut = deliver, failed, cut or _nothing
+        try:
+            self._loop.add_reader(self._sock.fileno(), self._on_readable)
+        except NotImplementedError:
+            # A copy of the descriptor: the loop closes the one it was given, and we may be asked to read on.
+            self._fallback, _ = await self._loop.create_datagram_endpoint(
+                lambda: _Fallback(self), sock=self._sock.dup()
+            )
+        if self._queue:
+            self._enqueue([], 0)
+        self._timer = self._loop.call_later(self._check_interval, self._check)
+
+    def stop(self) -> None:
+        """Stops the reading. The socket stays open and keeps what arrives."""
+        if self._loop is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._fallback is not None:
+            self._fallback.close()
+            self._fallback = None
+        elif self._sock is not None and self._sock.fileno() >= 0 and not self._loop.is_closed():
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.remove_writer(self._sock.fileno())
+        self._loop = self._timer = None
+        self._deliver = self._cut = self._failed = _nothing
+
+    def drain(self, deliver: Callable[[list[Datagram]], None]) -> int:
+        """Delivers one batch of what waits in the socket, without waiting for more; returns how many there were."""
+        if self._batch is None:
+            return 0
+        try:
+            datagrams: list[Datagram] = self._batch.receive()
+        except OSError:
+            return 0
+        if datagrams:
+            deliver(datagrams)
+        return len(datagrams) + len(self._batch.take_cut())
+
+    async def receive(self, deadline: float = 1.0) -> list[Datagram]:
+        """The next datagrams, for who reads a transport without an endpoint. TimeoutError after `deadline` seconds."""
+        arrived: asyncio.Future[list[Datagram]] = asyncio.get_running_loop().create_future()
+        if self._batch is None:
+            raise RuntimeError("the transport is not open")
+        batch: list[Datagram] = self._batch.receive()
+        if batch:
+            return batch
+
+        def deliver(datagrams: list[Datagram]) -> None:
+            if not arrived.done():
+                arrived.set_result([])
+            arrived.result().extend(datagrams)
+
+        def failed(error: OSError) -> None:
+            if not arrived.done():
+                arrived.set_exception(error)
+
+        await self.start(deliver, failed)
+        try:
+            async with asyncio.timeout(deadline):
+                return await arrived
+        finally:
+            self.stop()
+
+    def _on_readable(self) -> None:
+        for _ in range(_DRAIN_BATCHES):
+            if self._take() < self._batch_size or self._loop is None:
+                break
+
+    def _take(self) -> int:
+        batch = self._batch
+        truncated: int = batch.truncated
+        try:
+            datagrams: list[Datagram] = batch.receive()
+        except OSError as error:
+            self._on_error(error)
+            return 0
+        if datagrams:
+            self._deliver(datagrams)
+        if batch.truncated != truncated:
+            self._cut(batch.take_cut())
+            return self._batch_size
+        return len(datagrams)
+
+    def _on_datagram(self, data: bytes, address: Address) -> None:
+        """One datagram from the fallback's protocol, which has no buffer of ours to be cut by."""
+        self._totals["received"] += 1
+        if len(data) > self._read_buf_size:
+            data = data[: self._read_buf_size]
+            self._totals["truncated"] += 1
+            self._totals["bytes_received"] += len(data)
+            self._cut([(data, address)])
+        else:
+            self._totals["bytes_received"] += len(data)
+            self._deliver([(data, address)])
+
+    def _on_error(self, error: OSError) -> None:
+        if error.errno in _ICMP:
+            self._totals["icmp_errors"] += 1
+            return
+        failed = self._failed
+        self.stop()
+        failed(error)
+
+    def _check(self) -> None:
+        """Once in `check_interval`: is the descriptor still our socket? A poller says nothing when it is closed."""
+        if self._loop is None or self._sock is None:
+            return
+        self._timer = self._loop.call_later(self._check_interval, self._check)
+        self._log.flush()
+        try:
+            if os.name == "posix" and os.fstat(self._sock.fileno()).st_ino != self._inode:
+                raise OSError(errno.EBADF, "the socket's descriptor belongs to something else now")
+        except OSError as error:
+            failed = self._failed
+            self._abandon()
+            failed(error)
+
+    def _abandon(self) -> None:
+        """Lets go of a descriptor that is not ours any more, without closing what may stand in its place."""
+        if self._sock is not None:
+            descriptor = self._sock.detach()
+            if self._loop is not None and descriptor >= 0:
+                with contextlib.suppress(OSError, ValueError):
+                    self._loop.remove_reader(descriptor)
+        self.stop()
+
+    # ------------------------------------------------------------------ sending
+
+    def send(self, datagrams: list[Datagram]) -> Sequence[Failure]:
+        """Sends the datagrams in as few system calls as they need, without waiting.
+
+        Those the socket has no room for wait in the send queue. Returns those that could not be sent, each with its
+        error: BlockingIOError where the queue was full, OSError for what the kernel refused, ValueError or TypeError
+        for an address that is none.
+        """
+        if self._batch is None:
+            raise TransportError(errno.EBADF, "the transport is not open")
+        if self._fallback is not None:
+            return self._send_fallback(datagrams)
+        if self._queue:
+            return self._enqueue(datagrams, 0)
+        taken, failures = self._batch.send(datagrams)
+        if taken == len(datagrams) and not failures:
+            return ()
+        return [*self._describe(datagrams, failures), *self._enqueue(datagrams, taken)]
+
+    def _describe(self, datagrams: list[Datagram], failures: list[tuple[int, Exception]]) -> list[Failure]:
+        described: list[Failure] = []
+        for at, error in failures:
+            data, address = datagrams[at]
+            self._totals["send_errors"] += 1
+            if isinstance(error, OSError) and error.errno == errno.EMSGSIZE:
+                text = f"a datagram of {len(data)} bytes is over the {self.max_payload} that UDP carries"
+                error = TransportError(errno.EMSGSIZE, text)
+            described.append((data, address, error))
+        return described
+
+    def _enqueue(self, datagrams: list[Datagram], start: int) -> list[Failure]:
+        room = max(0, self._queue_size - len(self._queue)) if self._loop is not None else 0
+        self._queue.extend(datagrams[start : start + room])
+        if self._queue and self._loop is not None and self._sock is not None:
+            self._loop.add_writer(self._sock.fileno(), self._on_writable)
+        full = BlockingIOError(errno.EAGAIN, "the send queue is full")
+        dropped: list[Failure] = [(data, address, full) for data, address in datagrams[start + room :]]
+        self._totals["queue_drops"] += len(dropped)
+        return dropped
+
+    def _on_writable(self) -> None:
+        self._flush_queue()
+        if not self._queue and self._loop is not None and self._sock is not None:
+            self._loop.remove_writer(self._sock.fileno())
+
+    def _flush_queue(self) -> None:
+        waiting = list(self._queue)
+        taken, failures = self._batch.send(waiting)
+        for _ in range(taken):
+            self._queue.popleft()
+        for _, address, error in self._describe(waiting, failures):
+            self._log.log(logging.WARNING, "cannot send to %s: %s", address, error)
+
+    def _send_fallback(self, datagrams: list[Datagram]) -> Sequence[Failure]:
+        assert self._fallback is not None
+        assert self._sock is not None
+        failures: list[tuple[int, Exception]] = []
+        dropped: list[Failure] = []
+        for at, (data, address) in enumerate(datagrams):
+            if self._fallback.get_write_buffer_size() > self._queue_size * 2048:
+                dropped.append((data, address, BlockingIOError(errno.EAGAIN, "the send queue is full")))
+                continue
+            try:
+                if len(data) > self.max_payload:
+                    raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+                self._fallback.sendto(data, wire_address(self._sock.family, address))
+            except (OSError, ValueError, TypeError, LookupError, OverflowError) as error:
+                failures.append((at, error))
+            else:
+                self._totals["sent"] += 1
+                self._totals["bytes_sent"] += len(data)
+        self._totals["queue_drops"] += len(dropped)
+        return [*self._describe(datagrams, failures), *dropped]
+
+    # ------------------------------------------------------------------ counting
+
+    def counters(self) -> dict[str, int]:
+        """What happened so far: datagrams and bytes in and out, truncated, dropped by queue and kernel, refused."""
+        totals = dict(self._totals)
+        batch = self._batch
+        if batch is not None:
+            for name in _BATCH_COUNTERS:
+                totals[name] += getattr(batch, name)
+            totals["kernel_drops"] += self._read_kernel_drops()
+        return totals
+
+    def _read_kernel_drops(self) -> int:
+        """Datagrams the kernel dropped for want of room (a 32-bit counter that wraps, read when someone asks).
+
+        SO_RXQ_OVFL would tell the same number with every datagram, at the price of a control message on each.
+        """
+        if sys.platform != "linux" or self._sock is None:
+            return self._kernel_drops
+        with contextlib.suppress(OSError, struct.error):
+            now = struct.unpack("9I", self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36))[8]
+            self._kernel_drops += (now - self._kernel_drops) % (1 << 32)
+        return self._kernel_drops
+
+    def _keep_totals(self) -> None:
+        """Adds the counters of the batch and the socket that go away now."""
+        for name in _BATCH_COUNTERS:
+            self._totals[name] += getattr(self._batch, name)
+        self._totals["kernel_drops"] += self._kernel_drops
+        self._kernel_drops = 0
+
+
+_BATCH_COUNTERS: Final = ("received", "bytes_received", "truncated", "sent", "bytes_sent")
+_COUNTERS: Final = (*_BATCH_COUNTERS, "send_errors", "queue_drops", "kernel_drops", "icmp_errors")
+
+
+class _Fallback(asyncio.DatagramProtocol):
+    """Feeds a `UDPTransport` on a loop that cannot watch a descriptor (Windows' proactor)."""
+
+    def __init__(self, owner: UDPTransport) -> None:
+        self._owner = owner
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self._owner._on_datagram(data, normal_address(addr))
+
+    def error_received(self, exc: Exception) -> None:
+        self._owner._on_error(exc if isinstance(exc, OSError) else OSError(str(exc)))
+
+
+def _nothing(_: Any) -> None:
+    """Stands where nobody listens."""
+
+
+def _transport_error(error: Exception, what: str) -> TransportError:
+    number = getattr(error, "errno", None) or errno.EINVAL
+    return TransportError(number, f"{what}: {getattr(error, 'strerror', None) or error}")
