@@ -17,6 +17,7 @@ from sipstack._values import (
     ParamsLike,
     assign,
     lower,
+    merge_parameters,
     need_number,
     need_str,
     need_text,
@@ -57,6 +58,7 @@ _RACK: Final = re.compile(rf"{_SPACES}([0-9]++)[{BLANK}]++([0-9]++)[{BLANK}]++([
 # RFC 3261 has tokens in a display name without quotes. Anything that is no delimiter and no control is read as one;
 # a colon, a semicolon and a comma are delimiters: the text in front of < may be an address by itself.
 _DISPLAY: Final = re.compile(r"[^\x00-\x08\x0A-\x1F\x7F\"<>,;:\\]*+")
+_TAG: Final = re.compile(rf"(?:\A|;){_SPACES}tag{_SPACES}={_SPACES}([^;{BLANK}]++)", re.IGNORECASE | re.ASCII)
 _BARE_URI: Final = re.compile(rf"[^;{BLANK}]*+")
 
 
@@ -137,7 +139,7 @@ class Via(HeaderValue):
             for parameter in scan_parameters(text, end + 1):
                 _read_via_parameter(known, parameter, end + 1)
             if "[" in raw and known["received"] is not None:
-                raw = _RECEIVED_BRACKETS.sub(r"\1\2", raw)
+                raw = _RECEIVED_BRACKETS.sub(lambda match: match[1] + match[2] if match[1] else match[0], raw)
         via = cls.__new__(cls)
         assign(
             via, protocol=f"{found[1]}/{found[2]}", transport=found[3], host=found[4], port=port, _params=raw, **known
@@ -156,9 +158,16 @@ class Via(HeaderValue):
 
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed: `via.replace(received="192.0.2.1", rport=5061)`."""
-        mine: dict[str, object] = {name: getattr(self, name) for name in _VIA_ARGUMENTS}
-        mine["params"] = [item for item in self.params.items() if lower(item[0]) not in _VIA_PARAMETERS]
-        return type(self)(**{**mine, **changes})  # type: ignore[arg-type]
+        mine = {name: getattr(self, name) for name in _VIA_OWN}
+        made = type(self)(**{**mine, **changes})
+        known = {name: getattr(made if name in changes else self, name) for name in _VIA_PARAMETERS}
+        params = merge_parameters(
+            self._params,
+            made._params,
+            lambda name: name in changes or (name not in _VIA_PARAMETERS and "params" in changes),
+        )
+        assign(made, _params=params, **known)
+        return made
 
     def __str__(self) -> str:
         params = f";{self._params}" if self._params else ""
@@ -178,10 +187,11 @@ class Via(HeaderValue):
 
 
 _VIA_PARAMETERS: Final = ("branch", "received", "rport", "maddr", "ttl")
-_VIA_ARGUMENTS: Final = ("host", "port", "transport", "protocol", *_VIA_PARAMETERS)
-# RFC 5118 4.5: received with brackets must be read, and must not be sent.
+_VIA_OWN: Final = ("host", "port", "transport", "protocol")
+# RFC 5118 4.5: received with brackets must be read, and must not be sent. Quoted strings are stepped over.
 _RECEIVED_BRACKETS: Final = re.compile(
-    rf"((?:^|;){_SPACES}received{_SPACES}={_SPACES})\[([0-9A-Fa-f:.]++)\]", re.IGNORECASE
+    rf'"(?:[^"\\]++|\\.)*+"|((?:^|;){_SPACES}received{_SPACES}={_SPACES})\[([0-9A-Fa-f:.]++)\]',
+    re.IGNORECASE | re.ASCII,
 )
 
 
@@ -300,7 +310,10 @@ class NameAddr(HeaderValue):
     @property
     def tag(self) -> str | None:
         """The tag parameter, None where there is none."""
-        return self.params.get("tag") if self._params else None
+        if '"' in self._params:
+            return self.params.get("tag")
+        found = _TAG.search(self._params)
+        return found[1] if found else None
 
     @property
     def q(self) -> float | None:
@@ -315,14 +328,19 @@ class NameAddr(HeaderValue):
         return None if "expires" not in self.params else parse_number(value or "", MAX_SECONDS, "expires")
 
     def with_tag(self, tag: str) -> Self:
-        """A copy with this tag, in place of the one it has or behind the parameters it has."""
+        """A copy with this tag behind its other parameters, in place of the one it has."""
         return self.replace(tag=tag)
 
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed: `address.replace(display_name="")`."""
-        rest = [item for item in self.params.items() if lower(item[0]) != "tag"]
-        mine = {"uri": self.uri, "display_name": self.display_name, "tag": self.tag, "params": rest}
-        return type(self)(**{**mine, **changes})  # type: ignore[arg-type]
+        made = type(self)(**{"uri": self.uri, **changes})  # type: ignore[arg-type]
+        params = merge_parameters(
+            self._params, made._params, lambda name: name in changes if name == "tag" else "params" in changes
+        )
+        assign(made, _params=params)
+        if "display_name" not in changes:
+            assign(made, display_name=self.display_name)
+        return made
 
     def __str__(self) -> str:
         uri = str(self.uri)

@@ -479,7 +479,7 @@ class Timestamp(HeaderValue):
         """Build a Timestamp of decimal texts. Raises SerializeError."""
         text = need_str(value, "value") if delay is None else f"{need_str(value, 'value')} {need_str(delay, 'delay')}"
         found = _TIMESTAMP.match(text)
-        if found is None or found[1] != value or found[2] != delay:
+        if found is None or found[1] != value or found[2] != delay or delay == "":
             raise SerializeError("Timestamp is not a decimal number")
         assign(self, value=value, delay=delay)
 

@@ -5,7 +5,7 @@ Every pattern is possessive, so that no input makes it run twice over the same t
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final, Self
 
 from sipstack.errors import HeaderError, SerializeError
@@ -251,7 +251,7 @@ def need_text(value: object, what: str) -> str:
     """The value, when nothing in it is a control character (but HTAB) or cannot be written as UTF-8."""
     text = need_str(value, what)
     if _UNWRITABLE.search(text):
-        raise SerializeError(f"{what} holds a control character")
+        raise SerializeError(f"{what} holds a control character or half a surrogate pair")
     return text
 
 
@@ -279,6 +279,26 @@ def write_parameters(params: "ParamsLike | Params | None", *known: tuple[str, st
         names.add(lower(name))
         parts.append(name if value is None else f"{name}={write_value(value, f'parameter {name}')}")
     return separator.join(parts)
+
+
+def merge_parameters(raw: str, added: str, dropped: Callable[[str], bool]) -> str:
+    """The text of read parameters without those that are dropped (by lower-case name), and of written ones behind."""
+    kept: list[str] = []
+    position = 0
+    while position < len(raw):
+        found = _PARAMETER.match(raw, position)
+        if found is None:
+            break
+        if not dropped(lower(found[1])):
+            kept.append(found[0])
+        position = found.end() + 1
+    text = ";".join([*kept, added] if added else kept)
+    try:
+        if text:
+            scan_parameters(text, 0)
+    except HeaderError as error:
+        raise SerializeError(error.reason) from None
+    return text
 
 
 def pairs(params: "ParamsLike | None") -> list[tuple[str, "str | int | None"]]:

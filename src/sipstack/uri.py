@@ -53,7 +53,8 @@ _VISUAL: Final = re.compile(r"[.()\-]")
 _ESCAPE_BYTES: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _ESCAPE_TEXT: Final = re.compile(_ESCAPED)
 _DECIMAL_LABEL: Final = re.compile(r"(?:.*\.)?[0-9]++\.?\Z")
-_IPV4: Final = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])(?:\.(?!\Z)|\Z)){4}")
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])"
+_IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}\Z")
 _RESERVED: Final = frozenset(";/?:@&=+$,")
 _UNRESERVED_BYTES: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()")
 # The parameters that make two URIs differ when one of them alone has it (19.1.4, and its example with transport).
@@ -248,8 +249,14 @@ class SipUri(HeaderValue):
 
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed, such as `uri.replace(port=5070, params=None)`."""
-        mine: dict[str, object] = {name: getattr(self, name) for name in _SIP_ARGUMENTS}
-        return type(self)(**{**mine, **changes})  # type: ignore[arg-type]
+        given = {"host": self.host, **changes}
+        if given.get("password") is not None:
+            given.setdefault("user", "user" if self.user else None)
+        made = type(self)(**given)  # type: ignore[arg-type]
+        assign(made, **{slot: getattr(self, slot) for name, slot in _SIP_SLOTS.items() if name not in changes})
+        if made.user is None:
+            assign(made, password=None)
+        return made
 
     def __str__(self) -> str:
         userinfo = "" if self.user is None else self.user if self.password is None else f"{self.user}:{self.password}"
@@ -284,7 +291,10 @@ class SipUri(HeaderValue):
         )
 
 
-_SIP_ARGUMENTS: Final = ("host", "user", "password", "port", "scheme", "params", "headers")
+_SIP_SLOTS: Final = {name: name for name in ("host", "user", "password", "port", "scheme")} | {
+    "params": "_params",
+    "headers": "_headers",
+}
 
 
 class TelUri(HeaderValue):

@@ -1,0 +1,388 @@
+"""SIP, SIPS, tel and other URIs (RFC 3261 19.1 and 25.1, RFC 3966, RFC 5118)."""
+
+import copy
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sipstack.errors import HeaderError, SerializeError
+from sipstack.uri import AbsoluteUri, SipUri, TelUri, escape_uri, is_host, parse_uri, unescape_uri
+
+USER_SAFE = "abcXYZ019-_.!~*'()&=+$,;?/"
+
+
+def test_all_parts():
+    uri = SipUri.parse("SIPS:ali%63e:se%20cret@[2001:DB8::1]:5071;Transport=TCP;lr;maddr=192.0.2.1?Subject=a%20b&to=c")
+    assert (uri.scheme, uri.user, uri.password, uri.host, uri.port) == (
+        "sips", "ali%63e", "se%20cret", "[2001:DB8::1]", 5071,
+    )  # fmt: skip
+    assert (uri.user_decoded, uri.password_decoded) == ("alice", "se cret")
+    assert dict(uri.params) == {"Transport": "TCP", "lr": None, "maddr": "192.0.2.1"}
+    assert uri.headers == (("Subject", "a b"), ("to", "c"))
+    assert (uri.transport, uri.lr, uri.maddr, uri.host_port) == ("tcp", True, "192.0.2.1", "[2001:DB8::1]:5071")
+    assert str(uri) == (
+        "sips:ali%63e:se%20cret@[2001:DB8::1]:5071;Transport=TCP;lr;maddr=192.0.2.1?Subject=a%20b&to=c"
+    )
+
+
+def test_only_a_host():
+    uri = SipUri.parse("sip:example.com")
+    assert (uri.user, uri.password, uri.port, uri.headers, uri.lr) == (None, None, None, (), False)
+    assert (uri.transport, uri.maddr, uri.user_decoded, uri.password_decoded) == (None, None, None, None)
+    assert dict(uri.params) == {}
+    assert "LR" in SipUri.parse("sip:example.com;lr").params
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "host"),
+    [
+        ("sip:user;par=u%40example.net@example.com", "user;par=u@example.net", "example.com"),  # RFC 4475 semiuri
+        ("sip:sips%3Auser%40example.com@example.net", "sips:user@example.com", "example.net"),  # esc01
+        ("sip:null-%00-null@example.com", "null-\0-null", "example.com"),  # escnull
+        ("sip:%00%00@host5.example.com", "\0\0", "host5.example.com"),
+        ("sip:*98#@example.com", "*98#", "example.com"),
+        ("sip:j\u00fcrgen@example.com", "j\u00fcrgen", "example.com"),
+        ("sip:%C3%BC%FF@example.com", "\u00fc\udcff", "example.com"),
+        ("sip:\udcff%41@example.com", "\udcffA", "example.com"),
+        ("sip:a?b;c@h", "a?b;c", "h"),
+        ("sip:a_b.under_score.example.com.", None, "a_b.under_score.example.com."),
+        ("sip:chair-dnrc.example.com;unknownparam", None, "chair-dnrc.example.com"),
+        ("sip:010.001.002.255", None, "010.001.002.255"),
+    ],
+)
+def test_user_and_host(text, user, host):
+    uri = SipUri.parse(text)
+    assert (uri.user_decoded, uri.host) == (user, host)
+    assert str(uri) == text
+
+
+def test_every_unusual_character_of_intmeth():
+    text = "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com"
+    uri = SipUri.parse(text)
+    assert uri.user == "1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*"
+    assert uri.password == "&it+has=1,weird!*pas$wo~d_too.(doesn't-it)"
+    assert (uri.host, uri.port, str(uri.params), uri.headers) == ("example.com", None, "", ())
+    assert str(uri) == text
+
+
+def test_escaped_parameter_names_are_decoded_once():
+    uri = SipUri.parse("sip:cal%6Cer@host5.example.net;%6C%72;n%61me=v%61lue%25%34%31")
+    assert uri.lr
+    assert uri.params["name"] == "value%41"
+    assert str(uri.params) == "%6C%72;n%61me=v%61lue%25%34%31"
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("sip:[2001:db8::10]", "[2001:db8::10]", None),
+        ("sip:[2001:db8::10:5070]", "[2001:db8::10:5070]", None),  # RFC 5118 4.3: no port is hidden in there
+        ("sip:[2001:db8::10]:5070", "[2001:db8::10]", 5070),
+        ("sip:[::ffff:192.0.2.10]:19823", "[::ffff:192.0.2.10]", 19823),
+        ("sip:[2001:db8:::192.0.2.1]", "[2001:db8:::192.0.2.1]", None),  # RFC 5118 4.10
+        ("sip:[2001:db8::192.0.2.1]", "[2001:db8::192.0.2.1]", None),
+        ("sip:h:0", "h", 0),
+        ("sip:h:65535", "h", 65535),
+        ("sip:h:000000000000005060", "h", 5060),
+    ],
+)
+def test_hosts_and_ports(text, host, port):
+    uri = SipUri.parse(text)
+    assert (uri.host, uri.port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "offset"),
+    [
+        ("", "URI has no scheme", 0),
+        ("example.com", "URI has no scheme", 0),
+        ("1sip:a", "URI has no scheme", 0),
+        ("<sip:user@example.com>", "URI has no scheme", 0),  # RFC 4475 ltgtruri
+        (" sip:a@b", "URI has no scheme", 0),
+        ("sip:", "host is not a host name or address", 4),
+        ("sip:@h", "host is not a host name or address", 4),
+        ("sip:a@", "host is not a host name or address", 6),
+        ("sip:2001:db8::10", "host is not a host name or address", 4),  # RFC 5118 4.2
+        ("sip:[2001:db8::10", "host is not a host name or address", 4),
+        ("sip:[2001:db8::10%eth0]", "% without two hexadecimal digits", 17),
+        ("sip:[fe80::1%25eth0]", "host is not a host name or address", 4),
+        ("sip:[1::2::3]", "host is not a host name or address", 4),
+        ("sip:[:::]", "host is not a host name or address", 4),
+        ("sip:256.1.1.1", "host is not a host name or address", 4),
+        ("sip:1.2.3", "host is not a host name or address", 4),
+        ("sip:1000", "host is not a host name or address", 4),
+        ("sip:-a.example.com", "host is not a host name or address", 4),
+        ("sip:a..b", "URI holds an illegal character", 6),
+        ("sip:h:65536", "port is out of range", 6),
+        ("sip:h:4294972356", "port is out of range", 6),
+        ("sip:h:" + "9" * 10_000, "port is out of range", 6),
+        ("sip:h:", "URI holds an illegal character", 5),
+        ("sip:h:+5", "URI holds an illegal character", 5),
+        ("sip:h:1_0", "URI holds an illegal character", 7),
+        ("sip:h:\u0665", "URI holds an illegal character", 5),
+        ("sip:h:\uff15", "URI holds an illegal character", 5),
+        ("sip:a@h%", "% without two hexadecimal digits", 7),
+        ("sip:%", "% without two hexadecimal digits", 4),
+        ("sip:a%4@h", "% without two hexadecimal digits", 5),
+        ("sip:a%4\u0665@h", "% without two hexadecimal digits", 5),
+        ("sip:a@h;x=%zz", "% without two hexadecimal digits", 10),
+        ("sip:a@h?x=%", "% without two hexadecimal digits", 10),
+        ("sip:a@h;", "URI parameter without a name", 8),
+        ("sip:a@h;;lr", "URI parameter without a name", 8),
+        ("sip:a@h;x=", "URI holds an illegal character", 9),
+        ("sip:a@h;lr;%6Cr", "URI parameter twice", 11),
+        ("sip:a@h?", "URI header without a name or without =", 8),
+        ("sip:a@h?x", "URI header without a name or without =", 8),
+        ("sip:a@h?x=1&", "URI header without a name or without =", 12),
+        ("sip:a@h b", "URI holds an illegal character", 7),
+        ("sip:a@b@c", "URI holds an illegal character", 7),
+        ("sip:a@h\r\nX: y", "URI holds an illegal character", 7),
+        ('sip:a"b@h', "URI holds an illegal character", 5),
+        ("tel:", "number is not a telephone number", 4),
+        ("tel:+", "number is not a telephone number", 4),
+        ("tel:()", "number is not a telephone number", 4),
+        ("tel:+1 2", "URI holds an illegal character", 6),
+        ("tel:+1;x=1;X=2", "URI parameter twice", 11),
+        ("http:", "URI holds an illegal character", 5),
+        ("http://a b", "URI holds an illegal character", 8),
+        ("http://a%", "% without two hexadecimal digits", 8),
+        ("name:<x>", "URI holds an illegal character", 5),
+    ],
+)
+def test_refused(text, reason, offset):
+    with pytest.raises(HeaderError) as caught:
+        parse_uri(text)
+    assert (caught.value.reason, caught.value.offset, caught.value.status) == (reason, offset, 400)
+
+
+def test_the_classes_read_their_own_scheme_alone():
+    for cls, text in ((SipUri, "tel:1"), (TelUri, "sip:h"), (SipUri, ""), (SipUri, ":h")):
+        with pytest.raises(HeaderError) as caught:
+            cls.parse(text)
+        assert caught.value.status == 416
+    with pytest.raises(HeaderError, match="class of its own"):
+        AbsoluteUri.parse("sip:h")
+
+
+def test_tel():
+    uri = parse_uri("TEL:+1-201-555-0123;ext=5;phone-context=example.com")
+    assert isinstance(uri, TelUri)
+    assert (uri.scheme, uri.number, uri.params["ext"]) == ("tel", "+1-201-555-0123", "5")
+    assert str(uri) == "tel:+1-201-555-0123;ext=5;phone-context=example.com"
+    assert uri == parse_uri("tel:+1(201)5550123;phone-context=EXAMPLE.com;ext=5")
+    assert hash(uri) == hash(parse_uri("tel:+1(201)5550123;phone-context=EXAMPLE.com;ext=5"))
+    assert uri != parse_uri("tel:+12015550123")
+    assert uri != "tel:+12015550123"
+    assert str(parse_uri("tel:911")) == "tel:911"
+    assert str(TelUri("7042", params={"phone-context": "example.com"})) == "tel:7042;phone-context=example.com"
+    for number in ("", "+", "12a%", "1\r\n", "7042"):
+        with pytest.raises(SerializeError):
+            TelUri(number)
+
+
+def test_other_schemes():
+    uri = parse_uri("nobodyKnowsThisScheme:totallyopaquecontent")
+    assert (uri.scheme, uri.rest) == ("nobodyknowsthisscheme", "totallyopaquecontent")
+    assert uri == AbsoluteUri("NobodyKnowsThisScheme", "totallyopaquecontent")
+    assert hash(uri) == hash(AbsoluteUri("nobodyknowsthisscheme", "totallyopaquecontent"))
+    assert uri != "x"
+    novel = parse_uri("soap.beep://192.0.2.103:3002")
+    assert (novel.scheme, novel.rest, str(novel)) == ("soap.beep", "//192.0.2.103:3002", "soap.beep://192.0.2.103:3002")
+    for scheme, rest in (("sip", "a"), ("1x", "a"), ("http", ""), ("http", "a b"), ("http", "a\r\n"), ("x", "\u00e9")):
+        with pytest.raises(SerializeError):
+            AbsoluteUri(scheme, rest)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [  # the lists of RFC 3261 19.1.4
+        ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+        ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+        ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
+        (
+            "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+            "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+        ),
+        ("sip:alice@atlanta.com?subject=project%20x&priority=urgent", "sip:alice@atlanta.com?priority=urgent&subject=project%20x"),
+        ("SIP:a%2Fb@h", "sip:a%2fb@H"),
+    ],
+)  # fmt: skip
+def test_equal(one, other):
+    assert SipUri.parse(one) == SipUri.parse(other)
+    assert hash(SipUri.parse(one)) == hash(SipUri.parse(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+        ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+        ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+        ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+        ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+        ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+        ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+        ("sip:a@h", "sips:a@h"),
+        ("sip:a@h", "sip:a@h;maddr=192.0.2.1"),
+        ("sip:a@h", "sip:a:@h"),
+        ("sip:a%2Fb@h", "sip:a/b@h"),
+        ("sip:a%25@h", "sip:a%2525@h"),
+    ],
+)
+def test_different(one, other):
+    assert SipUri.parse(one) != SipUri.parse(other)
+
+
+def test_a_uri_is_no_str():
+    assert SipUri.parse("sip:h") != "sip:h"
+    assert SipUri.parse("sip:h") != TelUri.parse("tel:1")
+
+
+def test_immutable_copyable_picklable():
+    for text in ("sip:a:b@h:1;lr?x=y", "tel:+1;a=b", "http://h/"):
+        uri = parse_uri(text)
+        with pytest.raises(AttributeError):
+            uri.scheme = "x"
+        with pytest.raises(AttributeError):
+            del uri.scheme
+        assert copy.copy(uri) is uri
+        assert copy.deepcopy(uri) is uri
+        loaded = pickle.loads(pickle.dumps(uri))
+        assert loaded == uri
+        assert str(loaded) == text
+        assert repr(uri) == f"{type(uri).__name__}.parse({text!r})"
+        assert not hasattr(uri, "__dict__")
+
+
+def test_build():
+    uri = SipUri(
+        "2001:db8::1", user=escape_uri("a b@c"), password="p", port=5060, scheme="sips",
+        params={"lr": None, "x y": "a;b", "n": 5}, headers=[("Route", "<sip:h;lr>"), ("empty", "")],
+    )  # fmt: skip
+    assert str(uri) == "sips:a%20b%40c:p@[2001:db8::1]:5060;lr;x%20y=a%3Bb;n=5?Route=%3Csip:h%3Blr%3E&empty="
+    assert SipUri.parse(str(uri)) == uri
+    assert uri.headers == (("Route", "<sip:h;lr>"), ("empty", ""))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"host": ""}, SerializeError),
+        ({"host": "a b"}, SerializeError),
+        ({"host": "a\r\nX: y"}, SerializeError),
+        ({"host": "h>"}, SerializeError),
+        ({"host": "h;lr"}, SerializeError),
+        ({"host": "fe80::1%eth0"}, SerializeError),
+        ({"host": 5}, TypeError),
+        ({"host": "h", "port": 65536}, SerializeError),
+        ({"host": "h", "port": -1}, SerializeError),
+        ({"host": "h", "port": "5060"}, TypeError),
+        ({"host": "h", "port": True}, TypeError),
+        ({"host": "h", "user": ""}, SerializeError),
+        ({"host": "h", "user": "a@b"}, SerializeError),
+        ({"host": "h", "user": "a b"}, SerializeError),
+        ({"host": "h", "user": "%"}, SerializeError),
+        ({"host": "h", "user": "a\n"}, SerializeError),
+        ({"host": "h", "user": "\u00e9"}, SerializeError),
+        ({"host": "h", "user": "a>"}, SerializeError),
+        ({"host": "h", "password": "p"}, SerializeError),
+        ({"host": "h", "user": "u", "password": "p@"}, SerializeError),
+        ({"host": "h", "scheme": "tel"}, SerializeError),
+        ({"host": "h", "params": {"a": ""}}, SerializeError),
+        ({"host": "h", "params": {"": "a"}}, SerializeError),
+        ({"host": "h", "params": {"a": "\ud800"}}, SerializeError),
+        ({"host": "h", "params": [("a", "1"), ("A", "2")]}, SerializeError),
+        ({"host": "h", "params": "a=b"}, TypeError),
+        ({"host": "h", "params": {"a": 1.5}}, TypeError),
+        ({"host": "h", "headers": {"a": None}}, SerializeError),
+    ],
+)
+def test_build_refused(arguments, error):
+    with pytest.raises(error):
+        SipUri(**arguments)
+
+
+def test_replace():
+    uri = SipUri.parse("sip:#a:pw@h:5;lr;x=y?a=b")
+    assert str(uri.replace(port=None)) == "sip:#a:pw@h;lr;x=y?a=b"
+    assert str(uri.replace(user=None, headers=None)) == "sip:h:5;lr;x=y"
+    assert str(uri.replace(password="z", params=None)) == "sip:#a:z@h:5?a=b"
+    assert str(uri.replace(user="u", password=None, host="i", scheme="sips")) == "sips:u@i:5;lr;x=y?a=b"
+    with pytest.raises(SerializeError):
+        uri.replace(port=70000)
+    with pytest.raises(SerializeError):
+        SipUri.parse("sip:h").replace(password="x")
+
+
+def test_escape():
+    assert escape_uri("a+b", "+") == "a+b"
+    assert escape_uri("\udcff/\u00e9") == "%FF%2F%C3%A9"
+    assert unescape_uri("%C3%a9%25%34") == "\u00e9%4"
+    with pytest.raises(SerializeError):
+        escape_uri("\ud800")
+
+
+@given(st.text())
+def test_any_text_can_be_a_user(text):
+    try:
+        user = escape_uri(text)
+    except SerializeError:
+        return
+    if user:
+        uri = SipUri.parse(str(SipUri("h", user=user, params={"x": text}, headers=[("s", text)])))
+        decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+        assert (uri.user_decoded, uri.params["x"], uri.headers) == (decoded, decoded, (("s", decoded),))
+
+
+hosts = st.sampled_from(["example.com", "a.b-c.d9.", "192.0.2.1", "[2001:db8::1]", "_sip._udp.example.com", "h"])
+params = st.dictionaries(st.text("abc%/ =;", min_size=1), st.none() | st.text("xyz%;? ", min_size=1), max_size=4)
+
+
+@given(
+    scheme=st.sampled_from(["sip", "sips"]),
+    host=hosts,
+    user=st.none() | st.text(USER_SAFE, min_size=1),
+    password=st.none() | st.text("ab0-_.!~*'()&=+$,"),
+    port=st.none() | st.integers(0, 65535),
+    params=params,
+    headers=st.lists(st.tuples(st.text("ab&=?", min_size=1), st.text("xy&=? "))),
+)
+def test_what_is_built_is_read(scheme, host, user, password, port, params, headers):
+    if user is None:
+        password = None
+    arguments = {"scheme": scheme, "user": user, "password": password, "port": port}
+    built = SipUri(host, params=params, headers=headers, **arguments)
+    read = SipUri.parse(str(built))
+    assert str(read) == str(built)
+    assert read == built
+    assert hash(read) == hash(built)
+    assert {name: getattr(read, name) for name in arguments} == arguments
+    assert dict(read.params) == params
+    assert read.headers == tuple(headers)
+
+
+@given(st.text("sip:tel@[]%;?&=/.<>\" \r\n\x00a0\u00e9\udcff", max_size=40).map(lambda text: "sip:" + text) | st.text())
+def test_read_is_an_error_or_comes_back(text):
+    try:
+        uri = parse_uri(text)
+    except HeaderError as error:
+        assert 0 <= error.offset <= len(text)
+        return
+    written = str(uri)
+    assert parse_uri(written) == uri
+    assert str(parse_uri(written)) == written
+    assert not set(written) & set(' <>"\r\n\0')
+
+
+@pytest.mark.parametrize("text", ["a", "a.b", "a_b", "a--b", "1.2.3.4", "a.1b", "[::]", "[1:2:3:4:5:6:1.2.3.4]"])
+def test_is_host(text):
+    assert is_host(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "a-", "-a", "a.-b", "1.2.3.4.", "1.2.3.4.5", "1.2.3.4 ", "a\n", "[::1", "::1", "[]", "[::1]:5", "\u0661.1.1.1"]
+)  # fmt: skip
+def test_is_no_host(text):
+    assert not is_host(text)
