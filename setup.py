@@ -23,20 +23,15 @@ def extensions():
         return []
     from Cython.Build import cythonize
 
+    depends = [str(path) for path in Path("src/sipstack").glob("*") if path.suffix in {".h", ".pxi"}]
     macros = [("CYTHON_TRACE", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if TRACE else []
-    return cythonize(
-        [
-            Extension(
-                f"sipstack.{name}",
-                [f"src/sipstack/{name}.pyx"],
-                depends=[str(path) for path in Path("src/sipstack").glob("*.[hp]*") if path.suffix in {".h", ".pxi"}],
-                define_macros=macros,
-                optional=not REQUIRED,
-            )
-            for name in NAMES
-        ],
+    modules = cythonize(
+        [Extension(f"sipstack.{name}", [f"src/sipstack/{name}.pyx"], None, macros, depends=depends) for name in NAMES],
         compiler_directives={"linetrace": True} if TRACE else {},
     )
+    for module in modules:
+        module.optional = not REQUIRED  # here, because cythonize drops it
+    return modules
 
 
 setup(ext_modules=extensions())

@@ -1,0 +1,78 @@
+"""Which of the two implementations is used, and that a broken compiled core is never passed over in silence."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import sipstack
+
+PROGRAM = "import sipstack; print(sipstack.IMPLEMENTATION, sipstack.parse.__module__)"
+
+
+@pytest.fixture
+def plain_copy(tmp_path: Path) -> Path:
+    """A copy of the package without its compiled modules."""
+    package = Path(sipstack.__file__).parent
+    shutil.copytree(package, tmp_path / "sipstack", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    return tmp_path
+
+
+def run(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SIPSTACK_")}
+    environment |= {"PYTHONPATH": str(path), **variables}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_without_compiled_core(plain_copy: Path) -> None:
+    result = run(plain_copy, PYTHONWARNINGS="error")
+    assert result.stdout == "python sipstack._parser_py\n", result.stderr
+    assert result.stderr == ""
+
+
+def test_without_compiled_core_where_it_is_required(plain_copy: Path) -> None:
+    result = run(plain_copy, SIPSTACK_REQUIRE_EXTENSIONS="1")
+    assert result.returncode != 0
+    assert "sipstack._parser" in result.stderr
+    assert "Error" in result.stderr
+
+
+@pytest.fixture
+def broken_copy(plain_copy: Path) -> Path:
+    """A copy whose compiled core is there and cannot be loaded."""
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    (plain_copy / "sipstack" / f"_parser{suffix}").write_bytes(b"this is no shared library")
+    return plain_copy
+
+
+def test_broken_compiled_core_is_loud(broken_copy: Path) -> None:
+    result = run(broken_copy)
+    assert result.stdout == "python sipstack._parser_py\n"
+    assert "RuntimeWarning" in result.stderr
+    assert "_parser" in result.stderr  # the reason, as the loader gave it
+
+
+def test_broken_compiled_core_where_it_is_required(broken_copy: Path) -> None:
+    assert run(broken_copy, SIPSTACK_REQUIRE_EXTENSIONS="1").returncode != 0
+
+
+def test_broken_compiled_core_where_none_is_wanted(broken_copy: Path) -> None:
+    result = run(broken_copy, SIPSTACK_NO_EXTENSIONS="1", PYTHONWARNINGS="error")
+    assert result.stdout == "python sipstack._parser_py\n", result.stderr
+
+
+def test_compiled_core_is_preferred(both) -> None:
+    result = run(Path(sipstack.__file__).parent.parent)
+    assert result.stdout == "cython sipstack._parser\n", result.stderr
+
+
+def test_public_names_are_there_and_sorted() -> None:
+    assert len(set(sipstack.__all__)) == len(sipstack.__all__)
+    for name in sipstack.__all__:
+        assert hasattr(sipstack, name)

@@ -1,0 +1,126 @@
+"""A user's program, for mypy --strict and pyright: what the public API's types are. It is checked, never run."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import assert_type
+
+import sipstack
+from sipstack import (
+    CSeq,
+    Message,
+    NameAddr,
+    RAck,
+    SipUri,
+    StreamParser,
+    Uri,
+    Via,
+    Violation,
+    parse,
+    parse_uri,
+)
+
+
+def reading(data: bytes) -> None:
+    message = parse(data)
+    assert_type(message, Message)
+    parse(bytearray(data))
+    parse(memoryview(data))
+    parse("OPTIONS sip:a@b SIP/2.0\r\n\r\n")
+    parse(data, max_size=1000, max_headers=10)
+    parse(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    assert_type(message.is_request, bool)
+    assert_type(message.method, str)
+    assert_type(message.request_uri, str)
+    assert_type(message.status_code, int)
+    assert_type(message.status_text, str)
+    assert_type(message.version, str)
+    assert_type(message.body, bytes)
+    assert_type(message.get_header("Via"), str | None)
+    assert_type(message.get_header("Via", ""), str)
+    assert_type(message.get_headers("Via"), list[str])
+
+    assert_type(message.via, Via | None)
+    assert_type(message.vias, tuple[Via, ...])
+    assert_type(message.from_, NameAddr | None)
+    assert_type(message.to, NameAddr | None)
+    assert_type(message.routes, tuple[NameAddr, ...])
+    assert_type(message.record_routes, tuple[NameAddr, ...])
+    assert_type(message.cseq, CSeq | None)
+    assert_type(message.rack, RAck | None)
+    assert_type(message.call_id, str | None)
+    assert_type(message.from_tag, str | None)
+    assert_type(message.to_tag, str | None)
+    assert_type(message.max_forwards, int | None)
+    assert_type(message.content_length, int | None)
+    assert_type(message.validate(), list[Violation])
+    assert_type(message.check(), list[Violation])
+    assert_type(message.to_bytes(), bytes)
+    assert_type(bytes(message), bytes)
+    assert_type(str(message), str)
+    assert_type(message.copy(), Message)
+
+
+def editing(message: Message) -> None:
+    message.request_uri = "sip:bob@192.0.2.4"
+    message.body = b"v=0\r\n"
+    message.body = "v=0\n"
+    message.set_header("Max-Forwards", 70)
+    message.set_header("Subject", "Lunch")
+    message.add_header("Route", NameAddr.parse("<sip:p1.example.com;lr>"))
+    message.prepend_header("Via", "SIP/2.0/UDP a.example.com;branch=z9hG4bK1")
+    assert_type(message.remove_header("Subject"), int)
+    assert_type(message.remove_first_header("Via"), bool)
+    message.push_via("SIP/2.0/UDP a.example.com;branch=z9hG4bK1")
+    assert_type(message.pop_via(), str | None)
+    assert_type(message.stamp_received("192.0.2.1", 5060), bool)
+    assert_type(message.decrement_max_forwards(), int)
+    message.push_record_route("<sip:p1.example.com;lr>")
+    assert_type(message.pop_route(), str | None)
+    message.set_header("Subject", None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    message.method = "BYE"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def building(message: Message) -> None:
+    request = Message.request("OPTIONS", "sip:bob@example.com", headers={"Max-Forwards": "70"}, body=b"")
+    assert_type(request, Message)
+    Message.request("OPTIONS", "sip:bob@example.com", headers=[("Max-Forwards", 70), ("X", "a")])
+    assert_type(Message.response(200, "OK"), Message)
+    assert_type(message.reply(180, to_tag="a", headers={"Contact": "<sip:a@b>"}), Message)
+
+
+def values() -> None:
+    uri = parse_uri("sip:alice@example.com;transport=udp")
+    assert_type(uri, Uri)
+    if isinstance(uri, SipUri):
+        assert_type(uri.scheme, str)
+        assert_type(uri.user, str | None)
+        assert_type(uri.host, str)
+        assert_type(uri.port, int | None)
+    via = Via.parse("SIP/2.0/UDP a.example.com;branch=z9hG4bK1;rport")
+    assert_type(via, Via)
+    assert_type(via.transport, str)
+    assert_type(via.branch, str | None)
+    assert_type(via.rport, int | None)
+    address = NameAddr.parse('"Alice" <sip:alice@example.com>;tag=1')
+    assert_type(address.display_name, str)
+    assert_type(address.tag, str | None)
+    assert_type(address.uri, Uri)
+    cseq = CSeq(1, "INVITE")
+    assert_type(cseq.num, int)
+    assert_type(cseq.method, str)
+
+
+def errors(data: bytes) -> None:
+    try:
+        parse(data)
+    except sipstack.ParseError as error:
+        assert_type(error.reason, str)
+        assert_type(error.offset, int)
+        assert_type(error.status, int)
+
+
+async def streams(reader: asyncio.StreamReader) -> None:
+    parser = StreamParser()
+    assert_type(parser.feed(b""), Iterator[Message])
+    assert_type(await sipstack.read_message(reader), Message | None)
