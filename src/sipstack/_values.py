@@ -336,7 +336,7 @@ class Params(HeaderValue, Mapping[str, "str | None"]):
         """Read `;`-separated parameters, with or without a `;` in front."""
         inner = text.strip(BLANK)
         start = 1 if inner.startswith(";") else 0
-        return cls._made(inner[start:], scan_parameters(inner, start) if inner else [])
+        return cls._made(inner[start:].lstrip(BLANK), scan_parameters(inner, start) if inner else [])
 
     @classmethod
     def _made(cls, text: str, found: list[Parameter]) -> Self:
