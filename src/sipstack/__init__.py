@@ -4,6 +4,7 @@
 """
 
 from . import headers, methods
+from .endpoint import Endpoint, EndpointConfig, Event, EventType, Handler, Stats
 from .errors import HeaderError, ParseError, SerializeError, SipError, TransportError
 from .headers import (
     STAR,
@@ -26,6 +27,7 @@ from .headers import (
 from .message import IMPLEMENTATION, Message, parse
 from .methods import reason_phrase
 from .stream import StreamParser, is_signaling_noise_datagram, read_message, read_message_from
+from .transport import Address, Datagram, DatagramTransport, UDPTransport
 from .uri import AbsoluteUri, SipUri, TelUri, Uri, escape_uri, parse_uri, unescape_uri
 from .validation import Violation
 
@@ -33,9 +35,17 @@ __all__ = [
     "IMPLEMENTATION",
     "STAR",
     "AbsoluteUri",
+    "Address",
     "CSeq",
     "Contact",
     "ContentType",
+    "Datagram",
+    "DatagramTransport",
+    "Endpoint",
+    "EndpointConfig",
+    "Event",
+    "EventType",
+    "Handler",
     "HeaderError",
     "HeaderValue",
     "Message",
@@ -46,9 +56,11 @@ __all__ = [
     "SerializeError",
     "SipError",
     "SipUri",
+    "Stats",
     "StreamParser",
     "TelUri",
     "TransportError",
+    "UDPTransport",
     "Uri",
     "Via",
     "Violation",
