@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3, freethreading_compatible=True
 """Datagrams in batches: recvmmsg and sendmmsg, one call for many (Linux).
 
 `Batch` has the interface of `transport.PlainBatch`, which does the same with one call a datagram and says what each
@@ -314,22 +314,22 @@ cdef class Batch:
         with self._lock:
             while at < total:
                 count = self._load(datagrams, at, total, failures)
-                done = self._write(fd, count) if count else 0
+                if count == 0:
+                    at += 1
+                    continue
+                done = self._write(fd, count)
                 self._release(count)
                 at += done
                 if done < count:
                     if self._failure == EAGAIN:
                         break
-                    if self._failure == EINTR:
-                        continue
-                    failures.append((at, OSError(self._failure, strerror(self._failure))))
-                    at += 1
-                elif failures and failures[len(failures) - 1][0] == at:
-                    at += 1
+                    if self._failure != EINTR:
+                        failures.append((at, OSError(self._failure, strerror(self._failure))))
+                        at += 1
         return at, failures
 
     cdef int _load(self, list datagrams, Py_ssize_t at, Py_ssize_t total, list failures) except -1:
-        """Points the headers at the next datagrams, up to one whose address cannot be written."""
+        """Points the headers at the next datagrams, up to one whose address cannot be written: 0 where it is the first."""
         cdef int count = 0
         cdef object data, address
         while count < self.size and at + count < total:
@@ -340,7 +340,8 @@ cdef class Batch:
             try:
                 self._target(address, &self._out_peers[count])
             except (ValueError, TypeError, LookupError, OverflowError) as error:
-                failures.append((at + count, error))
+                if count == 0:
+                    failures.append((at, error))
                 break
             Py_INCREF(data)
             self._held[count] = <PyObject *>data

@@ -26,7 +26,6 @@ __all__ = ["Endpoint", "EndpointConfig", "Event", "EventType", "Handler", "Stats
 _logger = logging.getLogger(__name__)
 
 _H = TypeVar("_H", bound=Handler)
-_BLANK: Final = b"!"  # a datagram that sorts below this is empty or begins with a control byte or a space: never a word
 _PUBLISH_SECONDS: Final = 0.1  # how old a worker's counters may be in the snapshot of all
 
 
@@ -317,6 +316,7 @@ class Endpoint:
         if parent >= 0:
             loop.add_reader(parent, stop.set)  # the other end is the supervisor's: it is readable when that is gone
         async with self, _repeat(self._report, on_stats, every=stats_interval):
+            self._report(on_stats)
             serving = loop.create_task(self.serve())
             stopping = loop.create_task(stop.wait())
             try:
@@ -366,6 +366,7 @@ class Endpoint:
                 tick=stats_interval,
                 grace=self.config.drain_timeout + 2.0,
             )
+            self._report(on_stats)
             supervisor.run()
             self._report(on_stats)
         finally:
@@ -448,10 +449,7 @@ class Endpoint:
             for data, addr in batch:
                 if on_datagram is not None:
                     self._hook(on_datagram, data, addr)
-                if data < _BLANK and (is_signaling_noise_datagram(data) or is_stun(data)):
-                    self._counts["noise"] += 1
-                    continue
-                if on_event is not None:
+                if on_event is not None and not _is_noise(data):
                     self._event(EventType.DATAGRAM_RECEIVED, addr, data)
                 try:
                     message = parse(data)
@@ -490,10 +488,17 @@ class Endpoint:
         """Datagrams that were longer than the buffer."""
         for data, addr in datagrams:
             self._hook(self.config.on_datagram, data, addr)
+            self._event(EventType.DATAGRAM_RECEIVED, addr, data)
             self._on_parse_error(data, addr, ParseError("datagram longer than the read buffer", len(data), 513))
 
     def _on_parse_error(self, data: bytes, addr: Address, error: ParseError) -> None:
-        """What cannot be read gets no answer: its Via cannot be trusted to name who sent it."""
+        """What cannot be read gets no answer: its Via cannot be trusted to name who sent it.
+
+        That is also where keep-alives end, which are none of SIP's business: no message is one, so none is asked.
+        """
+        if _is_noise(data):
+            self._counts["noise"] += 1
+            return
         self._counts["parse_errors"] += 1
         self._hook(self.config.on_parse_err, data, addr, error)
         self._event(EventType.PARSE_ERROR, addr, data, error=error)
@@ -846,6 +851,10 @@ _NOWHERE: Final[Address] = ("", 0)
 def _not_implemented(request: Message, _: Address) -> Message | None:
     """The default answer to a method without a handler (RFC 3261 8.2.1 leaves 501 or 405; we know of no method)."""
     return None if request.method == ACK else request.reply(501)
+
+
+def _is_noise(data: bytes) -> bool:
+    return is_signaling_noise_datagram(data) or is_stun(data)
 
 
 def _call_id(args: Sequence[object]) -> str:

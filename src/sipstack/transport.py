@@ -476,6 +476,9 @@ class UDPTransport:
     def _on_error(self, error: OSError) -> None:
         if error.errno in _ICMP:
             self._totals["icmp_errors"] += 1
+            if self._fallback is None and self._loop is not None and self._sock is not None:
+                self._loop.remove_reader(self._sock.fileno())  # uvloop stops watching at an error
+                self._loop.add_reader(self._sock.fileno(), self._on_readable)
             return
         failed = self._failed
         self.stop()

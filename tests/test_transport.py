@@ -1,0 +1,613 @@
+"""The datagram transport: both ways to read and write the socket, on three kinds of event loops."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import sys
+import time
+
+import pytest
+
+from sipstack import TransportError, transport
+from sipstack.transport import DatagramTransport, PlainBatch, UDPTransport, normal_address, wire_address
+
+HAS_IPV6 = socket.has_ipv6
+BATCHES = ["plain", *(["mmsg"] if transport._Batch is not PlainBatch else [])]
+
+
+class NoReaderLoop(asyncio.SelectorEventLoop):
+    """A loop that cannot watch a descriptor for others, like Windows' proactor."""
+
+    def add_reader(self, *args):
+        raise NotImplementedError
+
+    def add_writer(self, *args):
+        raise NotImplementedError
+
+
+def loop_factories():
+    factories = {"asyncio": asyncio.SelectorEventLoop, "no_reader": NoReaderLoop}
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
+
+
+LOOPS = loop_factories()
+
+
+@pytest.fixture(params=sorted(LOOPS))
+def run(request):
+    """Runs a coroutine on one of the loops."""
+
+    def runner(coroutine):
+        with asyncio.Runner(loop_factory=LOOPS[request.param]) as it:
+            return it.run(asyncio.wait_for(coroutine, 20))
+
+    return runner
+
+
+@pytest.fixture(params=BATCHES)
+def batch(request, monkeypatch):
+    """Makes new transports use one of the two ways."""
+    if request.param == "plain":
+        monkeypatch.setattr(transport, "_Batch", PlainBatch)
+    return transport._Batch
+
+
+@pytest.fixture
+def peer():
+    with udp_socket() as sock:
+        yield sock
+
+
+@contextlib.contextmanager
+def udp_socket(host="127.0.0.1", family=socket.AF_INET):
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.bind((host, 0))
+        sock.settimeout(3)
+        yield sock
+
+
+@contextlib.contextmanager
+def opened(*args, **options):
+    it = UDPTransport(*(args or ("127.0.0.1", 0)), **options)
+    it.open()
+    try:
+        yield it
+    finally:
+        it.close()
+
+
+def wait_readable(sock, count=1):
+    """The kernel delivers on loopback at once; this is for a machine that is busy."""
+    time.sleep(0.01 * count)
+
+
+# ---------------------------------------------------------------- batches
+
+
+def test_what_is_there_comes_in_one_call_and_in_order(batch, peer):
+    with opened(batch_size=8) as it:
+        for number in range(10):
+            peer.sendto(b"%d" % number, it.local_address)
+        wait_readable(it.sock)
+        first, second, third = (it._batch.receive() for _ in range(3))
+        assert [data for data, _ in first] == [b"%d" % n for n in range(8)]
+        assert [data for data, _ in second] == [b"8", b"9"]
+        assert third == []
+        assert {addr for _, addr in first} == {peer.getsockname()}
+        assert it._batch.received == 10
+        assert it._batch.bytes_received == 10
+
+
+def test_the_data_is_of_its_own_size_and_not_shared(batch, peer):
+    with opened() as it:
+        peer.sendto(b"a" * 100, it.local_address)
+        wait_readable(it.sock)
+        [(data, _)] = it._batch.receive()
+        peer.sendto(b"b" * 100, it.local_address)
+        wait_readable(it.sock)
+        it._batch.receive()
+        assert data == b"a" * 100
+        assert sys.getsizeof(data) < 200
+
+
+def test_one_peer_has_one_address_object(peer):
+    if "mmsg" not in BATCHES:
+        pytest.skip("only the compiled one keeps addresses")
+    with opened() as it:
+        for _ in range(2):
+            peer.sendto(b"x", it.local_address)
+        wait_readable(it.sock)
+        (_, one), (_, two) = it._batch.receive()
+        assert one is two
+
+
+def test_many_peers_do_not_grow_the_memory_of_addresses(batch):
+    with opened() as it, contextlib.ExitStack() as stack:
+        for _ in range(300):
+            sock = stack.enter_context(udp_socket())
+            sock.sendto(b"x", it.local_address)
+            wait_readable(it.sock, 0)
+            while not (got := it._batch.receive()):
+                pass
+            assert got == [(b"x", sock.getsockname())]
+            it._batch.send([(b"y", got[0][1])])
+            assert sock.recv(10) == b"y"
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_507])
+def test_every_size(batch, peer, size):
+    with opened() as it:
+        peer.sendto(b"s" * size, it.local_address)
+        wait_readable(it.sock)
+        [(data, addr)] = it._batch.receive()
+        assert data == b"s" * size
+        assert it._batch.send([(data, addr)]) == (1, [])
+        assert peer.recv(70_000) == data
+        assert (it._batch.sent, it._batch.bytes_sent) == (1, size)
+
+
+def test_a_longer_one_is_cut_and_kept_apart(batch, peer):
+    with opened(read_buf_size=50) as it:
+        for size in (50, 51, 5000, 49):
+            peer.sendto(b"c" * size, it.local_address)
+        wait_readable(it.sock)
+        assert [len(data) for data, _ in it._batch.receive()] == [50, 49]
+        assert [len(data) for data, _ in it._batch.take_cut()] == [50, 50]
+        assert it._batch.take_cut() == []
+        assert it._batch.truncated == 2
+        assert it._batch.received == 4
+
+
+def test_sending_goes_on_after_one_that_fails(batch, peer):
+    addr = peer.getsockname()
+    with opened(batch_size=4) as it:
+        datagrams = [(b"1", addr), (b"x" * 65_508, addr), (b"2", addr), (b"3", ("no address", 5)), (b"4", addr),
+                     (b"5", ("127.0.0.1", 0)), (b"6", addr)]  # fmt: skip
+        taken, failures = it._batch.send(datagrams)
+        assert taken == len(datagrams)
+        assert [at for at, _ in failures] == [1, 3, 5]
+        assert failures[0][1].errno == errno.EMSGSIZE
+        assert isinstance(failures[1][1], ValueError)
+        assert [peer.recv(10) for _ in range(4)] == [b"1", b"2", b"4", b"6"]
+        assert it._batch.sent == 4
+
+
+def test_more_than_a_batch_is_sent_in_order(batch, peer):
+    with opened(batch_size=3) as it:
+        assert it._batch.send([(b"%d" % n, peer.getsockname()) for n in range(20)]) == (20, [])
+        assert [peer.recv(10) for _ in range(20)] == [b"%d" % n for n in range(20)]
+        assert it._batch.send([(b"%d" % n, peer.getsockname()) for n in range(5)], 3) == (5, [])
+        assert [peer.recv(10) for _ in range(2)] == [b"3", b"4"]
+
+
+@pytest.mark.parametrize("wrong", [bytearray(b"x"), "text", None])
+def test_only_bytes_are_sent(batch, peer, wrong):
+    with opened() as it, pytest.raises(TypeError, match="a datagram is bytes"):
+        it._batch.send([(b"fine", peer.getsockname()), (wrong, peer.getsockname())])
+
+
+@pytest.mark.parametrize(
+    "addr",
+    [("127.0.0.1",), "x", None, ("127.0.0.1", "5060"), (b"127.0.0.1", 5060), ("127.0.0.1", 65_536), ("", 5060),
+     ("127.0.0.1", -1), ("127.0.0.1", 1 << 70), ("127.0.0.1\0", 5060), ("localhost", 5060), ("::1", 5060), 5],
+)  # fmt: skip
+def test_an_address_that_is_none_is_an_error_of_its_datagram(batch, peer, addr):
+    with opened() as it:
+        taken, [(at, error)] = it._batch.send([(b"1", addr), (b"2", peer.getsockname())])
+        assert (taken, at) == (2, 0)
+        assert isinstance(error, ValueError | TypeError | LookupError | OverflowError)
+        assert peer.recv(10) == b"2"
+
+
+@pytest.mark.parametrize(("size", "buffer"), [(0, 100), (1025, 100), (1, 0), (1, 65_536)])
+def test_sizes_out_of_range(batch, peer, size, buffer):
+    with pytest.raises(ValueError, match="size is 1 to 1024"):
+        batch(peer, size, buffer)
+
+
+def test_a_closed_socket_is_an_error(batch):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    it = batch(sock, 4, 100)
+    sock.close()
+    with pytest.raises(OSError, match=r"[Bb]ad file"):
+        it.receive()
+    assert it.send([(b"x", ("127.0.0.1", 9))])[1][0][1].errno == errno.EBADF
+
+
+# ---------------------------------------------------------------- addresses
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+def test_ipv6(batch):
+    with opened("::1", 0) as it, udp_socket("::1", socket.AF_INET6) as peer:
+        assert it.local_address[0] == "::1"
+        peer.sendto(b"six", (*it.local_address, 0, 0))
+        wait_readable(it.sock)
+        [(data, addr)] = it._batch.receive()
+        assert (data, addr) == (b"six", ("::1", peer.getsockname()[1]))
+        assert it._batch.send([(b"back", addr)]) == (1, [])
+        assert peer.recv(10) == b"back"
+        assert it.max_payload == 65_527
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+def test_dual_stack(batch, peer):
+    with opened("::", 0) as it, udp_socket("::1", socket.AF_INET6) as six:
+        port = it.local_address[1]
+        peer.sendto(b"four", ("127.0.0.1", port))
+        six.sendto(b"six", ("::1", port))
+        wait_readable(it.sock)
+        four_addr, six_addr = (addr for _, addr in it._batch.receive())
+        assert four_addr == peer.getsockname()
+        assert six_addr == ("::1", six.getsockname()[1])
+        assert it._batch.send([(b"to four", four_addr), (b"to six", six_addr)]) == (2, [])
+        assert peer.recv(10) == b"to four"
+        assert six.recv(10) == b"to six"
+
+
+def test_normal_addresses():
+    assert normal_address(("1.2.3.4", 5)) == ("1.2.3.4", 5)
+    assert normal_address(("::ffff:1.2.3.4", 5, 0, 0)) == ("1.2.3.4", 5)
+    assert normal_address(("fe80::1%lo", 5, 0, 1)) == ("fe80::1%lo", 5)
+    assert normal_address(("2001:db8::1", 5, 0, 0)) == ("2001:db8::1", 5)
+
+
+@pytest.mark.skipif(not HAS_IPV6 or not hasattr(socket, "if_nameindex"), reason="needs IPv6 and interface names")
+def test_zones():
+    number, name = socket.if_nameindex()[0]
+    assert normal_address(("fe80::1", 5, 0, number)) == (f"fe80::1%{name}", 5)
+    assert wire_address(socket.AF_INET6, (f"fe80::1%{name}", 5)) == ("fe80::1", 5, 0, number)
+    assert wire_address(socket.AF_INET6, (f"fe80::1%{number}", 5)) == ("fe80::1", 5, 0, number)
+    with pytest.raises(ValueError, match="no such interface"):
+        wire_address(socket.AF_INET6, ("fe80::1%nowhere-at-all", 5))
+
+
+def test_wire_addresses():
+    assert wire_address(socket.AF_INET6, ("1.2.3.4", 5)) == ("::ffff:1.2.3.4", 5, 0, 0)
+    for host in ("1.2.3.4%lo", "1.2.3", "::g", "[::1]", "", "example.com"):
+        with pytest.raises(ValueError, match="not an IP address"):
+            wire_address(socket.AF_INET6, (host, 5))
+
+
+# ---------------------------------------------------------------- opening and closing
+
+
+def test_it_is_a_datagram_transport():
+    assert isinstance(UDPTransport(), DatagramTransport)
+
+
+def test_port_0_and_the_local_address():
+    it = UDPTransport("127.0.0.1", 0)
+    assert it.local_address is None
+    assert it.sock is None
+    it.open()
+    host, port = it.local_address
+    assert host == "127.0.0.1"
+    assert port > 0
+    with pytest.raises(RuntimeError, match="open already"):
+        it.open()
+    it.close()
+    it.close()
+    assert it.local_address is None
+    it.open()
+    it.close()
+
+
+def test_an_address_in_use_is_named():
+    with opened() as it:
+        port = it.local_address[1]
+        with pytest.raises(TransportError, match=rf"cannot listen on 127\.0\.0\.1:{port}: ") as caught:
+            UDPTransport("127.0.0.1", port).open()
+        assert caught.value.errno == errno.EADDRINUSE
+        assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("host", ["no such host.invalid", "256.1.1.1.1", "198.51.100.77"])
+def test_an_address_that_cannot_be_had(host):
+    with pytest.raises(TransportError, match="cannot listen on"):
+        UDPTransport(host, 0).open()
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="needs SO_REUSEPORT")
+def test_reuse_port():
+    with opened("127.0.0.1", 0, reuse_port=True) as one, opened(*one.local_address, reuse_port=True) as two:
+        assert one.local_address == two.local_address
+
+
+def test_a_socket_of_the_callers():
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    it = UDPTransport(sock=sock)
+    it.open()
+    assert it.local_address == sock.getsockname()
+    it.close()
+    assert sock.fileno() == -1
+
+
+def test_buffers_are_asked_for_and_read_back(caplog):
+    with opened(recv_buffer=100_000, send_buffer=100_000) as it:
+        assert it.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= 100_000
+    assert not caplog.records
+    with opened(recv_buffer=1 << 30):
+        pass
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "the receive buffer is" in record.getMessage()
+    caplog.clear()
+    with opened():
+        assert not caplog.records
+
+
+def test_not_open(run):
+    async def main():
+        it = UDPTransport("127.0.0.1", 0)
+        with pytest.raises(RuntimeError, match="not open"):
+            await it.start(print, print)
+        with pytest.raises(RuntimeError, match="not open"):
+            await it.receive()
+        with pytest.raises(TransportError, match="not open"):
+            it.send([])
+        assert not it.refuse_new()
+        assert it.drain(print) == 0
+        it.stop()
+        it.close()
+
+    run(main())
+
+
+# ---------------------------------------------------------------- on a loop
+
+
+class Sink:
+    """Collects what a transport delivers."""
+
+    def __init__(self):
+        self.datagrams, self.cut, self.errors = [], [], []
+
+    async def start(self, it):
+        await it.start(self.datagrams.extend, self.errors.append, self.cut.extend)
+
+    async def wait(self, what, count=1):
+        for _ in range(1000):
+            if len(getattr(self, what)) >= count:
+                return getattr(self, what)
+            await asyncio.sleep(0.003)
+        raise AssertionError(f"{len(getattr(self, what))} of {count} {what}")
+
+
+def test_start_and_stop(run, batch, peer):
+    async def main():
+        sink = Sink()
+        with opened() as it:
+            await sink.start(it)
+            with pytest.raises(RuntimeError, match="read already"):
+                await sink.start(it)
+            peer.sendto(b"one", it.local_address)
+            assert await sink.wait("datagrams") == [(b"one", peer.getsockname())]
+            assert not it.send([(b"answer", peer.getsockname())])
+            await asyncio.sleep(0.01)
+            assert peer.recv(10) == b"answer"
+            it.stop()
+            it.stop()
+            peer.sendto(b"two", it.local_address)
+            await asyncio.sleep(0.02)
+            assert len(sink.datagrams) == 1
+            await sink.start(it)
+            assert (await sink.wait("datagrams", 2))[1][0] == b"two"
+            counters = it.counters()
+            assert (counters["received"], counters["bytes_received"]) == (2, 6)
+            assert (counters["sent"], counters["bytes_sent"]) == (1, 6)
+        assert it.counters()["received"] == 2
+
+    run(main())
+
+
+def test_a_long_one_on_a_loop(run, batch, peer):
+    async def main():
+        sink = Sink()
+        with opened(read_buf_size=20) as it:
+            await sink.start(it)
+            peer.sendto(b"x" * 30, it.local_address)
+            assert await sink.wait("cut") == [(b"x" * 20, peer.getsockname())]
+            assert it.counters()["truncated"] == 1
+            assert it.counters()["received"] == 1
+
+    run(main())
+
+
+def test_errors_of_sending_on_a_loop(run, batch, peer):
+    async def main():
+        sink = Sink()
+        with opened() as it:
+            await sink.start(it)
+            datagrams = [(b"x" * 65_508, peer.getsockname()), (b"y", ("x", 1)), (b"z", peer.getsockname())]
+            (_, _, too_long), (_, _, no_address) = it.send(datagrams)
+            assert isinstance(too_long, TransportError)
+            assert too_long.errno == errno.EMSGSIZE
+            assert "65508 bytes" in str(too_long)
+            assert isinstance(no_address, ValueError)
+            await asyncio.sleep(0.01)
+            assert peer.recv(10) == b"z"
+            assert it.counters()["send_errors"] == 2
+
+    run(main())
+
+
+def test_receive_without_an_endpoint(run, batch, peer):
+    async def main():
+        with opened() as it:
+            peer.sendto(b"there", it.local_address)
+            wait_readable(it.sock)
+            assert await it.receive() == [(b"there", peer.getsockname())]
+            with pytest.raises(TimeoutError):
+                await it.receive(0.02)
+            asyncio.get_running_loop().call_later(0.02, peer.sendto, b"later", it.local_address)
+            assert await it.receive(5) == [(b"later", peer.getsockname())]
+
+    run(main())
+
+
+def test_an_icmp_refusal_is_no_error(run, batch, peer):
+    async def main():
+        sink = Sink()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+            gone.bind(("127.0.0.1", 0))
+            nobody = gone.getsockname()
+        with opened() as it:
+            await sink.start(it)
+            if sys.platform == "linux":
+                it.sock.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR: refusals reach an unconnected socket too
+            for _ in range(3):
+                it.send([(b"knock", nobody)])
+                await asyncio.sleep(0.01)
+            peer.sendto(b"still there", it.local_address)
+            await sink.wait("datagrams")
+            assert not sink.errors
+            if sys.platform == "linux":
+                assert it.counters()["icmp_errors"] + it.counters()["send_errors"] > 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["object", "descriptor", "reused"])
+def test_a_socket_closed_underneath(run, batch, how, tmp_path):
+    async def main():
+        sink = Sink()
+        it = UDPTransport("127.0.0.1", 0, check_interval=0.05)
+        it.open()
+        await sink.start(it)
+        await asyncio.sleep(0.01)  # libuv aborts the process where it has not even seen the descriptor
+        descriptor = it.sock.fileno()
+        if how == "object":
+            it.sock.close()
+        else:
+            os.close(descriptor)
+        if how == "reused":
+            file = os.open(tmp_path / "file", os.O_CREAT | os.O_WRONLY)
+            if file != descriptor:
+                os.dup2(file, descriptor)
+                os.close(file)
+        [error] = await sink.wait("errors")
+        assert error.errno == errno.EBADF
+        it.close()
+        if how == "reused":
+            os.close(descriptor)  # it was not closed by the transport, which it does not belong to
+
+    run(main())
+
+
+# ---------------------------------------------------------------- a send buffer that is full
+
+
+class Clogged:
+    """A batch whose socket takes `room` datagrams and then none until it is given room again."""
+
+    def __init__(self, batch, room):
+        self._batch, self.room = batch, room
+
+    def __getattr__(self, name):
+        return getattr(self._batch, name)
+
+    def send(self, datagrams, start=0):
+        upto = min(len(datagrams), start + self.room)
+        self.room -= upto - start
+        _, failures = self._batch.send(datagrams[:upto], start)
+        return upto, failures
+
+
+@pytest.mark.parametrize("loop", [name for name in sorted(LOOPS) if name != "no_reader"])
+def test_a_full_send_buffer(loop, batch, peer):
+    async def main():
+        sink = Sink()
+        addr = peer.getsockname()
+        with opened(send_queue=3) as it:
+            await sink.start(it)
+            clogged = it._batch = Clogged(it._batch, 2)
+            failures = it.send([(b"%d" % n, addr) for n in range(7)])
+            assert [data for data, _, _ in failures] == [b"5", b"6"]
+            assert all(isinstance(error, BlockingIOError) for _, _, error in failures)
+            assert it.counters()["queue_drops"] == 2
+            assert [data for data, _, _ in it.send([(b"7", addr)])] == [b"7"]
+            await asyncio.sleep(0.02)
+            clogged.room = 100
+            await asyncio.sleep(0.05)
+            assert not it.send([(b"8", addr)])
+            assert [peer.recv(10) for _ in range(6)] == [b"0", b"1", b"2", b"3", b"4", b"8"]
+            clogged.room = 0
+            assert not it.send([(b"9", addr)])
+        assert it.counters()["queue_drops"] == 4
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(main())
+
+
+def test_without_a_loop_nothing_is_queued(batch, peer):
+    with opened() as it:
+        it._batch = Clogged(it._batch, 0)
+        [(_, _, error)] = it.send([(b"x", peer.getsockname())])
+        assert isinstance(error, BlockingIOError)
+
+
+def test_a_full_buffer_of_the_fallback(batch, peer):
+    async def main():
+        sink = Sink()
+        with opened(send_queue=0) as it:
+            await sink.start(it)
+            it._fallback.get_write_buffer_size = None
+            real, it._fallback = it._fallback, FullTransport()
+            [(_, _, error)] = it.send([(b"x", peer.getsockname())])
+            assert isinstance(error, BlockingIOError)
+            assert it.counters()["queue_drops"] == 1
+            it._fallback = real
+
+    class FullTransport:
+        def get_write_buffer_size(self):
+            return 1
+
+    with asyncio.Runner(loop_factory=NoReaderLoop) as runner:
+        runner.run(main())
+
+
+# ---------------------------------------------------------------- what only the kernel knows
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts its drops")
+def test_kernel_drops(batch, peer):
+    with opened(recv_buffer=4096) as it:
+        for _ in range(200):
+            peer.sendto(b"x" * 1000, it.local_address)
+        wait_readable(it.sock)
+        got = 0
+        while batch := it._batch.receive():
+            got += len(batch)
+        assert 0 < got < 200
+        assert it.counters()["kernel_drops"] == 200 - got
+        assert it.counters()["kernel_drops"] == 200 - got
+    assert it.counters()["kernel_drops"] == 200 - got
+
+
+@pytest.mark.skipif("mmsg" not in BATCHES, reason="needs the compiled part")
+def test_a_socket_that_takes_no_more_gives_what_it_has(peer):
+    got = []
+    with opened(batch_size=2) as it:
+        for n in range(5):
+            peer.sendto(b"%d" % n, it.local_address)
+        wait_readable(it.sock)
+        assert it.refuse_new()
+        peer.sendto(b"too late", it.local_address)
+        wait_readable(it.sock)
+        while it.drain(got.extend):
+            pass
+        assert [data for data, _ in got] == [b"0", b"1", b"2", b"3", b"4"]
+        it.accept_new()
+        peer.sendto(b"again", it.local_address)
+        wait_readable(it.sock)
+        it.drain(got.extend)
+        assert got[-1][0] == b"again"
