@@ -7,7 +7,7 @@ cdef inline const sip_byte *wire(Message m) noexcept:
 
 cdef inline const sip_byte *base(Message m, const sip_span *span) noexcept:
     """What a span's places count from."""
-    return m.owned if span.owned else wire(m)
+    return m.owned if span.bits & SIP_OWNED else wire(m)
 
 
 cdef inline str to_text(const sip_byte *p, Py_ssize_t length, bint high):
@@ -25,7 +25,7 @@ cdef inline bytes value_bytes(Message m, const sip_span *span):
 
 
 cdef inline str value_text(Message m, const sip_span *span):
-    if span.folded:
+    if span.bits & SIP_FOLDED:
         return value_bytes(m, span).decode("utf-8", "surrogateescape")
     return to_text(base(m, span) + span.value, span.value_end - span.value, m.high)
 
@@ -34,11 +34,11 @@ cdef str name_text(Message m, const sip_span *span):
     """The name as it is spelled; where that is the usual way, the one text that all messages share."""
     cdef const sip_byte *p = base(m, span) + span.name
     cdef str usual
-    if span.id:
-        usual = <str>(<list>NAMES)[span.id]
-        if PyUnicode_GET_LENGTH(usual) == span.name_length and memcmp(p, PyUnicode_DATA(usual), span.name_length) == 0:
+    if sip_id(span):
+        usual = <str>(<list>NAMES)[sip_id(span)]
+        if PyUnicode_GET_LENGTH(usual) == sip_name_length(span) and memcmp(p, PyUnicode_DATA(usual), sip_name_length(span)) == 0:
             return usual
-    return to_text(p, span.name_length, False)
+    return to_text(p, sip_name_length(span), False)
 
 
 cdef list NAMES = list(HEADER_NAMES)
@@ -64,8 +64,8 @@ cdef Name look_up(name) except *:
     if PyUnicode_IS_COMPACT_ASCII(name):
         found.text = <const sip_byte *>PyUnicode_DATA(name)
         found.length = PyUnicode_GET_LENGTH(name)
-        found.id = sip_find_id(found.text, found.length)
-        if found.id and memchr(found.text, c"\r", found.length) != NULL:  # sip_is_name cannot tell CR from a hyphen
+        found.id = sip_find_id(found.text, found.length, found.text + found.length)
+        if found.id and memchr(found.text, c"\r", found.length) != NULL:  # a name's key cannot tell CR from a hyphen
             found.id = 0
     return found
 
@@ -74,8 +74,8 @@ cdef bint is_named(Message m, const sip_span *span, const Name *name) noexcept:
     cdef const sip_byte *p
     cdef Py_ssize_t at
     if name.id:
-        return span.id == name.id
-    if span.id or name.text == NULL or span.name_length != name.length:
+        return sip_id(span) == name.id
+    if sip_id(span) or name.text == NULL or sip_name_length(span) != name.length:
         return False
     p = base(m, span) + span.name
     for at in range(name.length):
@@ -96,7 +96,7 @@ cdef inline Py_ssize_t find(Message m, const Name *name, Py_ssize_t start=0) noe
 cdef inline Py_ssize_t find_id(Message m, unsigned int id) noexcept:
     cdef Py_ssize_t at
     for at in range(m.count):
-        if m.spans[at].id == id:
+        if sip_id(&m.spans[at]) == id:
             return at
     return -1
 
@@ -104,11 +104,14 @@ cdef inline Py_ssize_t find_id(Message m, unsigned int id) noexcept:
 # ---------------------------------------------------------------- editing
 
 
+cdef inline sip_byte *put(sip_byte *at, const void *text, size_t length) noexcept:
+    memcpy(at, text, length)
+    return at + length
+
+
 cdef int reserve(Message m, size_t size) except -1:
     """Make room for `size` bytes of owned text. Pointers into owned text are stale afterwards."""
     cdef size_t needed = m.owned_size + size
-    cdef size_t room
-    cdef sip_byte *text
     if needed <= m.owned_room:
         return 0
     if m.owned_size > 4096 and live_bytes(m) * 2 < m.owned_size:
@@ -116,14 +119,27 @@ cdef int reserve(Message m, size_t size) except -1:
         needed = m.owned_size + size
         if needed <= m.owned_room:
             return 0
-    room = max(needed + needed // 2, 256)
+    return grow_text(m, max(needed + needed // 2, 256))
+
+
+cdef int grow_text(Message m, size_t room) except -1:
+    cdef bytes text
     if room > 0x7FFF_FFFF:
         raise MemoryError("headers are too large")
-    text = <sip_byte *>PyMem_Realloc(m.owned, room)
-    if text == NULL:
-        raise MemoryError
-    m.owned = text
+    text = PyBytes_FromStringAndSize(NULL, room)
+    put(<sip_byte *>PyBytes_AS_STRING(text), m.owned, m.owned_size)
+    m.text = text
+    m.owned = <sip_byte *>PyBytes_AS_STRING(text)
     m.owned_room = <uint32_t>room
+    return 0
+
+
+cdef int grow_table(Message m, uint32_t room) except -1:
+    cdef bytes table = PyBytes_FromStringAndSize(NULL, room * sizeof(sip_span))
+    put(<sip_byte *>PyBytes_AS_STRING(table), m.spans, m.count * sizeof(sip_span))
+    m.table = table
+    m.spans = <sip_span *>PyBytes_AS_STRING(table)
+    m.room = room
     return 0
 
 
@@ -131,43 +147,37 @@ cdef size_t live_bytes(Message m) noexcept:
     cdef size_t size = m.line_end - m.start if m.start_owned else 0
     cdef Py_ssize_t at
     for at in range(m.count):
-        if m.spans[at].owned:
+        if m.spans[at].bits & SIP_OWNED:
             size += m.spans[at].line_end - m.spans[at].name
     return size
 
 
 cdef int compact(Message m) except -1:
     """Drop the owned text that no header uses any more, so that a message edited for ever does not grow for ever."""
-    cdef sip_byte *text = <sip_byte *>PyMem_Malloc(m.owned_room)
+    cdef bytes kept = PyBytes_FromStringAndSize(NULL, m.owned_room)
+    cdef sip_byte *text = <sip_byte *>PyBytes_AS_STRING(kept)
     cdef uint32_t size = 0, moved
     cdef sip_span *span
     cdef Py_ssize_t at
-    if text == NULL:
-        raise MemoryError
     if m.start_owned:
         size = m.line_end - m.start
-        memcpy(text, m.owned + m.start, size)
+        put(text, m.owned + m.start, size)
         m.start = 0
         m.line_end = size
     for at in range(m.count):
         span = &m.spans[at]
-        if span.owned:
-            memcpy(text + size, m.owned + span.name, span.line_end - span.name)
+        if span.bits & SIP_OWNED:
+            put(text + size, m.owned + span.name, span.line_end - span.name)
             moved = span.name - size  # wraps round, and back below
             size += span.line_end - span.name
             span.name -= moved
             span.value -= moved
             span.value_end -= moved
             span.line_end -= moved
-    PyMem_Free(m.owned)
+    m.text = kept
     m.owned = text
     m.owned_size = size
     return 0
-
-
-cdef inline sip_byte *put(sip_byte *at, const void *text, size_t length) noexcept:
-    memcpy(at, text, length)
-    return at + length
 
 
 cdef int put_line(
@@ -176,11 +186,8 @@ cdef int put_line(
 ) except -1:
     """Write a line to the owned text and point `span` at it. `reserve(m, name_length + value_length + 4)` came before."""
     cdef sip_byte *at = m.owned + m.owned_size
-    span.id = id
-    span.owned = 1
-    span.folded = 0
+    span.bits = sip_bits(name_length, SIP_OWNED, id)
     span.name = m.owned_size
-    span.name_length = <unsigned int>name_length
     at = put(put(at, name, name_length), b": ", 2)
     span.value = <uint32_t>(at - m.owned)
     at = put(at, value, value_length)
@@ -197,15 +204,8 @@ cdef inline void touch(Message m) noexcept:
 
 cdef int insert(Message m, Py_ssize_t at, const sip_span *span) except -1:
     """Put an entry into the table before place `at`."""
-    cdef sip_span *spans
-    cdef uint32_t room
     if m.count == m.room:
-        room = m.room + m.room // 2 + 8
-        spans = <sip_span *>PyMem_Realloc(m.spans, room * sizeof(sip_span))
-        if spans == NULL:
-            raise MemoryError
-        m.spans = spans
-        m.room = room
+        grow_table(m, m.room + m.room // 2 + 8)
     memmove(&m.spans[at + 1], &m.spans[at], (m.count - at) * sizeof(sip_span))
     m.spans[at] = span[0]
     m.count += 1
@@ -261,7 +261,7 @@ cdef int checked_line(Message m, sip_span *span, name, value) except -1:
         m.high = True  # perhaps
     if n.length > SIP_LONGEST or v.length > SIP_LONGEST:
         raise MemoryError("header is too large")
-    id = sip_find_id(n.p, n.length)
+    id = sip_find_id(n.p, n.length, n.p + n.length)
     if id == CONTENT_LENGTH:
         check_content_length(v.p[: v.length], body_length(m))
     reserve(m, n.length + v.length + 4)
@@ -271,9 +271,9 @@ cdef int checked_line(Message m, sip_span *span, name, value) except -1:
 cdef int replace_value(Message m, Py_ssize_t at, const sip_byte *value, size_t length) except -1:
     """Give the header at `at` another value, which is not owned text, under its name as it is spelled."""
     cdef sip_span *span = &m.spans[at]
-    reserve(m, span.name_length + length + 4)
+    reserve(m, sip_name_length(span) + length + 4)
     touch(m)
-    return put_line(m, span, span.id, base(m, span) + span.name, span.name_length, value, length)
+    return put_line(m, span, sip_id(span), base(m, span) + span.name, sip_name_length(span), value, length)
 
 
 cdef int set_line(Message m, const Name *name, const sip_span *span) except -1:
@@ -348,10 +348,7 @@ cdef Message begin(const sip_byte *line, Py_ssize_t length, bytes body, Py_ssize
     m.new_body = body
     m.edited = True
     reserve(m, length + text_room)
-    m.spans = <sip_span *>PyMem_Malloc(room * sizeof(sip_span))
-    if m.spans == NULL:
-        raise MemoryError
-    m.room = room
+    grow_table(m, room)
     set_start(m, line, length)
     return m
 
@@ -418,11 +415,11 @@ cdef int copy_line(Message to, Message m, Py_ssize_t at, bytes tag) except -1:
     cdef bint tidy = p[span.line_end - 2] == c"\r" and memchr(p + span.name, c"\n", length) == p + span.line_end - 1
     if not tidy:
         value = value_bytes(m, span) + (b"" if tag is None else b";tag=" + tag)
-        reserve(to, span.name_length + PyBytes_GET_SIZE(value) + 4)
-        put_line(to, &copied, span.id, p + span.name, span.name_length, of_bytes(value).p, PyBytes_GET_SIZE(value))
+        reserve(to, sip_name_length(span) + PyBytes_GET_SIZE(value) + 4)
+        put_line(to, &copied, sip_id(span), p + span.name, sip_name_length(span), of_bytes(value).p, PyBytes_GET_SIZE(value))
         return insert(to, to.count, &copied)
     reserve(to, length + (0 if tag is None else PyBytes_GET_SIZE(tag) + 5))
-    copied.owned = 1
+    copied.bits |= SIP_OWNED
     moved = span.name - to.owned_size
     copied.name -= moved
     copied.value -= moved

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: freethreading_compatible=True, embedsignature=True
+# cython: freethreading_compatible=True, embedsignature=True, embedsignature.format=clinic, binding=False
 """The compiled parser: bytes in, a table of spans, bytes out. See `_parser_py` for the same in plain Python.
 
 `parse` keeps the message's bytes and notes where each header's name, value and line stand; no Python object is made for
@@ -57,23 +57,30 @@ cdef extern from "Python.h":
 cdef extern from "_scan.h" nogil:
     ctypedef uint8_t sip_byte
     ctypedef struct sip_span:
-        uint32_t name, value, value_end, line_end
-        unsigned int name_length, owned, folded, id
+        uint32_t name, value, value_end, line_end, bits
     ctypedef struct sip_scanner:
         int high
     const uint32_t SIP_LONGEST
+    const int SIP_WRONG
+    const int SIP_TAB
+    const uint32_t SIP_OWNED
+    const uint32_t SIP_FOLDED
+    uint32_t sip_bits(size_t name_length, uint32_t flags, unsigned int id)
+    unsigned int sip_id(const sip_span *span)
+    uint32_t sip_name_length(const sip_span *span)
     bint sip_is_token(sip_byte c)
     bint sip_is_control(sip_byte c)
     bint sip_is_blank(sip_byte c)
     bint sip_is_digit(sip_byte c)
     sip_byte sip_lower(sip_byte c)
     const sip_byte *sip_token_end(const sip_byte *p, const sip_byte *end)
-    void sip_scan_start(sip_scanner *s, const sip_byte *p, const sip_byte *end)
-    const sip_byte *sip_scan_line(sip_scanner *s, bint *wrong)
+    void sip_scan_start(sip_scanner *s, const sip_byte *data, const sip_byte *p, const sip_byte *end)
+    const sip_byte *sip_scan_line(sip_scanner *s, const sip_byte *data, int *found)
     bint sip_has_bad_control(const sip_byte *p, const sip_byte *end)
-    const sip_byte *sip_find_colon(const sip_byte *p, const sip_byte *end)
+    sip_span *sip_read_usual(sip_scanner *scanner, const sip_byte *data, const sip_byte **line_at, sip_span *span,
+                             const sip_span *room, int64_t *length_at)
     int sip_add_name(const char *lower, size_t length, unsigned int id)
-    unsigned int sip_find_id(const sip_byte *p, size_t length)
+    unsigned int sip_find_id(const sip_byte *p, size_t length, const sip_byte *end)
     int64_t sip_number(const sip_byte *p, const sip_byte *end)
 
 cdef enum:
@@ -106,10 +113,10 @@ cdef unsigned int TIMESTAMP = header_id("Timestamp")
 def _load_names():
     for number, name in enumerate(HEADER_NAMES):
         if name and sip_add_name(name.lower().encode(), len(name), number) < 0:
-            raise ImportError(f"header name {name} shares its place with another; see sip_add_name in _scan.h")
+            raise ImportError(f"header name {name} does not fit into the table of _scan.h")
     for short, name in COMPACT_FORMS.items():
         if sip_add_name(short.encode(), 1, HEADER_NAMES.index(name)) < 0:
-            raise ImportError(f"compact form {short} shares its place with another; see sip_add_name in _scan.h")
+            raise ImportError(f"compact form {short} does not fit into the table of _scan.h")
 
 
 _load_names()

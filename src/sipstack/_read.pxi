@@ -39,13 +39,13 @@ cdef inline bint is_status_line(const sip_byte *p, const sip_byte *end) noexcept
 
 
 cdef inline Verdict read_request_line(Head *head, const sip_byte *p, const sip_byte *end) noexcept nogil:
-    """method SP Request-URI SP SIP-Version, with two spaces and no tab (RFC 3261 7.1)."""
+    """method SP Request-URI SP SIP-Version, with two spaces (RFC 3261 7.1)."""
     cdef const sip_byte *method_end = sip_token_end(p, end)
     if method_end == p or method_end == end or method_end[0] != c" ":
         return MALFORMED
     cdef const sip_byte *uri = method_end + 1
     cdef const sip_byte *uri_end = <const sip_byte *>memchr(uri, c" ", end - uri)
-    if uri_end == NULL or uri_end == uri or memchr(uri, c"\t", uri_end - uri) != NULL:
+    if uri_end == NULL or uri_end == uri:
         return MALFORMED
     head.method_length = <uint32_t>(method_end - p)
     head.uri_length = <uint32_t>(uri_end - uri)
@@ -82,95 +82,100 @@ cdef inline Verdict note_length(Head *head, const sip_byte *p, const sip_byte *e
     return FINE
 
 
-cdef inline Verdict read_header(
+cdef Verdict read_header(
     Head *head, sip_span *span, const sip_byte *data, const sip_byte *line, const sip_byte *first, const sip_byte *last,
-    bint wrong,
+    const sip_byte *data_end, bint wrong,
 ) noexcept nogil:
-    """Note the header at `line`; `first` and `last` are its first and its last LF (two where it is folded)."""
-    cdef const sip_byte *colon = sip_find_colon(line, first)
+    """Note the header at `line`, of any shape; `first` and `last` are its first and its last LF (two where it is folded)."""
+    cdef const sip_byte *colon = <const sip_byte *>memchr(line, c":", first - line)
     cdef const sip_byte *name_end = colon
-    cdef const sip_byte *value
-    cdef const sip_byte *end = last
-    if colon == first:
+    cdef const sip_byte *value = colon + 1
+    cdef const sip_byte *end = last - ((last - 1)[0] == c"\r")
+    cdef unsigned int id
+    cdef bint folded
+    if colon == NULL:
         return MALFORMED
     while name_end > line and sip_is_blank((name_end - 1)[0]):
         name_end -= 1
-    span.id = sip_find_id(line, name_end - line)
-    if (span.id == 0 or wrong) and (name_end == line or sip_token_end(line, name_end) != name_end):
+    id = sip_find_id(line, name_end - line, data_end)
+    if (id == 0 or wrong) and not is_header_name(line, name_end):
         return MALFORMED
-    if wrong and sip_has_bad_control(colon + 1, last - ((last - 1)[0] == c"\r")):
+    if wrong and sip_has_bad_control(value, end):
         return MALFORMED
-    value = colon + 1
-    if first == last:
-        while value < end and sip_is_blank(value[0]):
-            value += 1
-        end -= (end - 1)[0] == c"\r"
-        while end > value and sip_is_blank((end - 1)[0]):
-            end -= 1
-        span.folded = 0
-    else:
-        while value < end and sip_is_fold(value[0]):
-            value += 1
-        while end > value and sip_is_fold((end - 1)[0]):
-            end -= 1
-        span.folded = memchr(value, c"\n", end - value) != NULL
+    while value < end and sip_is_fold(value[0]):
+        value += 1
+    while end > value and sip_is_fold((end - 1)[0]):
+        end -= 1
+    folded = first != last and memchr(value, c"\n", end - value) != NULL
     span.name = <uint32_t>(line - data)
-    span.name_length = <uint32_t>(name_end - line)
     span.value = <uint32_t>(value - data)
     span.value_end = <uint32_t>(end - data)
     span.line_end = <uint32_t>(last + 1 - data)
-    span.owned = 0
-    if span.id == CONTENT_LENGTH:
+    span.bits = sip_bits(name_end - line, SIP_FOLDED if folded else 0, id)
+    if id == CONTENT_LENGTH:
         return note_length(head, value, end)
     return FINE
+
+
+cdef inline bint is_header_name(const sip_byte *name, const sip_byte *end) noexcept nogil:
+    return name != end and sip_token_end(name, end) == end
 
 
 cdef inline bint sip_is_fold(sip_byte c) noexcept nogil:
     return c == c" " or c == c"\t" or c == c"\r" or c == c"\n"
 
 
+cdef const sip_byte *skip_empty_lines(const sip_byte *line, const sip_byte *end) noexcept nogil:
+    while line < end and (line[0] == c"\n" or (line[0] == c"\r" and line + 1 < end and line[1] == c"\n")):
+        line += 1 + (line[0] == c"\r")
+    return line
+
+
 cdef Verdict read_head(
     Head *head, sip_span *spans, uint32_t room, const sip_byte *data, const sip_byte *end
 ) noexcept nogil:
     """Scan a message's head into `head` and `spans`."""
-    cdef const sip_byte *line = data
+    cdef const sip_byte *line = skip_empty_lines(data, end)
     cdef const sip_byte *first
     cdef const sip_byte *last
+    cdef sip_span *span = spans
     cdef sip_scanner scanner
-    cdef bint wrong = False
-    while line < end and (line[0] == c"\n" or (line[0] == c"\r" and line + 1 < end and line[1] == c"\n")):
-        line += 1 + (line[0] == c"\r")
+    cdef int found = 0
     if line == end:
         return MALFORMED
     head.start = <uint32_t>(line - data)
-    sip_scan_start(&scanner, line, end)
-    last = sip_scan_line(&scanner, &wrong)
-    if last == NULL or wrong or last == line:
+    sip_scan_start(&scanner, data, line, end)
+    last = sip_scan_line(&scanner, data, &found)
+    if last == NULL or found & SIP_WRONG or last == line:
         return MALFORMED
     head.line_end = <uint32_t>(last + 1 - data)
     first = last - ((last - 1)[0] == c"\r")
-    if (read_status_line if is_status_line(line, first) else read_request_line)(head, line, first) != FINE:
+    if is_status_line(line, first):
+        if read_status_line(head, line, first) != FINE:
+            return MALFORMED
+    elif found or read_request_line(head, line, first) != FINE:
         return MALFORMED
     head.length = -1
-    head.count = 0
     line = last + 1
     if line < end and sip_is_blank(line[0]):
         return MALFORMED
     while True:
-        wrong = False
-        first = last = sip_scan_line(&scanner, &wrong)
+        span = sip_read_usual(&scanner, data, &line, span, spans + room, &head.length)
+        found = 0
+        first = last = sip_scan_line(&scanner, data, &found)
         if last == NULL:
             return MALFORMED
         if last == line or (last == line + 1 and line[0] == c"\r"):
             break
         while last + 1 < end and sip_is_blank(last[1]):
-            last = sip_scan_line(&scanner, &wrong)
+            last = sip_scan_line(&scanner, data, &found)
             if last == NULL:
                 return MALFORMED
-        if head.count == room or read_header(head, &spans[head.count], data, line, first, last, wrong) != FINE:
+        if span == spans + room or read_header(head, span, data, line, first, last, end, found & SIP_WRONG) != FINE:
             return MALFORMED
-        head.count += 1
+        span += 1
         line = last + 1
+    head.count = <uint32_t>(span - spans)
     head.body = <uint32_t>(last + 1 - data)
     head.high = scanner.high != 0
     if head.length > end - data - head.body:
@@ -235,10 +240,8 @@ cdef inline Message make(bytes raw, const Head *head, const sip_span *spans):
     m.status = head.status
     m.high = head.high
     if head.count:
-        m.spans = <sip_span *>PyMem_Malloc(head.count * sizeof(sip_span))
-        if m.spans == NULL:
-            raise MemoryError
-        memcpy(m.spans, spans, head.count * sizeof(sip_span))
+        m.table = PyBytes_FromStringAndSize(<const char *>spans, head.count * sizeof(sip_span))
+        m.spans = <sip_span *>PyBytes_AS_STRING(m.table)
         m.count = m.room = head.count
         if cut:
             for at in range(m.count):

@@ -32,7 +32,7 @@ cdef tuple every(Message m, unsigned int id, parser):
     cdef list found = []
     cdef Py_ssize_t at
     for at in range(m.count):
-        if m.spans[at].id == id:
+        if sip_id(&m.spans[at]) == id:
             found.extend(parse_value(HEADER_NAMES[id], parser, value_text(m, &m.spans[at])))
     return tuple(found)
 
@@ -133,7 +133,7 @@ cdef Py_ssize_t copied_size(Message m) noexcept:
     """About what a reply copies."""
     cdef Py_ssize_t at, size = 64
     for at in range(m.count):
-        if VIA <= m.spans[at].id <= CSEQ:
+        if VIA <= sip_id(&m.spans[at]) <= CSEQ:
             size += m.spans[at].line_end - m.spans[at].name
     return size
 
@@ -154,14 +154,11 @@ cdef Message copy(Message m):
     other.method_length, other.uri_length, other.version_length = m.method_length, m.uri_length, m.version_length
     other.reason_length, other.status, other.high = m.reason_length, m.status, m.high
     other.start_owned, other.edited = m.start_owned, m.edited
-    reserve(other, m.owned_size)
-    other.owned_size = m.owned_size
     if m.owned_size:
-        memcpy(other.owned, m.owned, m.owned_size)
-    if m.count:
-        other.spans = <sip_span *>PyMem_Malloc(m.count * sizeof(sip_span))
-        if other.spans == NULL:
-            raise MemoryError
-        memcpy(other.spans, m.spans, m.count * sizeof(sip_span))
-    other.count = other.room = m.count
+        reserve(other, m.owned_size)
+        put(other.owned, m.owned, m.owned_size)
+        other.owned_size = m.owned_size
+    grow_table(other, m.count)
+    put(<sip_byte *>other.spans, m.spans, m.count * sizeof(sip_span))
+    other.count = m.count
     return other
