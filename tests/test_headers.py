@@ -22,6 +22,7 @@ from sipstack.headers import (
     CSeq,
     Date,
     Event,
+    HeaderValue,
     Interval,
     NameAddr,
     Params,
@@ -1041,6 +1042,11 @@ def test_single_addresses(name):
     assert str(parse_header(name, "<sip:a@b>;x=y")) == "<sip:a@b>;x=y"
     with pytest.raises(HeaderError):
         parse_header(name, "<sip:a@b>, <sip:c@d>")
+
+
+def test_the_parent_reads_nothing():
+    with pytest.raises(NotImplementedError):
+        HeaderValue.parse("")
 
 
 def test_has_structure():

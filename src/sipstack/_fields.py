@@ -17,6 +17,7 @@ from sipstack._values import (
     Params,
     ParamsLike,
     assign,
+    comment_end,
     lower,
     need_number,
     need_str,
@@ -53,7 +54,7 @@ _DATE: Final = re.compile(
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _QVALUE: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
-_COMMENT_TEXT: Final = re.compile(r"(?:[^()\\\x00-\x08\x0A-\x1F\x7F]++|\\[^\r\n])*+")
+_COMMENT_TEXT: Final = re.compile(r"(?:[^\\\x00-\x08\x0A-\x1F\x7F]++|\\[^\r\n])*+")
 _COMMENT_ESCAPE: Final = re.compile(r"[()\\]")
 
 
@@ -446,21 +447,13 @@ def _seconds(text: str) -> tuple[int, int]:
 
 def _comment(text: str, position: int) -> tuple[str, int]:
     """The meaning of the comment that opens at a position (comments nest), and where what follows it starts."""
-    start, depth = position, 0
-    while position < len(text):
-        depth += {"(": 1, ")": -1}.get(text[position], 0)
-        if depth == 0:
-            break
-        found = _COMMENT_TEXT.match(text, position + 1)
-        position = found.end() if found else position + 1
-        if text[position : position + 1] not in ("(", ")"):
-            break
-    if depth or position >= len(text):
-        raise HeaderError("comment is not closed or holds a control character", offset=start)
-    end = position + 1
+    end = comment_end(text, position)
+    inside = text[position + 1 : end - 1]
+    if end < 0 or _COMMENT_TEXT.fullmatch(inside) is None:
+        raise HeaderError("comment is not closed or holds a control character", offset=position)
     while text[end : end + 1] in (" ", "\t"):
         end += 1
-    return unquote(text[start + 1 : position]), end
+    return unquote(inside), end
 
 
 class Timestamp(HeaderValue):

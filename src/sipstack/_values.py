@@ -33,7 +33,7 @@ _UNWRITABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udc7f\udd00-\udf
 _PLAIN_VALUE: Final = re.compile(rf"(?:[{TOKEN_CHARS}]++|\[[0-9A-Fa-f:.]++\])\Z")
 _UPPER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _ELEMENT: Final = re.compile(r'(?:[^",<(]++|"(?:[^"\\]++|\\.?)*+"?|<[^>]*+>?)', re.DOTALL)
-_IN_COMMENT: Final = re.compile(r"(?:[^()\\]++|\\.?)*+", re.DOTALL)
+_COMMENT_MARK: Final = re.compile(r"[()]|\\.", re.DOTALL)
 
 Parameter = tuple[str, str | None, bool]
 """Name as sent, value without its quotes (None: the name stands alone), whether it was quoted."""
@@ -193,7 +193,8 @@ def list_parts(value: str) -> list[tuple[int, str]]:
             parts.append(_trimmed(value, start, position))
             position = start = position + 1
         elif position == start or value[position - 1] in BLANK:
-            position = _comment_end(value, position)
+            end = comment_end(value, position)
+            position = end if end > 0 else len(value)
         else:
             position += 1
     parts.append(_trimmed(value, start, position))
@@ -205,19 +206,14 @@ def _trimmed(value: str, start: int, end: int) -> tuple[int, str]:
     return end - len(part), part.rstrip(BLANK)
 
 
-def _comment_end(text: str, position: int) -> int:
-    """Where the comment that opens at a position ends: comments nest, and know quoted-pairs."""
+def comment_end(text: str, position: int) -> int:
+    """Where the comment that opens at a position ends, -1 where it does not: comments nest, and know quoted-pairs."""
     depth = 0
-    while position < len(text):
-        if text[position] == "(":
-            depth += 1
-        elif text[position] == ")":
-            depth -= 1
-            if depth == 0:
-                return position + 1
-        found = _IN_COMMENT.match(text, position + 1)
-        position = found.end() if found else position + 1
-    return position
+    for found in _COMMENT_MARK.finditer(text, position):
+        depth += {"(": 1, ")": -1}.get(found[0], 0)
+        if depth == 0:
+            return found.end()
+    return -1
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -283,15 +279,7 @@ def write_parameters(params: "ParamsLike | Params | None", *known: tuple[str, st
 
 def merge_parameters(raw: str, added: str, dropped: Callable[[str], bool]) -> str:
     """The text of read parameters without those that are dropped (by lower-case name), and of written ones behind."""
-    kept: list[str] = []
-    position = 0
-    while position < len(raw):
-        found = _PARAMETER.match(raw, position)
-        if found is None:
-            break
-        if not dropped(lower(found[1])):
-            kept.append(found[0])
-        position = found.end() + 1
+    kept = [found[0] for found in _PARAMETER.finditer(raw) if not dropped(lower(found[1]))]
     text = ";".join([*kept, added] if added else kept)
     try:
         if text:

@@ -224,8 +224,7 @@ class _Lines:
         if not line.endswith(b"\n"):
             raise ParseError("stream ended inside a message", len(self.head) + len(line))
         if not self.head and line in (b"\r\n", b"\n"):
-            for _ in self._keepalive.feed(line):
-                pass
+            next(self._keepalive.feed(line), None)
             return -1
         self.head += line
         if len(self.head) > self._max_size:
