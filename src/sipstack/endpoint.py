@@ -17,9 +17,10 @@ from ._limited_log import LimitedLog
 from ._stats import CLASSES, OTHER, SharedStats, Stats, add
 from .errors import HeaderError, ParseError, SipError, TransportError
 from .message import Message, parse
-from .methods import ACK, CANCEL, METHODS
+from .methods import ACK, METHODS
 from .stream import is_signaling_noise_datagram, is_stun
 from .transport import Address, Datagram, DatagramTransport, UDPTransport
+from .validation import unsupported_options
 
 __all__ = ["Endpoint", "EndpointConfig", "Event", "EventType", "Handler", "Stats"]
 
@@ -540,7 +541,7 @@ class Endpoint:
         try:
             request.stamp_received(addr[0], addr[1])
         except SipError as error:
-            return _Fault(400, "Via: " + getattr(error, "reason", "unusable"))
+            return _Fault(400, f"Via {getattr(error, 'reason', 'unusable')}")
         return None
 
     def _judge(self, request: Message) -> "_Fault | None":
@@ -548,20 +549,17 @@ class Endpoint:
         violations = request.check()
         if violations:
             first = violations[0]
-            return _Fault(first.status, f"{first.header}: {first.reason}" if first.status == 400 else None)
+            return _Fault(first.status, f"{first.header} {first.reason}" if first.status == 400 else None)
         if request.request_uri.partition(":")[0].lower() not in self._schemes:
             return _Fault(416)
         if self._supported is not None and request.get_header("Require") is not None:
-            return self._judge_require(request)
+            try:
+                unknown = unsupported_options(request, self._supported)
+            except HeaderError as error:
+                return _Fault(400, f"Require {error.reason}")
+            if unknown:
+                return _Fault(420, None, {"Unsupported": ", ".join(unknown)})
         return None
-
-    def _judge_require(self, request: Message) -> "_Fault | None":
-        """RFC 3261 8.2.2.3: every tag of Require must be understood, but not in an ACK or a CANCEL."""
-        if request.method in (ACK, CANCEL) or self._supported is None:
-            return None
-        tags = [tag.strip() for value in request.get_headers("Require") for tag in value.split(",")]
-        unknown = [tag for tag in tags if tag and tag.lower() not in self._supported]
-        return _Fault(420, None, {"Unsupported": ", ".join(unknown)}) if unknown else None
 
     def _reject(self, request: Message, addr: Address, fault: "_Fault") -> None:
         """Answers a request that cannot be served; drops it where it is an ACK or has no Via to answer to."""

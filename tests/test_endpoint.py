@@ -1,0 +1,1327 @@
+"""The endpoint: handlers, hooks, answers and errors, over real sockets and over a transport in memory."""
+
+import asyncio
+import contextlib
+import dataclasses
+import errno
+import functools
+import logging
+import socket
+import time
+
+import pytest
+from test_transport import BATCHES, HAS_IPV6, LOOPS, Clogged, udp_socket
+
+from sipstack import Endpoint, EndpointConfig, Event, EventType, Message, ParseError, TransportError, parse, transport
+from sipstack.transport import PlainBatch, UDPTransport
+
+SOURCE = ("127.0.0.1", 40_000)
+
+
+@pytest.fixture(params=sorted(LOOPS))
+def run(request):
+    """Runs a coroutine on one of the loops."""
+
+    def runner(coroutine):
+        with asyncio.Runner(loop_factory=LOOPS[request.param]) as it:
+            return it.run(asyncio.wait_for(coroutine, 20))
+
+    return runner
+
+
+@pytest.fixture
+def go():
+    """Runs a coroutine on the loop that is there always, for what does not depend on it."""
+
+    def runner(coroutine):
+        with asyncio.Runner() as it:
+            return it.run(asyncio.wait_for(coroutine, 20))
+
+    return runner
+
+
+@pytest.fixture(params=BATCHES)
+def batch(request, monkeypatch):
+    """Makes new transports use one of the two ways to read and write a socket."""
+    if request.param == "plain":
+        monkeypatch.setattr(transport, "_Batch", PlainBatch)
+
+
+def request_bytes(method="OPTIONS", uri="sip:probe@127.0.0.1", via="127.0.0.1:5062;rport", extra=b"", **changes):
+    headers = {
+        "Via": f"SIP/2.0/UDP {via};branch=z9hG4bK-1",
+        "Max-Forwards": "70",
+        "From": "<sip:a@127.0.0.1>;tag=1",
+        "To": "<sip:b@127.0.0.1>",
+        "Call-ID": "call-1",
+        "CSeq": f"7 {method}",
+        "Content-Length": "0",
+    }
+    headers.update({name.replace("_", "-"): value for name, value in changes.items()})
+    lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    return f"{method} {uri} SIP/2.0\r\n".encode() + "\r\n".join([*lines, "", ""]).encode() + extra
+
+
+def ok(request, addr):
+    return request.reply(200)
+
+
+class Memory:
+    """A transport without a socket: what a test puts in is received, what is sent is kept."""
+
+    def __init__(self):
+        self.local_address = None
+        self.inbox, self.sent, self.closed = None, [], 0
+        self.refuse = ()
+
+    def open(self):
+        self.local_address = ("memory", 1)
+        self.inbox = asyncio.Queue()
+
+    async def receive(self, deadline):
+        item = await asyncio.wait_for(self.inbox.get(), deadline)
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def send(self, datagrams):
+        failures = [(*datagram, OSError(errno.EPERM, "no")) for datagram in datagrams if datagram[1] in self.refuse]
+        self.sent += [datagram for datagram in datagrams if datagram[1] not in self.refuse]
+        return failures
+
+    def close(self):
+        self.closed += 1
+        self.local_address = None
+
+
+@contextlib.asynccontextmanager
+async def served(config=None, handlers=None, memory=None, **options):
+    """An endpoint that is being served on a free port."""
+    endpoint = Endpoint(config or EndpointConfig(**{"port": 0, **options}), transport=memory)
+    for method, handler in (handlers if handlers is not None else {"OPTIONS": ok}).items():
+        endpoint.register_handler(method, handler)
+    async with endpoint:
+        serving = asyncio.ensure_future(endpoint.serve())
+        await asyncio.sleep(0.005)
+        try:
+            yield endpoint
+        finally:
+            if not serving.done():
+                serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError, TransportError):
+                await serving
+
+
+async def ask(endpoint, data, sock=None, *, host=None, seconds=2.0):
+    """Sends a datagram and waits for one; None where nothing comes."""
+    with contextlib.ExitStack() as stack:
+        sock = sock or stack.enter_context(udp_socket())
+        sock.setblocking(False)
+        sock.sendto(data, (host or endpoint.listen_addr[0], endpoint.listen_addr[1]))
+        return await hear(sock, seconds)
+
+
+async def hear(sock, seconds=2.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(BlockingIOError):
+            return parse(sock.recv(70_000))
+        await asyncio.sleep(0.002)
+    return None
+
+
+async def settle(condition, seconds=2.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        await asyncio.sleep(0.002)
+    assert condition()
+
+
+def answers(endpoint, data, addr=SOURCE, memory=None):
+    """What an endpoint sends for a datagram, without a loop and a socket."""
+    memory = memory or Memory()
+    endpoint._transport = memory
+    endpoint._on_batch([(data, addr)])
+    return [(parse(sent), to) for sent, to in memory.sent]
+
+
+def statuses(endpoint, data, addr=SOURCE):
+    return [response.status_code for response, _ in answers(endpoint, data, addr)]
+
+
+# ---------------------------------------------------------------- the configuration
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("port", -1), ("port", 65_536), ("read_buf_size", 0), ("read_buf_size", 65_536), ("batch_size", 0),
+     ("max_pending", -1), ("send_queue", -1), ("recv_buffer", 0), ("read_deadline", 0), ("drain_timeout", -1),
+     ("max_size", 0), ("max_headers", 0), ("retry_after", -1), ("read_deadline", float("nan"))],
+)  # fmt: skip
+def test_values_out_of_range(field, value):
+    with pytest.raises(ValueError, match=field):
+        EndpointConfig(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("port", "5060"), ("port", True), ("port", None), ("host", None), ("host", ""), ("host", b"::"),
+     ("read_deadline", "1"), ("on_event", "print"), ("no_route_handler", 5), ("schemes", "sip"), ("supported", "path")],
+)  # fmt: skip
+def test_values_of_a_wrong_type(field, value):
+    with pytest.raises(TypeError, match=field):
+        EndpointConfig(**{field: value})
+
+
+def test_hooks_are_plain_functions():
+    async def hook(event):
+        pass
+
+    with pytest.raises(TypeError, match="on_event is called in place"):
+        EndpointConfig(on_event=hook)
+
+
+def test_the_configuration_is_fixed():
+    config = EndpointConfig(port=5070)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.port = 5071
+    with pytest.raises(TypeError):
+        EndpointConfig("127.0.0.1")
+    assert dataclasses.replace(config, host="::1").port == 5070
+
+
+# ---------------------------------------------------------------- answering
+
+
+def test_it_answers(run, batch):
+    async def main():
+        async with served() as endpoint:
+            with udp_socket() as sock:
+                response = await ask(endpoint, request_bytes(), sock)
+                port = sock.getsockname()[1]
+            assert response.status_code == 200
+            assert response.via.received == "127.0.0.1"
+            assert response.via.rport == port
+            assert response.via.branch == "z9hG4bK-1"
+            assert response.to_tag
+            assert response.call_id == "call-1"
+            stats = endpoint.stats
+            assert (stats.datagrams, stats.requests, stats.responses, stats.sent) == (1, 1, 1, 1)
+            assert stats.bytes_received == len(request_bytes())
+            assert stats.bytes_sent == len(response.to_bytes())
+            assert stats.requests_by_method == {"OPTIONS": 1}
+            assert stats.responses_by_class == {"2xx": 1}
+
+    run(main())
+
+
+def test_a_coroutine_answers(run, batch):
+    async def handler(request, addr):
+        await asyncio.sleep(0.01)
+        return request.reply(202)
+
+    async def main():
+        async with served(handlers={"MESSAGE": handler}) as endpoint:
+            assert (await ask(endpoint, request_bytes("MESSAGE"))).status_code == 202
+            assert endpoint.stats.pending == 0
+            assert endpoint.stats.responses_by_class == {"2xx": 1}
+
+    run(main())
+
+
+def test_many_at_once(run, batch):
+    async def slow(request, addr):
+        await asyncio.sleep(0)
+        return request.reply(200)
+
+    async def main():
+        async with served(handlers={"OPTIONS": ok, "MESSAGE": slow}, batch_size=8) as endpoint:
+            with udp_socket() as sock:
+                sock.setblocking(False)
+                expected = set()
+                for number in range(300):
+                    method = "MESSAGE" if number % 3 else "OPTIONS"
+                    sock.sendto(request_bytes(method, Call_ID=f"c{number}"), endpoint.listen_addr)
+                    expected.add(f"c{number}")
+                got = set()
+                while got != expected:
+                    got.add((await hear(sock)).call_id)
+            assert endpoint.stats.requests == 300
+
+    run(main())
+
+
+def test_every_socket_gets_its_own(run, batch):
+    async def main():
+        async with served() as endpoint:
+            with contextlib.ExitStack() as stack:
+                socks = [stack.enter_context(udp_socket()) for _ in range(20)]
+                for number, sock in enumerate(socks):
+                    sock.sendto(request_bytes(Call_ID=f"c{number}"), endpoint.listen_addr)
+                for number, sock in enumerate(socks):
+                    sock.setblocking(False)
+                    assert (await hear(sock)).call_id == f"c{number}"
+
+    run(main())
+
+
+def test_methods_without_a_handler_get_501():
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", ok)
+    assert statuses(endpoint, request_bytes("REGISTER")) == [501]
+    assert statuses(endpoint, request_bytes("options")) == [501]  # a method is case-sensitive (RFC 3261 7.1)
+    assert statuses(endpoint, request_bytes("ACK")) == []
+    assert endpoint.stats.requests_by_method == {"REGISTER": 1, "other": 1, "ACK": 1}
+
+
+def test_foreign_methods_are_one_counter():
+    endpoint = Endpoint()
+    endpoint.register_handler("PING", ok)
+    for method in ("PING", *(f"X{number}" for number in range(1000))):
+        statuses(endpoint, request_bytes(method))
+    assert endpoint.stats.requests_by_method == {"PING": 1, "other": 1000}
+
+
+def test_the_no_route_handler():
+    endpoint = Endpoint(EndpointConfig(no_route_handler=lambda request, addr: request.reply(405)))
+    assert statuses(endpoint, request_bytes("REGISTER")) == [405]
+    endpoint.set_no_route_handler(lambda request, addr: None)
+    assert statuses(endpoint, request_bytes("REGISTER")) == []
+    endpoint.set_no_route_handler(None)
+    assert statuses(endpoint, request_bytes("REGISTER")) == [501]
+    with pytest.raises(TypeError, match="not callable"):
+        endpoint.set_no_route_handler("x")
+
+
+def test_registering():
+    endpoint = Endpoint()
+
+    @endpoint.handler("INFO")
+    def first(request, addr):
+        return request.reply(200)
+
+    assert first(parse(request_bytes("INFO")), SOURCE).status_code == 200
+    assert statuses(endpoint, request_bytes("INFO")) == [200]
+    endpoint.register_handler("INFO", lambda request, addr: request.reply(480))
+    assert statuses(endpoint, request_bytes("INFO")) == [480]
+    assert endpoint.stats.requests_by_method == {"INFO": 2}
+    for method, handler in ((None, ok), ("", ok), (b"INFO", ok), ("INFO", None), ("INFO", "ok")):
+        with pytest.raises(TypeError):
+            endpoint.register_handler(method, handler)
+
+
+def test_an_ack_has_a_handler_and_no_response():
+    seen = []
+    endpoint = Endpoint()
+    endpoint.register_handler("ACK", lambda request, addr: seen.append(request.method) or request.reply(200))
+    assert statuses(endpoint, request_bytes("ACK")) == []
+    assert seen == ["ACK"]
+    assert endpoint.stats.responses == 0
+
+
+def test_none_is_no_answer():
+    endpoint = Endpoint()
+    endpoint.register_handler("INFO", lambda request, addr: None)
+    assert statuses(endpoint, request_bytes("INFO")) == []
+
+
+# ---------------------------------------------------------------- where a response goes
+
+
+@pytest.mark.parametrize(
+    ("via", "target"),
+    [("127.0.0.1:5062;rport", ("127.0.0.1", 40_000)), ("10.0.0.1:5062;rport", ("127.0.0.1", 40_000)),
+     ("127.0.0.1:5062", ("127.0.0.1", 5062)), ("10.0.0.1:5062", ("127.0.0.1", 5062)),
+     ("10.0.0.1", ("127.0.0.1", 5060)), ("host.example", ("127.0.0.1", 5060)),
+     ("127.0.0.1:5062;maddr=127.0.0.9", ("127.0.0.1", 5062)),
+     ("127.0.0.1:5062;received=9.9.9.9", ("127.0.0.1", 5062))],
+)  # fmt: skip
+def test_where_a_response_goes(via, target):
+    async def main():
+        for handler in (ok, later):
+            memory = Memory()
+            async with served(handlers={"OPTIONS": handler}, memory=memory):
+                memory.inbox.put_nowait([(request_bytes(via=via), SOURCE)])
+                await settle(lambda memory=memory: memory.sent)
+                assert memory.sent[0][1] == target
+
+    async def later(request, addr):
+        return request.reply(200)
+
+    with asyncio.Runner() as runner:
+        runner.run(main())
+
+
+def test_maddr_when_asked_for():
+    endpoint = Endpoint(EndpointConfig(use_maddr=True))
+    endpoint.register_handler("OPTIONS", ok)
+    for via, target in (
+        ("127.0.0.1:5062;maddr=127.0.0.9;rport", ("127.0.0.9", 5062)),
+        ("127.0.0.1;maddr=[::1]", ("::1", 5060)),
+        ("127.0.0.1;rport", SOURCE),
+    ):
+        [(_, to)] = answers(endpoint, request_bytes(via=via))
+        assert to == target
+
+
+def test_the_handler_sees_the_stamps():
+    seen = []
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", lambda request, addr: seen.append((request.via, addr)))
+    statuses(endpoint, request_bytes(via="10.0.0.1:5062;rport"))
+    statuses(endpoint, request_bytes(via="10.0.0.1:5062"))
+    (with_rport, addr), (without, _) = seen
+    assert (with_rport.received, with_rport.rport) == ("127.0.0.1", 40_000)
+    assert (without.received, without.rport) == ("127.0.0.1", None)
+    assert addr == SOURCE
+
+
+def test_a_response_sent_later():
+    sent = []
+    endpoint = Endpoint(EndpointConfig(on_response_sent=lambda *args: sent.append(args)))
+    kept = []
+    endpoint.register_handler("INVITE", lambda request, addr: kept.append((request, addr)))
+    memory = Memory()
+    assert answers(endpoint, request_bytes("INVITE", via="127.0.0.1:5999"), memory=memory) == []
+    [(request, addr)] = kept
+    endpoint.respond(request, request.reply(180), addr)
+    [(data, to)] = memory.sent
+    assert to == ("127.0.0.1", 5999) == endpoint.reply_address(request, addr)
+    assert parse(data).status_code == 180
+    assert [(req.method, resp.status_code, to) for req, resp, to in sent] == [("INVITE", 180, to)]
+    for wrong in (request, b"SIP/2.0 200 OK\r\n\r\n", None):
+        with pytest.raises(TypeError, match="a response is"):
+            endpoint.respond(request, wrong, addr)
+
+
+# ---------------------------------------------------------------- hooks
+
+
+HOOKS = ["on_datagram", "on_parse_err", "on_request", "on_response", "on_response_sent", "on_sip_response",
+         "on_message_sent", "on_event", "on_read_error"]  # fmt: skip
+
+
+def recorder():
+    """Hooks that write down that they were called, and the list where they do."""
+    calls = []
+
+    def hook(name, *args):
+        calls.append(f"event {args[0].type.value}" if name == "on_event" else name)
+
+    return calls, {name: functools.partial(hook, name) for name in HOOKS}
+
+
+def test_the_order_of_the_hooks_of_a_request():
+    calls, hooks = recorder()
+    endpoint = Endpoint(EndpointConfig(**hooks))
+    endpoint.register_handler("OPTIONS", lambda request, addr: calls.append("handler") or request.reply(200))
+    assert statuses(endpoint, request_bytes()) == [200]
+    assert calls == ["on_datagram", "event datagram received", "on_request", "event request received", "handler",
+                     "on_response", "on_message_sent", "event response sent", "on_response_sent"]  # fmt: skip
+
+
+def test_the_order_of_the_hooks_of_other_datagrams():
+    calls, hooks = recorder()
+    endpoint = Endpoint(EndpointConfig(**hooks))
+    assert answers(endpoint, b"\r\n\r\n") == []
+    assert calls == ["on_datagram"]
+    calls.clear()
+    assert answers(endpoint, b"nonsense") == []
+    assert calls == ["on_datagram", "event datagram received", "on_parse_err", "event parse error"]
+    calls.clear()
+    assert answers(endpoint, parse(request_bytes()).reply(200).to_bytes()) == []
+    assert calls == ["on_datagram", "event datagram received", "on_sip_response", "event response received"]
+    stats = endpoint.stats
+    assert (stats.noise, stats.parse_errors, stats.responses_received, stats.requests) == (1, 1, 1, 0)
+
+
+def test_the_hooks_of_a_coroutine_of_a_rejection_and_of_an_error(go):
+    calls, hooks = recorder()
+
+    async def later(request, addr):
+        calls.append("handler")
+        return request.reply(200)
+
+    def fails(request, addr):
+        raise LookupError("no")
+
+    async def main():
+        memory = Memory()
+        tail = ["on_response", "on_message_sent", "event response sent", "on_response_sent"]
+        head = ["on_datagram", "event datagram received", "on_request", "event request received"]
+        async with served(EndpointConfig(**hooks), {"INFO": later, "BYE": fails}, memory):
+            for data, middle in (
+                (request_bytes("INFO"), ["handler"]),
+                (request_bytes("INFO", CSeq=None), ["event request rejected"]),
+                (request_bytes("BYE"), ["event handler error"]),
+                (request_bytes("MESSAGE"), []),
+            ):
+                calls.clear()
+                memory.inbox.put_nowait([(data, SOURCE)])
+                await settle(lambda: "on_response_sent" in calls)
+                assert calls == [*head, *middle, *tail]
+
+    go(main())
+
+
+def test_what_events_say():
+    events = []
+    endpoint = Endpoint(EndpointConfig(on_event=events.append))
+    endpoint.register_handler("OPTIONS", ok)
+    answers(endpoint, request_bytes())
+    answers(endpoint, b"nonsense")
+    answers(endpoint, parse(request_bytes()).reply(404).to_bytes())
+    got = {event.type: event for event in events}
+    assert got[EventType.DATAGRAM_RECEIVED].addr == SOURCE
+    assert got[EventType.REQUEST_RECEIVED].raw == request_bytes()
+    assert got[EventType.REQUEST_RECEIVED].request_method == "OPTIONS"
+    assert got[EventType.REQUEST_RECEIVED].response_status == 0
+    assert got[EventType.RESPONSE_SENT].response_status == 200
+    assert got[EventType.RESPONSE_SENT].request_method == "OPTIONS"
+    assert got[EventType.RESPONSE_RECEIVED].response_status == 404
+    assert got[EventType.RESPONSE_RECEIVED].request_method == ""
+    assert isinstance(got[EventType.PARSE_ERROR].error, ParseError)
+    assert got[EventType.PARSE_ERROR].raw == b"nonsense"
+    assert Event(EventType.READ_ERROR) == (EventType.READ_ERROR, None, b"", None, None, None)
+
+
+def test_what_hooks_get():
+    got = {}
+    endpoint = Endpoint(EndpointConfig(**{name: functools.partial(got.setdefault, name) for name in ("on_event",)}))
+    assert endpoint.config.on_event
+    seen = []
+    endpoint = Endpoint(
+        EndpointConfig(
+            on_datagram=lambda raw, addr: seen.append((raw, addr)),
+            on_request=lambda request, addr: seen.append((request.method, addr)),
+            on_response=lambda request, response, addr: response.set_header("Server", "changed"),
+            on_message_sent=lambda message, addr: seen.append((message.get_header("Server"), addr)),
+        )
+    )
+    endpoint.register_handler("OPTIONS", ok)
+    [(response, _)] = answers(endpoint, request_bytes())
+    assert response.get_header("Server") == "changed"
+    assert seen == [(request_bytes(), SOURCE), ("OPTIONS", SOURCE), ("changed", SOURCE)]
+
+
+def test_append_on_response_sent():
+    calls = []
+    endpoint = Endpoint(EndpointConfig(on_response_sent=lambda *args: calls.append(("first", *args)) or 1 / 0))
+    endpoint.append_on_response_sent(lambda *args: calls.append(("second", *args)))
+    endpoint.append_on_response_sent(lambda *args: calls.append(("third", *args)))
+    endpoint.register_handler("OPTIONS", ok)
+    assert statuses(endpoint, request_bytes()) == [200]
+    assert [name for name, *_ in calls] == ["first", "second", "third"]
+    _, request, response, addr = calls[0]
+    assert (request.method, response.status_code, addr) == ("OPTIONS", 200, SOURCE)
+    assert endpoint.stats.hook_errors == 1
+    alone = Endpoint()
+    alone.append_on_response_sent(lambda *args: calls.append(("alone", *args)))
+    alone.register_handler("OPTIONS", ok)
+    statuses(alone, request_bytes())
+    assert calls[-1][0] == "alone"
+    with pytest.raises(TypeError, match="not callable"):
+        alone.append_on_response_sent(None)
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_hook_that_fails_changes_nothing(name, caplog):
+    def hook(*args):
+        raise ArithmeticError("a bad hook")
+
+    endpoint = Endpoint(EndpointConfig(**{name: hook}))
+    endpoint.register_handler("OPTIONS", ok)
+    assert statuses(endpoint, request_bytes()) == [200]
+    answers(endpoint, b"nonsense")
+    answers(endpoint, parse(request_bytes()).reply(404).to_bytes())
+    endpoint._on_read_error(OSError("x"))
+    assert endpoint.stats.hook_errors > 0
+    assert "a bad hook" in caplog.text
+    assert "the hook hook failed" in caplog.text
+
+
+# ---------------------------------------------------------------- handlers that fail
+
+
+def test_a_handler_that_fails(run, caplog):
+    def sync(request, addr):
+        raise LookupError("sync trouble")
+
+    async def later(request, addr):
+        await asyncio.sleep(0)
+        raise LookupError("async trouble")
+
+    async def main():
+        async with served(handlers={"INFO": sync, "MESSAGE": later, "OPTIONS": ok}) as endpoint:
+            for method, text in (("INFO", "sync trouble"), ("MESSAGE", "async trouble")):
+                caplog.clear()
+                response = await ask(endpoint, request_bytes(method, Call_ID=f"id-of-{method}"))
+                assert response.status_code == 500
+                assert f"id-of-{method}" in caplog.text
+                assert "Traceback" in caplog.text
+                assert text in caplog.text
+            assert endpoint.stats.handler_errors == 2
+            assert (await ask(endpoint, request_bytes())).status_code == 200
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "wrong", [200, "200 OK", b"SIP/2.0 200 OK\r\n\r\n", object(), Message.request("BYE", "sip:a@b")]
+)
+def test_a_handler_that_answers_something_else(wrong, caplog):
+    endpoint = Endpoint()
+    endpoint.register_handler("INFO", lambda request, addr: wrong)
+    assert statuses(endpoint, request_bytes("INFO")) == [500]
+    assert "a handler answers a response, None or an awaitable" in caplog.text
+    assert endpoint.stats.handler_errors == 1
+
+
+def test_errors_that_repeat_are_logged_a_few_times(caplog):
+    def fails(request, addr):
+        raise LookupError
+
+    endpoint = Endpoint()
+    endpoint.register_handler("INFO", fails)
+    memory = Memory()
+    for _ in range(1000):
+        answers(endpoint, request_bytes("INFO"), memory=memory)
+    assert len(memory.sent) == 1000
+    assert 1 <= len(caplog.records) <= 10
+    endpoint.close()
+    assert "more like this were not logged" in caplog.records[-1].getMessage()
+    assert f"{1000 - len(caplog.records) + 1} more" in caplog.records[-1].getMessage()
+
+
+def test_an_error_about_a_request_that_cannot_be_answered(caplog):
+    def fails(request, addr):
+        raise LookupError
+
+    endpoint = Endpoint(EndpointConfig(validate=False))
+    endpoint.register_handler("INFO", fails)
+    assert answers(endpoint, b"INFO sip:a@b SIP/2.0\r\n\r\n") == []
+    assert endpoint.stats.unanswerable == 1
+
+
+def test_too_many_in_flight(run):
+    release = None
+
+    async def waits(request, addr):
+        await release.wait()
+        return request.reply(200)
+
+    async def main():
+        nonlocal release
+        release = asyncio.Event()
+        async with served(handlers={"INFO": waits, "OPTIONS": ok}, max_pending=2, retry_after=7) as endpoint:
+            with udp_socket() as sock:
+                sock.setblocking(False)
+                for number in range(3):
+                    sock.sendto(request_bytes("INFO", Call_ID=f"c{number}"), endpoint.listen_addr)
+                response = await hear(sock)
+                assert response.status_code == 503
+                assert response.get_header("Retry-After") == "7"
+                assert endpoint.stats.pending == 2
+                assert endpoint.stats.overloaded == 1
+                assert (await ask(endpoint, request_bytes())).status_code == 200  # others are not in its way
+                release.set()
+                assert {(await hear(sock)).status_code, (await hear(sock)).status_code} == {200}
+                assert (await ask(endpoint, request_bytes("INFO"))).status_code == 200
+            assert endpoint.stats.pending == 0
+
+    run(main())
+
+
+def test_a_coroutine_without_a_loop_is_overload_too():
+    async def never(request, addr):
+        raise AssertionError
+
+    endpoint = Endpoint()
+    endpoint.register_handler("INFO", never)
+    assert statuses(endpoint, request_bytes("INFO")) == [503]
+
+
+# ---------------------------------------------------------------- judging requests
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [({"CSeq": None}, 400), ({"CSeq": "7 INVITE"}, 400), ({"Call_ID": None}, 400), ({"From": None}, 400),
+     ({"To": None}, 400), ({"uri": "http://example.com"}, 416), ({"uri": "sip:a@b", "Require": "nothing-we-know"}, 420)],
+)  # fmt: skip
+@pytest.mark.parametrize("watched", [False, True])
+def test_what_is_answered_without_a_handler(changes, status, watched):
+    hooks = {"on_request": lambda request, addr: None} if watched else {}
+    endpoint = Endpoint(EndpointConfig(**hooks))
+    endpoint.register_handler("OPTIONS", ok)
+    [(response, to)] = answers(endpoint, request_bytes(**changes))
+    assert response.status_code == status
+    assert to == SOURCE
+    if status == 420:
+        assert response.get_header("Unsupported") == "nothing-we-know"
+    assert endpoint.stats.rejected == 1
+    assert endpoint.stats.requests == 1
+
+
+def test_a_version_that_is_not_ours():
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", ok)
+    assert statuses(endpoint, request_bytes().replace(b" SIP/2.0\r\n", b" SIP/7.0\r\n", 1)) == [505]
+
+
+def test_too_many_hops():
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", ok)
+    assert statuses(endpoint, request_bytes(Max_Forwards="256")) in ([400], [483])
+    assert statuses(endpoint, request_bytes(Max_Forwards="0")) in ([200], [483])
+
+
+def test_an_ack_is_never_answered_whatever_is_wrong():
+    endpoint = Endpoint()
+    endpoint.register_handler("ACK", lambda request, addr: 1 / 0)
+    for changes in ({}, {"CSeq": None}, {"uri": "http://example.com"}, {"Require": "x"}, {"To": None}):
+        assert statuses(endpoint, request_bytes("ACK", **changes)) == []
+
+
+def test_nothing_to_answer_to():
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", ok)
+    assert statuses(endpoint, request_bytes().replace(b"Via:", b"X-Via:")) == []
+    stats = endpoint.stats
+    assert (stats.rejected, stats.unanswerable) == (1, 1)
+
+
+def test_raw():
+    endpoint = Endpoint(EndpointConfig(validate=False))
+    seen = []
+    endpoint.register_handler("OPTIONS", lambda request, addr: seen.append(request) or request.reply(200))
+    for changes in ({"CSeq": None}, {"uri": "http://example.com"}, {"Require": "x"}):
+        assert statuses(endpoint, request_bytes(**changes)) == [200]
+    assert len(seen) == 3
+    assert endpoint.stats.rejected == 0
+
+
+def test_what_is_supported():
+    for supported, required, expected in (
+        (("100rel", "Path"), "100REL , path", [200]),
+        (("100rel",), "100rel, path", [420]),
+        ((), "100rel", [420]),
+        (None, "anything", [200]),
+    ):
+        endpoint = Endpoint(EndpointConfig(supported=supported))
+        for method in ("OPTIONS", "CANCEL"):
+            endpoint.register_handler(method, ok)
+        assert statuses(endpoint, request_bytes(Require=required)) == expected
+        assert statuses(endpoint, request_bytes("CANCEL", Require=required)) == [200]
+
+
+def test_which_schemes():
+    endpoint = Endpoint(EndpointConfig(schemes=["sip", "urn"]))
+    endpoint.register_handler("OPTIONS", ok)
+    assert [statuses(endpoint, request_bytes(uri=uri)) for uri in ("SIP:a@b", "urn:x:y", "sips:a@b", "tel:+1")] == [
+        [200], [200], [416], [416]]  # fmt: skip
+
+
+def test_limits_of_a_message():
+    endpoint = Endpoint(EndpointConfig(max_headers=8, max_size=400))
+    endpoint.register_handler("OPTIONS", ok)
+    assert statuses(endpoint, request_bytes()) == [200]
+    assert statuses(endpoint, request_bytes(A="1", B="2")) == []
+    assert statuses(endpoint, request_bytes(A="x" * 300)) == []
+    assert endpoint.stats.parse_errors == 2
+
+
+# ---------------------------------------------------------------- noise
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\r\n\r\n", b"\r\n", b"\0\0\0\0", b"jaK", b"\0\1\0\0\x21\x12\xa4\x42" + b"x" * 12]
+)
+def test_noise_is_counted_and_nothing_else(data):
+    errors = []
+    endpoint = Endpoint(EndpointConfig(on_parse_err=lambda *args: errors.append(args), on_event=errors.append))
+    assert answers(endpoint, data) == []
+    assert not errors
+    assert endpoint.stats.noise == 1
+    assert endpoint.stats.parse_errors == 0
+
+
+def test_empty_lines_before_a_message():
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", ok)
+    assert statuses(endpoint, b"\r\n\r\n" + request_bytes()) == [200]
+
+
+# ---------------------------------------------------------------- without a socket
+
+
+def test_dispatch_request():
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", ok)
+    request = parse(request_bytes())
+    assert endpoint.dispatch_request(request).status_code == 200
+    assert endpoint.dispatch_request(request, SOURCE).status_code == 200
+    assert endpoint.dispatch_request(parse(request_bytes("REGISTER"))).status_code == 501
+    assert endpoint.dispatch_request(parse(request_bytes("ACK"))) is None
+    assert endpoint.stats.requests_by_method == {"OPTIONS": 2, "REGISTER": 1, "ACK": 1}
+    endpoint.register_handler("INFO", lambda request, addr: 1 / 0)
+    endpoint.register_handler("BYE", lambda request, addr: "200")
+    endpoint.register_handler("PUBLISH", lambda request, addr: None)
+    assert endpoint.dispatch_request(parse(request_bytes("INFO"))).status_code == 500
+    assert endpoint.dispatch_request(parse(request_bytes("BYE"))).status_code == 500
+    assert endpoint.dispatch_request(parse(request_bytes("PUBLISH"))) is None
+    assert endpoint.stats.handler_errors == 2
+    for wrong in (request.reply(200), request_bytes(), None):
+        with pytest.raises(TypeError, match="dispatch needs a request"):
+            endpoint.dispatch_request(wrong)
+
+
+def test_dispatch_of_coroutines(go):
+    async def later(request, addr):
+        return request.reply(200)
+
+    async def fails(request, addr):
+        raise LookupError
+
+    async def main():
+        endpoint = Endpoint()
+        endpoint.register_handler("OPTIONS", ok)
+        endpoint.register_handler("INFO", later)
+        endpoint.register_handler("BYE", fails)
+        assert (await endpoint.dispatch(parse(request_bytes()))).status_code == 200
+        assert (await endpoint.dispatch(parse(request_bytes("INFO")))).status_code == 200
+        assert (await endpoint.dispatch(parse(request_bytes("BYE")))).status_code == 500
+        with pytest.raises(RuntimeError, match="await dispatch"):
+            endpoint.dispatch_request(parse(request_bytes("INFO")))
+
+    go(main())
+
+
+def test_invoke_on_sip_response():
+    got = []
+    endpoint = Endpoint(EndpointConfig(on_sip_response=lambda *args: got.append(args)))
+    response = Message.response(180)
+    endpoint.invoke_on_sip_response(response, SOURCE)
+    endpoint.invoke_on_sip_response(response)
+    Endpoint().invoke_on_sip_response(response)
+    assert got == [(response, SOURCE), (response, ("", 0))]
+
+
+# ---------------------------------------------------------------- a transport in memory
+
+
+def test_a_transport_of_the_callers(run):
+    async def main():
+        memory = Memory()
+        async with served(memory=memory, config=EndpointConfig(read_deadline=0.01)) as endpoint:
+            assert endpoint.transport is memory
+            assert endpoint.listen_addr == ("memory", 1)
+            await asyncio.sleep(0.05)  # several deadlines go by
+            memory.inbox.put_nowait([(request_bytes(), SOURCE), (b"nonsense", SOURCE)])
+            await settle(lambda: memory.sent)
+            [(data, addr)] = memory.sent
+            assert (parse(data).status_code, addr) == (200, SOURCE)
+            stats = endpoint.stats
+            assert (stats.datagrams, stats.requests, stats.parse_errors, stats.sent) == (2, 1, 1, 1)
+            assert stats.bytes_received == len(request_bytes()) + 8
+            assert stats.bytes_sent == len(data)
+        assert memory.closed == 1
+        assert endpoint.listen_addr is None
+        assert endpoint.transport is None
+
+    run(main())
+
+
+@pytest.mark.parametrize("error", [OSError(5, "broken"), TransportError(5, "broken"), ValueError("broken")])
+def test_a_transport_that_fails_ends_serve(go, error):
+    async def main():
+        memory, errors, events = Memory(), [], []
+        endpoint = Endpoint(EndpointConfig(on_read_error=errors.append, on_event=events.append), transport=memory)
+        endpoint.open()
+        memory.inbox.put_nowait(error)
+        with pytest.raises(TransportError, match="broken"):
+            await endpoint.serve()
+        assert len(errors) == 1
+        assert [event.type for event in events] == [EventType.READ_ERROR]
+        memory.inbox.put_nowait([(request_bytes(), SOURCE)])
+        endpoint.register_handler("OPTIONS", ok)
+        serving = asyncio.ensure_future(endpoint.serve())  # it is still open, and may be served again
+        await settle(lambda: memory.sent)
+        endpoint.close()
+        await serving
+
+    go(main())
+
+
+def test_a_transport_that_cannot_send(go):
+    async def main():
+        memory, sent, events = Memory(), [], []
+        memory.refuse = [SOURCE]
+        config = EndpointConfig(on_message_sent=lambda *args: sent.append(args), on_event=events.append)
+        async with served(config, memory=memory) as endpoint:
+            memory.inbox.put_nowait([(request_bytes(), SOURCE), (request_bytes(), ("127.0.0.1", 5))])
+            await settle(lambda: memory.sent)
+            assert [addr for _, addr in sent] == [("127.0.0.1", 5)]
+            [failed] = [event for event in events if event.type is EventType.SEND_ERROR]
+            assert failed.addr == SOURCE
+            assert failed.error.errno == errno.EPERM
+            stats = endpoint.stats
+            assert (stats.responses, stats.sent, stats.send_errors) == (2, 1, 1)
+            with pytest.raises(OSError, match="no"):
+                endpoint.send(b"x", SOURCE)
+            memory.send = None
+            with pytest.raises(TypeError):
+                endpoint.send(b"x", SOURCE)
+
+    go(main())
+
+
+# ---------------------------------------------------------------- addresses
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+def test_ipv6(run, batch):
+    async def main():
+        async with served(host="::1") as endpoint:
+            with udp_socket("::1", socket.AF_INET6) as sock:
+                response = await ask(endpoint, request_bytes(via="[::1]:5062;rport"), sock)
+                assert response.via.received == "::1"
+                assert response.via.rport == sock.getsockname()[1]
+                response = await ask(endpoint, request_bytes(via=f"[2001:db8::1]:{sock.getsockname()[1]}"), sock)
+                assert response.via.received == "::1"
+
+    run(main())
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+def test_dual_stack(run, batch):
+    async def main():
+        async with served(host="::") as endpoint:
+            assert endpoint.listen_addr[0] == "::"
+            response = await ask(endpoint, request_bytes(), host="127.0.0.1")
+            assert response.via.received == "127.0.0.1"
+            with udp_socket("::1", socket.AF_INET6) as sock:
+                response = await ask(endpoint, request_bytes(via="[::1]:5062;rport"), sock, host="::1")
+            assert response.via.received == "::1"
+
+    run(main())
+
+
+# ---------------------------------------------------------------- opening and closing
+
+
+def test_open_and_close():
+    endpoint = Endpoint(EndpointConfig(port=0))
+    assert endpoint.listen_addr is None
+    assert endpoint.transport is None
+    endpoint.close()
+    endpoint.open()
+    assert endpoint.listen_addr[1] > 0
+    assert isinstance(endpoint.transport, UDPTransport)
+    with pytest.raises(RuntimeError, match="open already"):
+        endpoint.open()
+    endpoint.close()
+    endpoint.close()
+    endpoint.open()
+    endpoint.close()
+
+
+def test_an_address_in_use():
+    with udp_socket() as sock:
+        port = sock.getsockname()[1]
+        with pytest.raises(TransportError, match=f"cannot listen on 127.0.0.1:{port}") as caught:
+            Endpoint(EndpointConfig(port=port)).open()
+        assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_close_before_serve(run):
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.open()
+        endpoint.close()
+        serving = asyncio.ensure_future(endpoint.serve())  # opens it again
+        await settle(lambda: endpoint.listen_addr is not None)
+        endpoint.close()
+        await serving
+
+    run(main())
+
+
+def test_close_during_serve(run):
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0))
+        serving = asyncio.ensure_future(endpoint.serve())
+        await asyncio.sleep(0.01)
+        with pytest.raises(RuntimeError, match="served already"):
+            await endpoint.serve()
+        asyncio.get_running_loop().call_later(0.01, endpoint.close)
+        assert await serving is None
+        assert endpoint.listen_addr is None
+
+    run(main())
+
+
+def test_close_from_another_thread(run):
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0))
+        serving = asyncio.ensure_future(endpoint.serve())
+        await asyncio.sleep(0.01)
+        await asyncio.to_thread(endpoint.close)
+        assert await serving is None
+        await asyncio.to_thread(endpoint.close)
+
+    run(main())
+
+
+def test_close_in_a_handler(run, batch):
+    def last(request, addr):
+        endpoint.close()
+        return request.reply(200)
+
+    async def main():
+        nonlocal endpoint
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("OPTIONS", ok)
+        endpoint.register_handler("BYE", last)
+        serving = asyncio.ensure_future(endpoint.serve())
+        await asyncio.sleep(0.01)
+        with udp_socket() as sock:
+            for method in ("OPTIONS", "BYE", "OPTIONS"):
+                sock.sendto(request_bytes(method), endpoint.listen_addr)
+            assert await serving is None
+            sock.setblocking(False)
+            assert (await hear(sock)).status_code == 200
+
+    endpoint = None
+    run(main())
+
+
+def test_close_cancels_what_is_in_flight(run):
+    ended = []
+
+    async def waits(request, addr):
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(request.call_id)
+
+    async def main():
+        async with served(handlers={"INFO": waits}) as endpoint:
+            with udp_socket() as sock:
+                sock.sendto(request_bytes("INFO"), endpoint.listen_addr)
+                await settle(lambda: endpoint.stats.pending)
+            endpoint.close()
+            await settle(lambda: ended)
+
+    run(main())
+
+
+def test_cancelling(run, batch):
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("OPTIONS", ok)
+        endpoint.open()
+        serving = asyncio.ensure_future(endpoint.serve())
+        assert (await ask(endpoint, request_bytes())).status_code == 200
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        assert endpoint.listen_addr
+        assert await ask(endpoint, request_bytes(), seconds=0.05) is None
+        serving = asyncio.ensure_future(endpoint.serve())
+        assert (await ask(endpoint, request_bytes())).status_code == 200
+        await endpoint.aclose()
+        await serving
+        assert endpoint.stats.requests == 3  # the one in between waited in the socket
+
+    run(main())
+
+
+def test_aclose_answers_what_was_received(run, batch):
+    async def slow(request, addr):
+        await asyncio.sleep(0.1)
+        return request.reply(200)
+
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0, batch_size=8))
+        endpoint.register_handler("OPTIONS", ok)
+        endpoint.register_handler("INFO", slow)
+        endpoint.open()
+        serving = asyncio.ensure_future(endpoint.serve())
+        await asyncio.sleep(0.01)
+        with udp_socket() as sock:
+            for number in range(100):
+                sock.sendto(request_bytes("INFO" if number % 10 == 0 else "OPTIONS"), endpoint.listen_addr)
+            await endpoint.aclose()
+            await serving
+            sock.setblocking(False)
+            for _ in range(100):
+                assert (await hear(sock)).status_code == 200
+        assert endpoint.stats.requests == endpoint.stats.sent == 100
+        assert endpoint.stats.pending == 0
+
+    run(main())
+
+
+def test_aclose_does_not_wait_for_ever(go):
+    async def waits(request, addr):
+        await asyncio.sleep(60)
+
+    async def main():
+        async with served(handlers={"INFO": waits}, drain_timeout=0.1) as endpoint:
+            with udp_socket() as sock:
+                sock.sendto(request_bytes("INFO"), endpoint.listen_addr)
+                await settle(lambda: endpoint.stats.pending)
+            began = time.monotonic()
+            await endpoint.aclose()
+            assert time.monotonic() - began < 2
+            assert endpoint.stats.pending == 0
+
+    go(main())
+
+
+def test_a_closed_socket_underneath_ends_serve(run):
+    async def main():
+        errors = []
+        endpoint = Endpoint(EndpointConfig(port=0, read_deadline=0.02, on_read_error=errors.append))
+        serving = asyncio.ensure_future(endpoint.serve())
+        await asyncio.sleep(0.02)
+        endpoint.transport.sock.close()
+        with pytest.raises(TransportError, match="cannot read") as caught:
+            await serving
+        assert caught.value.errno == errno.EBADF
+        assert isinstance(caught.value.__cause__, OSError)
+        assert len(errors) == 1
+        endpoint.close()
+
+    run(main())
+
+
+def test_run_in_a_thread_returns_when_closed():
+    import threading
+
+    endpoint = Endpoint(EndpointConfig(port=0))
+    endpoint.register_handler("OPTIONS", ok)
+    reports = []
+    thread = threading.Thread(target=endpoint.run, kwargs={"on_stats": reports.append, "stats_interval": 0.01})
+    thread.start()
+    end = time.monotonic() + 5
+    while endpoint.listen_addr is None and time.monotonic() < end:
+        time.sleep(0.005)
+    with udp_socket() as sock:
+        sock.sendto(request_bytes(), endpoint.listen_addr)
+        assert parse(sock.recv(4000)).status_code == 200
+    time.sleep(0.05)
+    endpoint.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert len(reports) >= 3
+    assert reports[0].requests == 0
+    assert reports[-1].requests == 1
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True, "2"])
+def test_how_many_workers(workers):
+    with pytest.raises(ValueError, match="workers is a positive int"):
+        Endpoint().run(workers=workers)
+
+
+def test_workers_that_cannot_be():
+    with pytest.raises(ValueError, match="a transport was given"):
+        Endpoint(transport=Memory()).run(workers=2)
+    endpoint = Endpoint(EndpointConfig(port=0))
+    endpoint.open()
+    with pytest.raises(RuntimeError, match="open already"):
+        endpoint.run(workers=2)
+    endpoint.close()
+
+
+# ---------------------------------------------------------------- sending
+
+
+def test_send(run, batch):
+    async def main():
+        sent, events = [], []
+        config = EndpointConfig(port=0, on_message_sent=lambda *args: sent.append(args), on_event=events.append)
+        async with served(config) as endpoint:
+            with udp_socket() as sock:
+                sock.setblocking(False)
+                request = Message.request("OPTIONS", "sip:a@b", headers={"Call-ID": "mine"})
+                endpoint.send(request, sock.getsockname())
+                assert (await hear(sock)).call_id == "mine"
+                response = parse(request_bytes()).reply(200)
+                endpoint.send(response, sock.getsockname())
+                assert (await hear(sock)).status_code == 200
+                endpoint.send(b"SIP/2.0 100 Trying\r\n\r\n", sock.getsockname())
+                assert (await hear(sock)).status_code == 100
+                addr = sock.getsockname()
+            assert sent == [(request, addr), (response, addr)]
+            assert [event.type for event in events] == [EventType.MESSAGE_SENT] * 2
+            assert events[0].request is request
+            assert events[1].response is response
+            assert endpoint.stats.sent == 3
+            assert endpoint.stats.responses == 1
+
+    run(main())
+
+
+def test_what_cannot_be_sent(run, batch):
+    async def main():
+        async with served() as endpoint:
+            message = Message.request("OPTIONS", "sip:a@b", body=b"x" * 65_507)
+            with pytest.raises(TransportError, match="more than the 65507 a UDP datagram carries") as caught:
+                endpoint.send(message, SOURCE)
+            assert caught.value.errno == errno.EMSGSIZE
+            for addr, error in (
+                (("example.com", 5060), ValueError),
+                (("127.0.0.1", 0), ValueError),
+                (("127.0.0.1", "5060"), TypeError),
+                (("::1", 5060), ValueError),
+                ("127.0.0.1:5060", (ValueError, TypeError)),
+            ):
+                with pytest.raises(error):
+                    endpoint.send(b"x", addr)
+            for wrong in ("text", None, bytearray(b"x")):
+                with pytest.raises(TypeError, match="a Message or bytes"):
+                    endpoint.send(wrong, SOURCE)
+        with pytest.raises(TransportError, match="not open"):
+            endpoint.send(b"x", SOURCE)
+
+    run(main())
+
+
+def test_the_largest_datagrams(run, batch):
+    async def main():
+        room = 65_507 - len(request_bytes("MESSAGE", Content_Length="65000"))
+        data = request_bytes("MESSAGE", Content_Length=str(room), extra=b"x" * room)
+        assert len(data) == 65_507
+        big = {"MESSAGE": lambda request, addr: request.reply(200, body=request.body[:60_000])}
+        async with served(handlers=big) as it:
+            response = await ask(it, data)
+            assert response.status_code == 200
+            assert len(response.body) == 60_000
+            with udp_socket() as sock:
+                sock.setblocking(False)
+                it.send(b"y" * 65_507, sock.getsockname())
+                await asyncio.sleep(0.05)
+                assert len(sock.recv(70_000)) == 65_507
+
+    run(main())
+
+
+def test_a_datagram_cut_by_the_buffer(run, batch):
+    async def main():
+        errors, events, datagrams = [], [], []
+        config = EndpointConfig(port=0, read_buf_size=400, on_parse_err=lambda *args: errors.append(args),
+                                on_event=events.append, on_datagram=lambda *args: datagrams.append(args))  # fmt: skip
+        async with served(config) as endpoint:
+            assert await ask(endpoint, request_bytes(X="x" * 300), seconds=0.05) is None
+            [(raw, _, error)] = errors
+            assert len(raw) == 400
+            assert (error.status, error.offset) == (513, 400)
+            assert "longer than the read buffer" in error.reason
+            assert [event.type for event in events] == [EventType.DATAGRAM_RECEIVED, EventType.PARSE_ERROR]
+            assert len(datagrams) == 1
+            assert (await ask(endpoint, request_bytes())).status_code == 200
+            stats = endpoint.stats
+            assert (stats.truncated, stats.parse_errors, stats.datagrams, stats.requests) == (1, 1, 2, 1)
+
+    run(main())
+
+
+def test_a_response_that_is_too_long(run, batch, caplog):
+    async def main():
+        events = []
+        big = {"INFO": lambda request, addr: request.reply(200, body=b"x" * 65_500)}
+        async with served(EndpointConfig(port=0, on_event=events.append), big) as endpoint:
+            assert await ask(endpoint, request_bytes("INFO"), seconds=0.05) is None
+            assert [event.type for event in events][-1] is EventType.SEND_ERROR
+            assert endpoint.stats.send_errors == 1
+            assert "were not sent" in caplog.text
+
+    run(main())
+
+
+@pytest.mark.parametrize("loop", [name for name in sorted(LOOPS) if name != "no_reader"])
+def test_a_full_send_buffer(loop, batch):
+    async def main():
+        events = []
+        config = EndpointConfig(port=0, send_queue=5, on_event=events.append)
+        async with served(config) as endpoint:
+            clogged = endpoint.transport._batch = Clogged(endpoint.transport._batch, 0)
+            with udp_socket() as sock:
+                for number in range(8):
+                    sock.sendto(request_bytes(Call_ID=f"c{number}"), endpoint.listen_addr)
+                await settle(lambda: endpoint.stats.queue_drops == 3)
+                dropped = [event for event in events if event.type is EventType.SEND_DROPPED]
+                assert len(dropped) == 3
+                assert all(isinstance(event.error, BlockingIOError) for event in dropped)
+                with pytest.raises(BlockingIOError, match="send queue is full"):
+                    endpoint.send(b"x", sock.getsockname())
+                clogged.room = 1000
+                sock.setblocking(False)
+                assert [(await hear(sock)).call_id for _ in range(5)] == [f"c{number}" for number in range(5)]
+                assert (await ask(endpoint, request_bytes(), sock)).status_code == 200
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(main())
+
+
+def test_an_icmp_refusal_changes_nothing(run, batch):
+    async def main():
+        async with served() as endpoint:
+            with udp_socket() as sock:
+                sock.sendto(request_bytes(), endpoint.listen_addr)
+                target = sock.getsockname()
+            for _ in range(5):
+                endpoint.send(b"knock", target)
+                await asyncio.sleep(0.005)
+            assert (await ask(endpoint, request_bytes())).status_code == 200
+
+    run(main())
+
+
+# ---------------------------------------------------------------- a busy loop
+
+
+def test_a_timer_is_not_starved(run, batch):
+    """The socket always has more to read, and still a timer of 1 ms runs often."""
+
+    async def main():
+        late = []
+
+        async with served() as endpoint:
+            with udp_socket() as sock:
+                data = request_bytes()
+                end = time.monotonic() + 0.5
+                while time.monotonic() < end:
+                    for _ in range(200):
+                        sock.sendto(data, endpoint.listen_addr)
+                    began = time.monotonic()
+                    await asyncio.sleep(0.001)
+                    late.append(time.monotonic() - began - 0.001)
+            assert len(late) > 5
+            assert sorted(late)[len(late) // 2] < 0.05
+
+    run(main())
+
+
+def test_stats_is_a_snapshot():
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", ok)
+    before = endpoint.stats
+    statuses(endpoint, request_bytes())
+    assert before.requests == 0
+    assert endpoint.stats.requests == 1
+    assert endpoint.worker_stats == (endpoint.stats,)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        before.requests = 5
+
+
+def test_unset_hooks_and_debug_logging_are_quiet(caplog):
+    caplog.set_level(logging.DEBUG)
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", ok)
+    for _ in range(10):
+        statuses(endpoint, request_bytes())
+    assert not caplog.records
