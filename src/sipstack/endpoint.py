@@ -67,7 +67,7 @@ class Endpoint:
         self._stopped: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._outbox: list[Datagram] = []
-        self._notes: list[tuple[bytes, Message | None, Message | None, Address]] = []
+        self._notes: list[tuple[bytes, Message | None, Message, Address]] = []
         self._busy = False
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._unrouted: dict[str, int] = dict.fromkeys((*METHODS, OTHER), 0)
@@ -75,6 +75,7 @@ class Endpoint:
         self._log = LimitedLog(_logger)
         self._shared: SharedStats | None = None
         self._worker = -1
+        self._beside: Callable[[], Awaitable[object]] | None = None
         self._observe()
 
     # ------------------------------------------------------------------ handlers and hooks
@@ -288,6 +289,7 @@ class Endpoint:
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
         on_stats: Callable[[Stats], object] | None = None,
         stats_interval: float = 1.0,
+        beside: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """Serves until SIGINT or SIGTERM, then drains and returns. For a program's main thread.
 
@@ -296,7 +298,10 @@ class Endpoint:
             loop_factory: makes the event loop, for instance `uvloop.new_event_loop`.
             on_stats: gets the counters of all workers every `stats_interval` seconds, and once at the end.
             stats_interval: seconds.
+            beside: a coroutine function that runs in the same loop (in each worker's), for what a program does besides
+                answering. It is cancelled at the end; what it raises ends the serving and is raised.
         """
+        self._beside = beside
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise ValueError("workers is a positive int")
         if workers > 1:
@@ -320,6 +325,7 @@ class Endpoint:
             self._report(on_stats)
             serving = loop.create_task(self.serve())
             stopping = loop.create_task(stop.wait())
+            beside = loop.create_task(self._accompany(stop))
             try:
                 await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
                 if serving.done():
@@ -328,10 +334,21 @@ class Endpoint:
                 await self.aclose()
                 await serving
             finally:
-                serving.cancel()
-                stopping.cancel()
-                await asyncio.gather(serving, stopping, return_exceptions=True)
+                for task in (serving, stopping, beside):
+                    task.cancel()
+                await asyncio.gather(serving, stopping, beside, return_exceptions=True)
         self._report(on_stats)
+        if not beside.cancelled():
+            beside.result()
+
+    async def _accompany(self, stop: asyncio.Event) -> None:
+        """What runs beside the serving. Where that fails, all of it stops."""
+        try:
+            if self._beside is not None:
+                await self._beside()
+        except Exception:
+            stop.set()
+            raise
 
     def _report(self, on_stats: Callable[[Stats], object] | None) -> None:
         if self._shared is not None and self._worker >= 0:
@@ -661,6 +678,17 @@ class Endpoint:
                 self._statuses[message.status_code] += 1
             self._note(None, message, addr)
 
+    def send_soon(self, message: Message, addr: Address) -> None:
+        """Sends a message together with the others of this batch: for a handler or a hook that passes many on.
+
+        The message is written out at once, so it may be edited afterwards. What goes wrong with the sending is counted
+        and reported, not raised.
+        """
+        data = message.to_bytes()
+        if message.status_code:
+            self._statuses[message.status_code] += 1
+        self._post(data, addr, None, message)
+
     def respond(self, request: Message, response: Message, addr: Address) -> None:
         """Sends a response to a request that came from `addr`: what happens to a handler's, for one sent later.
 
@@ -692,9 +720,13 @@ class Endpoint:
         self._hook(self.config.on_response, request, response, target)
         data = response.to_bytes()
         self._statuses[response.status_code] += 1
-        self._outbox.append((data, target))
+        self._post(data, target, request, response)
+
+    def _post(self, data: bytes, addr: Address, request: Message | None, message: Message) -> None:
+        """Puts a datagram among those that leave next, and sees to it that they leave."""
+        self._outbox.append((data, addr))
         if self._noting:
-            self._notes.append((data, request, response, target))
+            self._notes.append((data, request, message, addr))
         if not self._busy and len(self._outbox) == 1:
             if self._loop is not None and self._loop is _running_loop():
                 self._loop.call_soon(self._flush)
