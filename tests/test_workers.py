@@ -1,0 +1,298 @@
+"""Worker processes, as a program uses them: each in a process of its own, with real signals."""
+
+import contextlib
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from test_endpoint import request_bytes
+
+from sipstack import Endpoint, Stats, parse
+from sipstack._stats import SharedStats, add
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "fork") or sys.platform != "linux", reason="workers need fork and Linux' SO_REUSEPORT"
+)
+
+PROGRAM = """
+import asyncio, json, logging, os, sys, time
+from sipstack import Endpoint, EndpointConfig
+
+logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+endpoint = Endpoint(EndpointConfig(port=0, drain_timeout=5.0))
+
+@endpoint.handler("OPTIONS")
+def options(request, addr):
+    return request.reply(200, headers={"Server": str(os.getpid())})
+
+@endpoint.handler("INFO")
+async def slow(request, addr):
+    await asyncio.sleep(0.3)
+    return request.reply(200)
+
+@endpoint.handler("BYE")
+def dies(request, addr):
+    os._exit(3)
+
+def report(stats):
+    counts = [worker.requests for worker in endpoint.worker_stats]
+    port = endpoint.listen_addr and endpoint.listen_addr[1]
+    print(json.dumps({"port": port, "requests": stats.requests, "sent": stats.sent, "workers": counts,
+                      "pending": stats.pending, "methods": dict(stats.requests_by_method)}), flush=True)
+
+endpoint.run(workers=int(sys.argv[1]), on_stats=report, stats_interval=0.1)
+print("over", flush=True)
+"""
+
+
+class Program:
+    """The program above with its output."""
+
+    def __init__(self, workers):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(workers)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        self.output = {1: "", 2: ""}
+        self.port = self.wait_for(lambda report: report["port"])["port"]
+
+    def read(self, seconds):
+        streams = {self.process.stdout: 1, self.process.stderr: 2}
+        for stream in select.select(list(streams), [], [], seconds)[0]:
+            self.output[streams[stream]] += os.read(stream.fileno(), 65_536).decode()
+
+    @property
+    def reports(self):
+        return [json.loads(line) for line in self.output[1].splitlines()[:-1] if line.startswith("{")]
+
+    def wait_for(self, condition, seconds=15):
+        """The first of the reports to come that is so."""
+        end = time.monotonic() + seconds
+        seen = len(self.reports) if hasattr(self, "port") else 0
+        while time.monotonic() < end:
+            for report in self.reports[seen:]:
+                if condition(report):
+                    return report
+            seen = len(self.reports)
+            self.read(0.05)
+        raise AssertionError(f"it did not come; the last was {self.reports[-1:]}\n{self.output[2]}")
+
+    @property
+    def pids(self):
+        """The processes of the workers, the newest in each place."""
+        while "process" not in self.output[2]:
+            self.read(0.05)
+        return [pid for _, pid in sorted(dict(re.findall(r"worker (\d+) is process (\d+)", self.output[2])).items())]
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=15)
+        self.output[1] += out.decode()
+        self.output[2] += err.decode()
+        return self.process.returncode
+
+
+@pytest.fixture
+def program():
+    programs = []
+
+    def start(workers=2):
+        programs.append(Program(workers))
+        return programs[-1]
+
+    yield start
+    for it in programs:
+        if it.process.poll() is None:
+            it.process.kill()
+            it.process.wait()
+        it.process.stdout.close()
+        it.process.stderr.close()
+
+
+@pytest.fixture
+def clients():
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(32)]
+        for sock in socks:
+            sock.settimeout(5)
+            sock.bind(("127.0.0.1", 0))
+        yield socks
+
+
+def ask(sock, port, method="OPTIONS"):
+    sock.sendto(request_bytes(method), ("127.0.0.1", port))
+    return parse(sock.recv(4000))
+
+
+def alive(pid):
+    with contextlib.suppress(OSError):
+        os.kill(int(pid), 0)
+        return True
+    return False
+
+
+def wait_until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_each_carries_its_share(program, clients):
+    it = program()
+    servers = {ask(sock, it.port).get_header("Server") for sock in clients for _ in range(5)}
+    assert servers == set(it.pids)
+    report = it.wait_for(lambda report: report["requests"] == 160)
+    assert sum(report["workers"]) == 160
+    assert min(report["workers"]) >= 160 * 0.1
+    assert report["methods"] == {"OPTIONS": 160}
+    assert it.stop() == 0
+    assert it.output[1].rstrip().endswith("over")
+    assert it.reports[-1]["sent"] == 160
+    assert not any(alive(pid) for pid in it.pids)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_drains(program, clients, number, workers):
+    it = program(workers)
+    for sock in clients:
+        sock.sendto(request_bytes("INFO"), ("127.0.0.1", it.port))
+        sock.sendto(request_bytes("OPTIONS"), ("127.0.0.1", it.port))
+    assert it.stop(number) == 0
+    assert it.output[1].rstrip().endswith("over")
+    assert it.reports[-1]["requests"] == it.reports[-1]["sent"] == 2 * len(clients)
+    assert it.reports[-1]["pending"] == 0
+    for sock in clients:
+        assert {parse(sock.recv(4000)).cseq.method for _ in range(2)} == {"INFO", "OPTIONS"}
+    assert "Traceback" not in it.output[2]
+
+
+def test_ctrl_c_reaches_the_workers_too(program, clients):
+    it = program()
+    ask(clients[0], it.port)
+    for pid in it.pids:
+        os.kill(int(pid), signal.SIGINT)
+    assert it.stop(signal.SIGINT) == 0
+    assert "Traceback" not in it.output[2]
+
+
+def test_one_that_is_killed_is_replaced_and_its_socket_lives(program, clients):
+    it = program()
+    for sock in clients:
+        ask(sock, it.port)
+    before = it.pids
+    it.wait_for(lambda report: report["requests"] == len(clients))
+    os.kill(int(before[0]), signal.SIGSTOP)  # so that something waits in its socket
+    for sock in clients:
+        sock.sendto(request_bytes(), ("127.0.0.1", it.port))
+    os.kill(int(before[0]), signal.SIGKILL)
+    for sock in clients:
+        assert parse(sock.recv(4000)).status_code == 200
+    it.wait_for(lambda report: report["requests"] == 2 * len(clients))
+    wait_until(lambda: it.read(0) or it.pids != before)
+    assert it.pids[1] == before[1]
+    assert "ended with SIGKILL, replaced in 0.0 s" in it.output[2]
+    assert it.stop() == 0
+    assert it.reports[-1]["requests"] == it.reports[-1]["sent"] == 2 * len(clients)
+
+
+def test_one_that_leaves_is_replaced(program, clients):
+    it = program()
+    before = it.pids
+    os.kill(int(before[1]), signal.SIGTERM)  # it drains, and its socket would be deaf if nobody opened its ears again
+    wait_until(lambda: it.read(0) or it.pids[1] != before[1])
+    for sock in clients:
+        assert ask(sock, it.port).status_code == 200
+    assert it.stop() == 0
+
+
+def test_those_that_die_at_once_are_replaced_slowly(program, clients):
+    it = program()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        for sock in clients:
+            sock.sendto(request_bytes("BYE"), ("127.0.0.1", it.port))
+        it.read(0.05)
+    deaths = re.findall(r"ended with exit code 3, replaced in ([0-9.]+) s", it.output[2])
+    assert 4 <= len(deaths) <= 20
+    assert float(deaths[-1]) > 0.3
+    assert it.stop() == 0
+
+
+def test_workers_do_not_outlive_their_parent(program):
+    it = program()
+    pids = it.pids
+    assert all(alive(pid) for pid in pids)
+    it.process.kill()
+    it.process.wait()
+    wait_until(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_an_address_in_use(program):
+    it = program()
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM.replace("port=0", f"port={it.port}, host='198.51.100.9'"), "2"],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+    assert "TransportError: [Errno" in caught.value.stderr.decode()
+    assert "cannot listen on 198.51.100.9" in caught.value.stderr.decode()
+
+
+def test_not_in_a_thread():
+    import threading
+
+    caught = []
+
+    def run():
+        try:
+            Endpoint().run(workers=2)
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert "main thread" in caught[0]
+
+
+# ---------------------------------------------------------------- counters that processes share
+
+
+def test_shared_stats():
+    shared = SharedStats(2, ["PING"])
+    one = Stats(
+        datagrams=5,
+        requests=5,
+        pending=2,
+        kernel_drops=9,
+        requests_by_method={"OPTIONS": 3, "PING": 1, "other": 1},
+        responses_by_class={"2xx": 4},
+    )
+    shared.write(0, one)
+    assert shared.read(0) == one
+    assert shared.read(1) == Stats()
+    shared.write(1, Stats(requests=1, requests_by_method={"NEW": 1}))
+    assert shared.read(1).requests_by_method == {"other": 1}
+    total = add(shared.read_all())
+    assert (total.requests, total.requests_by_method["other"]) == (6, 2)
+    shared.retire(0)
+    kept = shared.read(0)
+    assert (kept.requests, kept.pending, kept.kernel_drops) == (5, 0, 0)
+    shared.write(0, Stats(requests=1, requests_by_method={"OPTIONS": 1}, kernel_drops=11))
+    assert shared.read(0).requests_by_method["OPTIONS"] == 4
+    assert shared.read(0).kernel_drops == 11  # counted by the socket, which goes from worker to worker
