@@ -468,10 +468,3 @@ cdef bytes make_tag(Message m):
         digits[15 - i] = b"0123456789abcdef"[hashed & 15]
         hashed >>= 4
     return digits[:16]
-
-
-cdef bint lacks_to_tag(Message m):
-    try:
-        return to_tag_of(m) is None
-    except HeaderError:
-        return False

@@ -33,16 +33,15 @@ from ._shared import (
     encode_uri,
     encode_value,
     pairs,
-    parse_max_forwards,
     parse_value,
     split_first,
     stamp,
     unfold,
 )
 from .errors import HeaderError, ParseError
-from .headers import ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list
+from .headers import ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list, parse_max_forwards
 from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS, header_id, reason_phrase
-from .uri import SipUri, parse_uri
+from .uri import SipUri, TelUri, parse_uri
 from .validation import check as check_message
 from .validation import validate as validate_message
 
@@ -68,6 +67,8 @@ cdef extern from "_scan.h" nogil:
     uint32_t sip_bits(size_t name_length, uint32_t flags, unsigned int id)
     unsigned int sip_id(const sip_span *span)
     uint32_t sip_name_length(const sip_span *span)
+    const int SIP_HEX, SIP_HOST, SIP_VALUE, SIP_USER, SIP_URI_PARAM
+    bint sip_is(sip_byte c, int kind)
     bint sip_is_token(sip_byte c)
     bint sip_is_control(sip_byte c)
     bint sip_is_blank(sip_byte c)
@@ -123,5 +124,7 @@ _load_names()
 
 include "_read.pxi"
 include "_message.pxi"
+include "_usual.pxi"
 include "_values.pxi"
+include "_hop.pxi"
 include "_class.pxi"

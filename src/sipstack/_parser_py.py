@@ -26,14 +26,13 @@ from ._shared import (
     encode_uri,
     encode_value,
     pairs,
-    parse_max_forwards,
     parse_value,
     split_first,
     stamp,
     unfold,
 )
 from .errors import HeaderError, ParseError
-from .headers import Contact, ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list
+from .headers import Contact, ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list, parse_max_forwards
 from .methods import COMPACT_FORMS, HEADER_NAMES, header_id, reason_phrase
 from .uri import Uri, parse_uri
 from .validation import Violation
@@ -411,9 +410,9 @@ class Message:
         return None if value is None else int(value)
 
     @property
-    def content_type(self) -> Any:
+    def content_type(self) -> ContentType | None:
         """The Content-Type value (RFC 3261 20.15). Raises HeaderError."""
-        return self._one(CONTENT_TYPE, lambda value: value)
+        return self._one(CONTENT_TYPE, ContentType.parse)
 
     # --- what a proxy does
 

@@ -46,19 +46,50 @@ typedef struct {
 
 /* ---------------------------------------------------------------- classes of bytes */
 
-#define T 1 /* token (RFC 3261 25.1) */
-#define C 2 /* control byte, HTAB and DEL included */
+#define SIP_TOKEN 1      /* token (RFC 3261 25.1) */
+#define SIP_CONTROL 2    /* control byte, HTAB and DEL included */
+#define SIP_HEX 4
+#define SIP_HOST 8       /* of a host name or an IPv4 address, the tolerated _ included */
+#define SIP_VALUE 16     /* of a parameter's value without quotes: _values.VALUE_CHARS */
+#define SIP_USER 32      /* of a URI's user, but for escapes */
+#define SIP_URI_PARAM 64 /* of a URI's parameters, but for escapes: param-unreserved and unreserved */
+
+#define D (SIP_TOKEN | SIP_HEX | SIP_HOST | SIP_VALUE | SIP_USER | SIP_URI_PARAM) /* digits, and A to F */
+#define L (SIP_TOKEN | SIP_HOST | SIP_VALUE | SIP_USER | SIP_URI_PARAM)           /* the other letters, - and . */
+#define M (SIP_TOKEN | SIP_VALUE | SIP_USER | SIP_URI_PARAM)                      /* ! * ' ~ */
+#define K (SIP_TOKEN | SIP_VALUE)                                                 /* % ` */
+#define U (SIP_USER | SIP_URI_PARAM)                                              /* ( ) */
+#define V (SIP_VALUE | SIP_USER | SIP_URI_PARAM)                                  /* $ & / */
+#define C SIP_CONTROL
+#define W SIP_USER                                                                /* , ; ? */
+#define B (SIP_VALUE | SIP_URI_PARAM)                                             /* : [ ] */
+#define E (SIP_VALUE | SIP_USER)                                                  /* = */
+#define P (SIP_TOKEN | SIP_VALUE | SIP_USER | SIP_URI_PARAM)                      /* + */
+#define H (SIP_TOKEN | SIP_HOST | SIP_VALUE | SIP_USER | SIP_URI_PARAM)           /* _ */
+#define A SIP_VALUE                                                               /* @ */
 static const uint8_t sip_class[256] = {
     C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C,
-    0, T, 0, 0, 0, T, 0, T, 0, 0, T, T, 0, T, T, 0, T, T, T, T, T, T, T, T, T, T, 0, 0, 0, 0, 0, 0,
-    0, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, 0, 0, 0, 0, T,
-    T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, 0, 0, 0, T, C,
+    0, M, 0, 0, V, K, V, M, U, U, M, P, W, L, L, V, D, D, D, D, D, D, D, D, D, D, B, W, 0, E, 0, W,
+    A, D, D, D, D, D, D, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, B, 0, B, 0, H,
+    K, D, D, D, D, D, D, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, 0, 0, 0, M, C,
 };
-#undef T
+#undef D
+#undef L
+#undef M
+#undef K
+#undef U
+#undef V
 #undef C
+#undef W
+#undef B
+#undef E
+#undef P
+#undef H
+#undef A
 
-SIP_INLINE int sip_is_token(sip_byte c) { return sip_class[c] & 1; }
-SIP_INLINE int sip_is_control(sip_byte c) { return (sip_class[c] & 2) && c != '\t'; }
+SIP_INLINE int sip_is(sip_byte c, int kind) { return sip_class[c] & kind; }
+SIP_INLINE int sip_is_token(sip_byte c) { return sip_class[c] & SIP_TOKEN; }
+SIP_INLINE int sip_is_control(sip_byte c) { return (sip_class[c] & SIP_CONTROL) && c != '\t'; }
 SIP_INLINE int sip_is_blank(sip_byte c) { return c == ' ' || c == '\t'; }
 SIP_INLINE int sip_is_digit(sip_byte c) { return (unsigned)(c - '0') < 10; }
 SIP_INLINE sip_byte sip_lower(sip_byte c) { return (unsigned)(c - 'A') < 26 ? c | 0x20 : c; }
@@ -103,7 +134,7 @@ SIP_INLINE uint64_t sip_controls64(const sip_byte *p, int *high)
     uint64_t mask = 0;
     sip_byte seen = 0;
     for (unsigned at = 0; at < 64; at++) {
-        mask |= (uint64_t)(sip_class[p[at]] >> 1) << at;
+        mask |= (uint64_t)((sip_class[p[at]] & SIP_CONTROL) != 0) << at;
         seen |= p[at];
     }
     *high |= seen & 0x80;

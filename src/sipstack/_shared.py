@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar, overload
 
 from ._diagnose import bad_control
-from ._values import HeaderValue, list_parts, parse_number
+from ._values import HeaderValue, list_parts
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import Via
 
@@ -306,11 +306,6 @@ def check_content_length(value: bytes, length: int) -> None:
 def unfold(value: bytes) -> bytes:
     """A value with one space where a fold stood (RFC 3261 7.3.1)."""
     return b" ".join([part for line in value.split(b"\n") if (part := line.strip(b" \t\r"))])
-
-
-def parse_max_forwards(value: str) -> int:
-    """A Max-Forwards value, 0 to 255 (RFC 3261 20.22)."""
-    return parse_number(value, 255, "Max-Forwards")
 
 
 def check_source(host: str, port: int) -> str:

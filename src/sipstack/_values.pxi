@@ -1,12 +1,118 @@
-# Structured values. The usual shapes are read here; everything else goes to the classes' own `parse`, which is the
-# reference for every grammar, so that nothing here has to be right about the unusual.
+# Structured values as objects: made from the parts that `_usual.pxi` finds, or by the class's own `parse`.
+
+cdef extern from "Python.h":
+    ctypedef struct PyObject
+    ctypedef int (*descrsetfunc)(PyObject *, PyObject *, PyObject *) except -1
+    ctypedef struct PyTypeObject:
+        descrsetfunc tp_descr_set
+    PyTypeObject *Py_TYPE(object)
+    object PyType_GenericAlloc(PyTypeObject *type, Py_ssize_t items)
 
 cdef object parse_vias = partial(parse_list, Via)
 cdef object parse_addresses = partial(parse_list, NameAddr)
-cdef object parse_max_forwards_value = parse_max_forwards
 cdef object parse_rack_value = RAck.parse
 cdef object parse_content_type = ContentType.parse
 cdef tuple KNOWN_METHODS = METHODS
+
+cdef type VIA_CLASS = Via, URI_CLASS = SipUri, TEL_CLASS = TelUri, ADDRESS_CLASS = NameAddr, CSEQ_CLASS = CSeq
+
+# The values are immutable for Python. A slot of a new one is filled by its descriptor, in a tenth of the time that
+# object.__setattr__ takes; all slots have descriptors of one type.
+cdef descrsetfunc fill_slot = Py_TYPE(CSeq.__dict__["num"]).tp_descr_set
+
+
+cdef tuple slots(cls, names):
+    if sorted(cls.__slots__) != sorted(names):
+        raise ImportError(f"{cls.__name__} has other slots than the compiled core fills")
+    return tuple([cls.__dict__[name] for name in names])
+
+
+cdef tuple VIA_SLOTS = slots(
+    Via, ["protocol", "transport", "host", "port", "branch", "received", "rport", "maddr", "ttl", "_params"]
+)
+cdef tuple URI_SLOTS = slots(SipUri, ["scheme", "user", "password", "host", "port", "_params", "_headers"])
+cdef tuple TEL_SLOTS = slots(TelUri, ["number", "_params"])
+cdef tuple ADDRESS_SLOTS = slots(NameAddr, ["display_name", "uri", "_params", "_angle"])
+cdef tuple CSEQ_SLOTS = slots(CSeq, ["num", "method"])
+
+
+cdef inline int fill(tuple slots, Py_ssize_t at, value, content) except -1:
+    return fill_slot(<PyObject *>slots[at], <PyObject *>value, <PyObject *>content)
+
+
+cdef inline str slice_text(Slice slice, bint high):
+    """A slice as text, "" where there is none."""
+    return "" if slice.p == NULL else to_text(slice.p, slice.end - slice.p, high)
+
+
+cdef inline slice_or_none(Slice slice, bint high):
+    return None if slice.p == NULL else to_text(slice.p, slice.end - slice.p, high)
+
+
+cdef inline number_or_none(int number):
+    return None if number < 0 else number
+
+
+cdef str transport_text(Slice slice):
+    if slice.end - slice.p == 3:
+        if memcmp(slice.p, b"UDP", 3) == 0:
+            return "UDP"
+        if memcmp(slice.p, b"TCP", 3) == 0:
+            return "TCP"
+        if memcmp(slice.p, b"TLS", 3) == 0:
+            return "TLS"
+    return slice_text(slice, False)
+
+
+cdef make_uri(const UriParts *parts):
+    if parts.tel:
+        uri = PyType_GenericAlloc(<PyTypeObject *>TEL_CLASS, 0)
+        fill(TEL_SLOTS, 0, uri, slice_text(parts.user, False))
+        fill(TEL_SLOTS, 1, uri, slice_text(parts.params, False))
+        return uri
+    uri = PyType_GenericAlloc(<PyTypeObject *>URI_CLASS, 0)
+    fill(URI_SLOTS, 0, uri, "sips" if parts.secure else "sip")
+    fill(URI_SLOTS, 1, uri, slice_or_none(parts.user, False))
+    fill(URI_SLOTS, 2, uri, None)
+    fill(URI_SLOTS, 3, uri, slice_text(parts.host, False))
+    fill(URI_SLOTS, 4, uri, number_or_none(parts.port))
+    fill(URI_SLOTS, 5, uri, slice_text(parts.params, False))
+    fill(URI_SLOTS, 6, uri, "")
+    return uri
+
+
+cdef make_via(const ViaParts *parts):
+    via = PyType_GenericAlloc(<PyTypeObject *>VIA_CLASS, 0)
+    fill(VIA_SLOTS, 0, via, "SIP/2.0")
+    fill(VIA_SLOTS, 1, via, transport_text(parts.transport))
+    fill(VIA_SLOTS, 2, via, slice_text(parts.host, False))
+    fill(VIA_SLOTS, 3, via, number_or_none(parts.port))
+    fill(VIA_SLOTS, 4, via, slice_or_none(parts.branch, False))
+    fill(VIA_SLOTS, 5, via, slice_or_none(parts.received_value, False))
+    fill(VIA_SLOTS, 6, via, number_or_none(parts.rport_number))
+    fill(VIA_SLOTS, 7, via, None)
+    fill(VIA_SLOTS, 8, via, None)
+    fill(VIA_SLOTS, 9, via, slice_text(parts.params, False))
+    return via
+
+
+cdef make_address(const AddressParts *parts, bint high):
+    address = PyType_GenericAlloc(<PyTypeObject *>ADDRESS_CLASS, 0)
+    fill(ADDRESS_SLOTS, 0, address, slice_text(parts.display, high))
+    fill(ADDRESS_SLOTS, 1, address, make_uri(&parts.uri))
+    fill(ADDRESS_SLOTS, 2, address, slice_text(parts.params, False))
+    fill(ADDRESS_SLOTS, 3, address, parts.angle)
+    return address
+
+
+cdef make_cseq(int number, str method):
+    cseq = PyType_GenericAlloc(<PyTypeObject *>CSEQ_CLASS, 0)
+    fill(CSEQ_SLOTS, 0, cseq, number)
+    fill(CSEQ_SLOTS, 1, cseq, method)
+    return cseq
+
+
+# ---------------------------------------------------------------- of a message
 
 
 cdef inline const sip_byte *line_text(Message m, uint32_t offset) noexcept:
@@ -14,13 +120,25 @@ cdef inline const sip_byte *line_text(Message m, uint32_t offset) noexcept:
     return (m.owned if m.start_owned else wire(m)) + m.start + offset
 
 
-cdef str method_of(Message m):
-    cdef const sip_byte *p = line_text(m, 0)
+cdef inline Slice value_of(Message m, Py_ssize_t at) noexcept:
+    """A header's value; nothing where it is folded."""
+    cdef const sip_span *span = &m.spans[at]
+    if span.bits & SIP_FOLDED:
+        return cut(NULL, NULL)
+    return cut(base(m, span) + span.value, base(m, span) + span.value_end)
+
+
+cdef str method_text(const sip_byte *p, Py_ssize_t length):
+    """A method; a known one is always the same object."""
     cdef str known
     for known in KNOWN_METHODS:
-        if PyUnicode_GET_LENGTH(known) == m.method_length and memcmp(p, PyUnicode_DATA(known), m.method_length) == 0:
+        if PyUnicode_GET_LENGTH(known) == length and memcmp(p, PyUnicode_DATA(known), length) == 0:
             return known
-    return to_text(p, m.method_length, False)
+    return to_text(p, length, False)
+
+
+cdef inline str method_of(Message m):
+    return method_text(line_text(m, 0), m.method_length)
 
 
 cdef one(Message m, unsigned int id, parser):
@@ -39,8 +157,11 @@ cdef tuple every(Message m, unsigned int id, parser):
 
 cdef cached(Message m, unsigned int which):
     """A structured value, from the cache or made for it."""
-    if m.cache is not None and m.cache[which] is not None:
-        return m.cache[which]
+    cdef list cache = m.cache
+    if cache is not None:
+        value = cache[which]
+        if value is not None:
+            return value
     value = make_value(m, which)
     if value is not None:
         if m.cache is None:
@@ -55,110 +176,128 @@ cdef first_via(str value):
 
 cdef make_value(Message m, unsigned int which):
     if which == THE_URI:
-        return parse_value("Request-URI", parse_uri, m.request_uri)
+        return uri_of(m)
     if which == THE_VIA:
-        return one(m, VIA, first_via)
-    if which == THE_FROM:
-        return one(m, FROM, NameAddr.parse)
-    if which == THE_TO:
-        return one(m, TO, NameAddr.parse)
-    return one(m, CSEQ, CSeq.parse)
+        return via_of(m)
+    if which == THE_CSEQ:
+        return cseq_of(m)
+    return address_of(m, FROM if which == THE_FROM else TO)
+
+
+cdef uri_of(Message m):
+    cdef UriParts parts
+    cdef const sip_byte *p = line_text(m, m.method_length + 1)
+    if scan_uri(p, p + m.uri_length, &parts):
+        return make_uri(&parts)
+    return parse_value("Request-URI", parse_uri, to_text(p, m.uri_length, m.high))
+
+
+cdef via_of(Message m):
+    cdef ViaParts parts
+    cdef Py_ssize_t at = find_id(m, VIA)
+    cdef Slice value
+    if at < 0:
+        return None
+    value = value_of(m, at)
+    if value.p != NULL and scan_via(value.p, value.end, &parts):
+        return make_via(&parts)
+    return parse_value("Via", first_via, value_text(m, &m.spans[at]))
+
+
+cdef address_of(Message m, unsigned int id):
+    cdef AddressParts parts
+    cdef Py_ssize_t at = find_id(m, id)
+    cdef Slice value
+    if at < 0:
+        return None
+    value = value_of(m, at)
+    if value.p != NULL and scan_address(value.p, value.end, &parts):
+        return make_address(&parts, m.high)
+    return one(m, id, NameAddr.parse)
 
 
 cdef tag_of(Message m, unsigned int id, unsigned int which):
-    value = cached(m, which)
-    return None if value is None else value.tag
+    """A tag, without making the whole value where it is of the usual shape."""
+    cdef AddressParts parts
+    cdef Py_ssize_t at = find_id(m, id)
+    cdef Slice value
+    if at < 0:
+        return None
+    value = value_of(m, at)
+    if value.p != NULL and scan_address(value.p, value.end, &parts):
+        return slice_or_none(parts.tag, False)
+    return cached(m, which).tag
 
 
-cdef to_tag_of(Message m):
-    return tag_of(m, TO, THE_TO)
+cdef bint lacks_to_tag(Message m):
+    """Whether there is a To that can be read and has no tag."""
+    try:
+        return tag_of(m, TO, THE_TO) is None
+    except HeaderError:
+        return False
+
+
+cdef int64_t scan_cseq(Slice value, Slice *method) noexcept nogil:
+    """The number of a CSeq with one space before its method; -1 for another, or one over 2**31 - 1."""
+    cdef int64_t number = 0
+    cdef const sip_byte *p = value.p
+    while p != NULL and p < value.end and sip_is_digit(p[0]) and p - value.p < 10:
+        number = number * 10 + (p[0] - c"0")
+        p += 1
+    if p == value.p or p == value.end or p[0] != c" " or number > 0x7FFF_FFFF:
+        return -1
+    method[0] = cut(p + 1, sip_token_end(p + 1, value.end))
+    return number if method.p != method.end and method.end == value.end else -1
+
+
+cdef cseq_of(Message m):
+    cdef Slice method
+    cdef Py_ssize_t at = find_id(m, CSEQ)
+    cdef int64_t number
+    if at < 0:
+        return None
+    number = scan_cseq(value_of(m, at), &method)
+    if number < 0:
+        return one(m, CSEQ, CSeq.parse)
+    return make_cseq(<int>number, method_text(method.p, method.end - method.p))
 
 
 cdef int max_forwards_at(Message m, Py_ssize_t at) except -1:
-    cdef sip_span *span = &m.spans[at]
-    cdef const sip_byte *p = base(m, span)
-    cdef int64_t number = sip_number(p + span.value, p + span.value_end)
+    cdef Slice value = value_of(m, at)
+    cdef int64_t number = -1 if value.p == NULL else sip_number(value.p, value.end)
     if 0 <= number <= 255:
         return <int>number
-    return parse_value("Max-Forwards", parse_max_forwards_value, value_text(m, span))
+    return parse_value("Max-Forwards", parse_max_forwards, value_text(m, &m.spans[at]))
 
 
-cdef bint is_in_order(Message m):
-    """Whether `check` would find nothing; where it is not sure, it says no."""
-    return False
-
-
-# ---------------------------------------------------------------- the edits of a proxy
-
-
-cdef int prepend(Message m, name, value) except -1:
-    cdef sip_span span
-    checked_line(m, &span, name, value)
-    cdef Name wanted = look_up(name)
-    return insert(m, max(find(m, &wanted), 0), &span)
-
-
-cdef pop(Message m, unsigned int id):
-    """Remove the first element of a list, and its header where it was the only one."""
-    cdef Py_ssize_t at = find_id(m, id)
-    cdef str value, first, rest
-    cdef bytes data
-    if at < 0:
-        return None
-    value = value_text(m, &m.spans[at])
-    first, rest = split_first(value)
-    if rest:
-        data = rest.encode("utf-8", "surrogateescape")
-        replace_value(m, at, of_bytes(data).p, PyBytes_GET_SIZE(data))
-    else:
-        drop(m, at)
-    return first
-
-
-cdef bint stamp_top_via(Message m, host, port) except -1:
-    host = check_source(host, port)
-    cdef Py_ssize_t at = find_id(m, VIA)
-    cdef bytes data
-    if at < 0:
-        return True
-    value = value_text(m, &m.spans[at])
-    stamped, asked = stamp(value, host, port)
-    if stamped != value:
-        data = stamped.encode("utf-8", "surrogateescape")
-        replace_value(m, at, of_bytes(data).p, PyBytes_GET_SIZE(data))
-    return asked
-
-
-cdef Py_ssize_t copied_size(Message m) noexcept:
-    """About what a reply copies."""
-    cdef Py_ssize_t at, size = 64
+cdef bint is_in_order(Message m) noexcept:
+    """Whether `check` would find nothing; where that takes a closer look, it says no."""
+    cdef int[CONTENT_TYPE + 1] seen
+    cdef Py_ssize_t at
+    cdef unsigned int id
+    cdef Slice method, value
+    for id in range(CONTENT_TYPE + 1):
+        seen[id] = 0
     for at in range(m.count):
-        if VIA <= sip_id(&m.spans[at]) <= CSEQ:
-            size += m.spans[at].line_end - m.spans[at].name
-    return size
+        id = sip_id(&m.spans[at])
+        if id > CONTENT_TYPE:
+            continue
+        seen[id] += 1
+        value = value_of(m, at)
+        if id == CSEQ:
+            if scan_cseq(value, &method) < 0:
+                return False
+            if m.status == 0 and (
+                method.end - method.p != m.method_length or memcmp(method.p, line_text(m, 0), m.method_length) != 0
+            ):
+                return False
+        elif id == MAX_FORWARDS and (value.p == NULL or not 0 <= sip_number(value.p, value.end) <= 255):
+            return False
+    if not seen[VIA] or seen[FROM] != 1 or seen[TO] != 1 or seen[CALL_ID] != 1 or seen[CSEQ] != 1:
+        return False
+    return seen[MAX_FORWARDS] <= 1 and seen[CONTENT_TYPE] <= 1 and has_usual_version(m)
 
 
-cdef unsigned int also_copied(Message m, int status):
-    """The header that a reply copies besides the five of every reply; 0 for none."""
-    if status == 100:
-        return TIMESTAMP  # RFC 3261 8.2.6.1
-    if 101 <= status <= 299 and find_id(m, RECORD_ROUTE) >= 0 and method_of(m) in DIALOG_METHODS:
-        return RECORD_ROUTE
-    return 0
-
-
-cdef Message copy(Message m):
-    cdef Message other = Message.__new__(Message)
-    other.raw, other.new_body, other.cache = m.raw, m.new_body, None
-    other.body_at, other.start, other.line_end = m.body_at, m.start, m.line_end
-    other.method_length, other.uri_length, other.version_length = m.method_length, m.uri_length, m.version_length
-    other.reason_length, other.status, other.high = m.reason_length, m.status, m.high
-    other.start_owned, other.edited = m.start_owned, m.edited
-    if m.owned_size:
-        reserve(other, m.owned_size)
-        put(other.owned, m.owned, m.owned_size)
-        other.owned_size = m.owned_size
-    grow_table(other, m.count)
-    put(<sip_byte *>other.spans, m.spans, m.count * sizeof(sip_span))
-    other.count = m.count
-    return other
+cdef inline bint has_usual_version(Message m) noexcept:
+    cdef uint32_t offset = 0 if m.status else m.method_length + m.uri_length + 2
+    return m.version_length == 7 and memcmp(line_text(m, offset), b"SIP/2.0", 7) == 0
