@@ -1,0 +1,268 @@
+"""A stateless SIP proxy and load balancer over UDP (RFC 3261 16.11).
+
+    python stateless_proxy.py --listen 192.0.2.1:5060 192.0.2.11:5060 192.0.2.12:5060
+
+A new request goes to one of the targets, chosen by its Call-ID, so that a retransmission, the CANCEL and the ACK follow
+their INVITE. What belongs to a dialog comes back by our Record-Route and goes where its own Route or Request-URI says.
+An OPTIONS every few seconds finds out which targets are alive. Nothing is kept of any message: any of several proxies
+with the same targets may take the next one. An OPTIONS to the proxy itself gets 200, or 503 while no target is up.
+
+It resolves no names: next hops are IP addresses. It trusts its network: whoever shows it a Route of its own and a To
+tag has the request sent on, so keep strangers out, or sign the Record-Route, before you use it on the open internet.
+"""
+
+import argparse
+import asyncio
+import functools
+import hashlib
+import importlib
+import ipaddress
+import itertools
+import logging
+import secrets
+from collections.abc import Sequence
+
+from sipstack import Address, Endpoint, EndpointConfig, HeaderError, Message, SipUri, Uri
+from sipstack.headers import MAGIC_COOKIE
+from sipstack.methods import ACK, CANCEL, INVITE, NOTIFY, OPTIONS, REFER, SUBSCRIBE
+
+SLOTS = 1024  # Call-IDs are dealt out in so many portions
+PROBES_MISSED = 2  # unanswered in a row: the target is down
+DIALOGS = {INVITE, SUBSCRIBE, REFER, NOTIFY}  # what starts a dialog, and so gets a Record-Route
+
+log = logging.getLogger("proxy")
+
+
+class Target:
+    """A server behind the proxy."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.up = True
+        self.missed = 0
+
+
+class Targets:
+    """The servers behind the proxy: which of them a Call-ID belongs to, and which are alive."""
+
+    def __init__(self, addresses: Sequence[Address], interval: float = 2.0) -> None:
+        self.targets = {address: Target(address) for address in addresses}
+        self.interval = interval
+        self._slots = [self._by_rank(slot) for slot in range(SLOTS)]
+        self._probed: dict[str, Target] = {}
+
+    def _by_rank(self, slot: int) -> list[Target]:
+        """Rendezvous hashing: every slot has its own order of the targets, and any proxy computes the same one.
+
+        The first that is up has the slot. One that goes down leaves its slots to the others and moves no other slot.
+        """
+
+        def rank(target: Target) -> bytes:
+            return hashlib.blake2b(f"{slot} {target.address}".encode()).digest()
+
+        return sorted(self.targets.values(), key=rank)
+
+    def __contains__(self, address: Address) -> bool:
+        return address in self.targets
+
+    def choose(self, call_id: str) -> Address:
+        for target in self._slots[digest(call_id) % SLOTS]:
+            if target.up:
+                return target.address
+        raise HeaderError("No target is up", status=503)
+
+    async def watch(self, host: str) -> None:
+        """Keeps asking the targets whether they are alive, from a port of its own."""
+        prober = Endpoint(EndpointConfig(host=host, port=0, on_sip_response=self._on_answer))
+        async with prober, asyncio.TaskGroup() as tasks:
+            tasks.create_task(prober.serve())
+            for number in itertools.count(1):
+                for target in self._probed.values():
+                    self._judge(target, up=False)
+                self._probed = {secrets.token_hex(8): target for target in self.targets.values()}
+                for call_id, target in self._probed.items():
+                    prober.send_soon(make_probe(call_id, number, target, prober.listen_addr), target.address)
+                await asyncio.sleep(self.interval)
+
+    def _on_answer(self, response: Message, _: Address) -> None:
+        target = self._probed.pop(response.call_id or "", None)
+        if target:
+            self._judge(target, up=response.status_code != 503)
+
+    def _judge(self, target: Target, *, up: bool) -> None:
+        target.missed = 0 if up else target.missed + 1
+        if target.up != up and (up or target.missed >= PROBES_MISSED):
+            target.up = up
+            log.warning("target %s is %s", target.address, "up" if up else "down")
+
+
+class Proxy:
+    """The proxy: what happens to a request, and to a response."""
+
+    def __init__(self, listen: Address, advertise: Address, targets: Targets) -> None:
+        self.name = host_port(advertise)  # in Via and Record-Route
+        self.host_and_port = self.name.rpartition(":")[0], advertise[1]
+        self.targets = targets
+        self.endpoint = Endpoint(
+            EndpointConfig(
+                host=listen[0],
+                port=listen[1],
+                schemes=("sip", "tel"),
+                supported=None,  # what Require names is between the ends
+                no_route_handler=self.on_request,
+                on_sip_response=self.on_response,
+            )
+        )
+
+    def on_request(self, request: Message, addr: Address) -> Message | None:
+        """Sends a request on, or answers why it is not (RFC 3261 16.3 to 16.6)."""
+        try:
+            if self.is_probe(request):
+                return request.reply(200)
+            loop, transaction = self.make_branch(request)
+            request.decrement_max_forwards()
+            next_hop = self.next_hop(request, addr)
+        except HeaderError as error:
+            return request.reply(error.status, error.reason)
+        if any(loop in via for via in request.get_headers("Via")):
+            return request.reply(482)
+        if request.method not in (ACK, CANCEL) and (wanted := request.get_header("Proxy-Require")):
+            return request.reply(420, headers={"Unsupported": wanted})
+        if request.method in DIALOGS:
+            request.push_record_route(f"<sip:{self.name};lr>")
+        request.push_via(f"SIP/2.0/UDP {self.name};{loop}{transaction}")
+        self.endpoint.send_soon(request, next_hop)
+        return None
+
+    def on_response(self, response: Message, _: Address) -> None:
+        """Sends a response back to where its request came from (RFC 3261 16.7, 18.2.2)."""
+        try:
+            if response.via is None or response.via.sent_by != self.name:
+                return
+            response.pop_via()
+            if via := response.via:
+                host = via.received or via.host.strip("[]")
+                self.endpoint.send_soon(response, (host, via.rport or via.port or 5060))
+        except HeaderError as error:
+            log.info("a response is dropped: %s", error)
+
+    def is_probe(self, request: Message) -> bool:
+        """Whether this is an OPTIONS that asks the proxy itself. Raises HeaderError (503) where it cannot work."""
+        if request.method != OPTIONS or not self.is_me(request.uri) or "@" in request.request_uri:
+            return False
+        self.targets.choose("")
+        return True
+
+    def is_me(self, uri: Uri | None) -> bool:
+        """Whether a URI names this proxy as its Record-Route does."""
+        return isinstance(uri, SipUri) and (uri.host, uri.port or 5060) == self.host_and_port
+
+    def make_branch(self, request: Message) -> tuple[str, str]:
+        """The branch, in two parts (RFC 3261 16.6 step 8, 16.11).
+
+        The first is of what the request is routed by: a request that comes back with it is in a loop. The second is of
+        what its transaction is known by, and the same for a retransmission, the CANCEL and the ACK to a failure.
+        """
+        via = request.via
+        if via and via.branch and via.branch.startswith(MAGIC_COOKIE):
+            transaction = f"{via.sent_by} {via.branch}"
+        else:  # RFC 2543
+            cseq = request.cseq
+            transaction = f"{via} {request.from_tag} {request.call_id} {cseq and cseq.num} {request.request_uri}"
+        route = f"{self.name} {request.request_uri} {request.call_id} {request.get_headers('Route')}"
+        return f"branch={MAGIC_COOKIE}{digest(route):x}.", f"{digest(transaction):x}"
+
+    def next_hop(self, request: Message, addr: Address) -> Address:
+        """Takes our part off the route and says where the request goes (RFC 3261 16.4 to 16.6)."""
+        ours = self.take_our_route(request)
+        if routes := request.routes:
+            uri: Uri | None = routes[0].uri
+            if isinstance(uri, SipUri) and not uri.lr:  # a strict router is next
+                request.add_header("Route", f"<{request.request_uri}>")
+                request.request_uri = uri
+                request.pop_route()
+        elif ours and (request.to_tag or addr in self.targets):
+            uri = request.uri
+        else:
+            return self.targets.choose(request.call_id or "")
+        if not isinstance(uri, SipUri):
+            raise HeaderError("No way to reach this URI", status=416)
+        return to_address(uri.host_port)
+
+    def take_our_route(self, request: Message) -> bool:
+        """Takes the URI of our Record-Route out of the request; whether it was there (RFC 3261 16.4)."""
+        routes = request.routes
+        if not routes:
+            return False
+        strict = isinstance(request.uri, SipUri) and request.uri.lr and self.is_me(request.uri)
+        if strict:  # a strict router put it into the Request-URI, and the Request-URI behind the routes
+            request.request_uri = routes[-1].uri
+            routes = routes[:-1]
+            request.remove_header("Route")
+            for route in routes:
+                request.add_header("Route", route)
+        if routes and self.is_me(routes[0].uri):
+            request.pop_route()
+            return True
+        return strict
+
+
+def make_probe(call_id: str, number: int, target: Target, source: Address | None) -> Message:
+    """An OPTIONS that asks a target whether it is alive."""
+    assert source
+    return Message.request(
+        OPTIONS,
+        f"sip:{host_port(target.address)}",
+        headers={
+            "Via": f"SIP/2.0/UDP {host_port(source)};branch={MAGIC_COOKIE}{call_id};rport",
+            "Max-Forwards": 70,
+            "From": f"<sip:{host_port(source)}>;tag={call_id}",
+            "To": f"<sip:{host_port(target.address)}>",
+            "Call-ID": call_id,
+            "CSeq": f"{number} {OPTIONS}",
+        },
+    )
+
+
+def digest(text: str) -> int:
+    """64 bits that are the same for the same text in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest())
+
+
+def host_port(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@functools.lru_cache(maxsize=65536)
+def to_address(text: str) -> Address:
+    """The address that `192.0.2.1:5060` or `[2001:db8::1]` names. Raises HeaderError for a host name."""
+    uri = SipUri.parse(f"sip:{text}")
+    try:
+        return str(ipaddress.ip_address(uri.host.strip("[]"))), uri.port or 5060
+    except ValueError:
+        raise HeaderError("Next hop is not an IP address", status=500) from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A stateless SIP proxy and load balancer")
+    parser.add_argument("targets", nargs="+", type=to_address, metavar="HOST:PORT", help="where new requests go")
+    parser.add_argument("--listen", type=to_address, default="127.0.0.1:5060", metavar="HOST:PORT")
+    parser.add_argument("--advertise", type=to_address, metavar="HOST:PORT", help="our address in Via and Record-Route")
+    parser.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two health checks")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the port")
+    parser.add_argument("--uvloop", action="store_true", help="run on uvloop, which must be installed")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+
+    targets = Targets(args.targets, args.interval)
+    proxy = Proxy(args.listen, args.advertise or args.listen, targets)
+    proxy.endpoint.run(
+        workers=args.workers,
+        loop_factory=importlib.import_module("uvloop").new_event_loop if args.uvloop else None,
+        beside=lambda: targets.watch(args.listen[0]),
+    )
+
+
+if __name__ == "__main__":
+    main()
