@@ -266,7 +266,7 @@ cdef class Message:
     def content_length(self):
         """Content-Length in bytes (RFC 3261 20.14)."""
         cdef Py_ssize_t at = find_id(self, CONTENT_LENGTH)
-        return None if at < 0 else int(value_text(self, &self.spans[at]))
+        return None if at < 0 else read_length(value_text(self, &self.spans[at]))
 
     @property
     @cython.critical_section

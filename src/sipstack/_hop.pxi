@@ -21,7 +21,7 @@ cdef pop(Message m, unsigned int id):
         first = to_text(value.p, value.end - value.p, m.high)
         drop(m, at)
         return first
-    first, rest = split_first(value_text(m, &m.spans[at]))
+    first, rest = parse_value(HEADER_NAMES[id], split_off, value_text(m, &m.spans[at]))
     if rest:
         data = rest.encode("utf-8", "surrogateescape")
         replace_value(m, at, of_bytes(data).p, PyBytes_GET_SIZE(data))

@@ -34,7 +34,9 @@ from ._shared import (
     encode_value,
     pairs,
     parse_value,
+    read_length,
     split_first,
+    split_off,
     stamp,
     unfold,
 )

@@ -27,7 +27,9 @@ from ._shared import (
     encode_value,
     pairs,
     parse_value,
+    read_length,
     split_first,
+    split_off,
     stamp,
     unfold,
 )
@@ -122,7 +124,7 @@ def _content_length(data: bytes, start: int, end: int, max_size: int, max_header
     if len(found) == 1 and digits:
         return int(digits[1])
     diagnose(data, max_size, max_headers)  # returns where several agree, or one is folded or has leading zeros
-    return int(unfold(found[0]))
+    return read_length(unfold(found[0]))
 
 
 _new = object.__new__
@@ -407,7 +409,7 @@ class Message:
     def content_length(self) -> int | None:
         """Content-Length in bytes (RFC 3261 20.14)."""
         value = self._first(CONTENT_LENGTH)
-        return None if value is None else int(value)
+        return None if value is None else read_length(value)
 
     @property
     def content_type(self) -> ContentType | None:
@@ -436,8 +438,8 @@ class Message:
         at = self._find_id(number)
         if at < 0:
             return None
+        value, rest = parse_value(HEADER_NAMES[number], split_off, _value(self._table()[at][1]))
         self._edit()
-        value, rest = split_first(_value(self._table()[at][1]))
         if rest:
             self._replace(at, rest)
         else:

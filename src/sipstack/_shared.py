@@ -9,6 +9,7 @@ from ._diagnose import bad_control
 from ._values import HeaderValue, list_parts
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import Via
+from .methods import header_id
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -20,6 +21,7 @@ _PLAIN_BYTES = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*+")
 _SOURCE = re.compile(r"[0-9A-Za-z_.:\-]++")
 _BARE_LF = re.compile(r"\r\n?|\n")
 _MISSING: Any = object()
+_CONTENT_LENGTH = header_id("Content-Length")
 
 TAG_KEY = os.urandom(16)
 """What makes the tags of replies ours: forked workers share it."""
@@ -37,6 +39,8 @@ class _Message(Protocol):
     def add_header(self, name: str, value: Any) -> None: ...
     def remove_header(self, name: str) -> int: ...
     def remove_first_header(self, name: str) -> bool: ...
+    @property
+    def body(self) -> bytes: ...
     def _items(self) -> list[tuple[str, str]]: ...
     def _count(self) -> int: ...
 
@@ -132,16 +136,27 @@ class Headers:
         self._message.add_header(name, value)
 
     def extend(self, headers: "HeaderSource") -> None:
-        """Append several headers."""
-        for name, value in pairs(headers):
+        """Append several headers; all of them, or none where one cannot be written."""
+        for name, value in self._checked(headers):
             self._message.add_header(name, value)
 
     def update(self, headers: "HeaderSource") -> None:
         """Replace every header that is named in `headers` by what stands there."""
-        named = list(pairs(headers))
+        named = self._checked(headers)
         for name, _ in named:
             self._message.remove_header(name)
-        self.extend(named)
+        for name, value in named:
+            self._message.add_header(name, value)
+
+    def _checked(self, headers: "HeaderSource") -> list[tuple[str, Any]]:
+        """The pairs, when each can be written: one that is refused must not leave half of them in the message."""
+        named = [(name, value) for name, value in pairs(headers)]
+        for name, value in named:
+            encode_name(name)
+            data = encode_value(name, value)
+            if header_id(name) == _CONTENT_LENGTH:
+                check_content_length(data, len(self._message.body))
+        return named
 
     def setdefault(self, name: str, default: str = "") -> str:
         """The first value of `name`, which is added with the default where there is none."""
@@ -308,6 +323,11 @@ def unfold(value: bytes) -> bytes:
     return b" ".join([part for line in value.split(b"\n") if (part := line.strip(b" \t\r"))])
 
 
+def read_length(value: str | bytes) -> int:
+    """A Content-Length that was checked already. `int` alone refuses 4,301 digits, though all but the last be zeros."""
+    return int(value[-9:])
+
+
 def check_source(host: str, port: int) -> str:
     """A source address as it may be written into a Via: without a zone."""
     if not isinstance(host, str) or not isinstance(port, int) or isinstance(port, bool):
@@ -334,6 +354,18 @@ def split_first(value: str) -> tuple[str, str]:
         return value, ""
     parts = list_parts(value)
     return parts[0][1], value[parts[1][0] :] if len(parts) > 1 else ""
+
+
+def split_off(value: str) -> tuple[str, str]:
+    """The same, for when the rest is written back by itself.
+
+    A quote inside `<>` or a comment opens no quoted string for the list, but it does for who checks a whole value. What
+    stood in quotes there may stand outside of them in the rest, and a control byte may not.
+    """
+    first, rest = split_first(value)
+    if not _NO_CONTROLS.fullmatch(rest) and bad_control(rest.encode("utf-8", "surrogateescape")) >= 0:
+        raise HeaderError("control byte behind the first value is in no quoted string", offset=len(value) - len(rest))
+    return first, rest
 
 
 # A parameter of a Via: name, and perhaps a value that may be quoted.
