@@ -337,8 +337,8 @@ cdef class Message:
 
         Raises SerializeError where a part cannot be written (RFC 3261 7.1).
         """
-        cdef bytes line = b"%b %b SIP/2.0\r\n" % (encode_method(method), encode_uri(uri))
-        cdef Message m = begin(of_bytes(line).p, PyBytes_GET_SIZE(line), encode_body(body), 700, 16)
+        cdef bytes line = request_line(method, uri)
+        cdef Message m = begin(of_bytes(line).p, PyBytes_GET_SIZE(line), body if type(body) is bytes else encode_body(body), 380, 12)
         m.high = True  # perhaps
         finish(m, headers)
         return m
@@ -350,7 +350,7 @@ cdef class Message:
         Raises SerializeError where a part cannot be written (RFC 3261 7.2).
         """
         cdef bytes line = status_line(status, reason)
-        cdef Message m = begin(of_bytes(line).p, PyBytes_GET_SIZE(line), encode_body(body), 700, 16)
+        cdef Message m = begin(of_bytes(line).p, PyBytes_GET_SIZE(line), body if type(body) is bytes else encode_body(body), 380, 12)
         m.high = True  # perhaps
         finish(m, headers)
         return m
@@ -374,7 +374,7 @@ cdef class Message:
         for at in range(self.count):
             if sip_id(&self.spans[at]) == VIA:
                 copy_line(m, self, at, None)
-        for id in (<unsigned int>FROM, <unsigned int>TO, <unsigned int>CALL_ID, <unsigned int>CSEQ):
+        for id in range(FROM, CSEQ + 1):
             at = find_id(self, id)
             if at >= 0:
                 if id == TO and m.status > 100 and lacks_to_tag(self):

@@ -382,7 +382,7 @@ cdef finish(Message m, headers):
     """Append the caller's headers, and a Content-Length where they have none."""
     cdef sip_span span
     if headers is not ():
-        for name, value in pairs(headers):
+        for name, value in headers if type(headers) is list or type(headers) is tuple else pairs(headers):
             checked_line(m, &span, name, value)
             insert(m, m.count, &span)
     if find_id(m, CONTENT_LENGTH) < 0:
@@ -394,14 +394,40 @@ cdef list STATUS_LINES = [None] * 700
 
 cdef bytes status_line(status, reason):
     cdef bytes line
-    if reason is None and type(status) is int and 100 <= status <= 699:
-        line = STATUS_LINES[status]
+    cdef long code = 0
+    cdef int overflow = 0
+    if reason is None and type(status) is int:
+        code = PyLong_AsLongAndOverflow(status, &overflow)
+    if 100 <= code <= 699:
+        line = <bytes>STATUS_LINES[code]
         if line is None:
-            line = STATUS_LINES[status] = b"SIP/2.0 %b\r\n" % encode_status(status, reason_phrase(status))
+            line = STATUS_LINES[code] = b"SIP/2.0 %b\r\n" % encode_status(status, reason_phrase(status))
         return line
-    if reason is None:
-        reason = ""
-    return b"SIP/2.0 %b\r\n" % encode_status(status, reason)
+    return b"SIP/2.0 %b\r\n" % encode_status(status, "" if reason is None else reason)
+
+
+cdef bytes request_line(method, uri):
+    cdef Slice m, u
+    cdef bytes line
+    cdef sip_byte *to
+    if type(method) is str and type(uri) is str and PyUnicode_IS_COMPACT_ASCII(method) and PyUnicode_IS_COMPACT_ASCII(uri):
+        m = cut(<const sip_byte *>PyUnicode_DATA(method), <const sip_byte *>PyUnicode_DATA(method) + len(<str>method))
+        u = cut(<const sip_byte *>PyUnicode_DATA(uri), <const sip_byte *>PyUnicode_DATA(uri) + len(<str>uri))
+        if m.p != m.end and sip_token_end(m.p, m.end) == m.end and u.p != u.end and is_visible(u):
+            line = PyBytes_FromStringAndSize(NULL, (m.end - m.p) + (u.end - u.p) + 11)
+            to = put(<sip_byte *>PyBytes_AS_STRING(line), m.p, m.end - m.p)
+            put(put(put(to, b" ", 1), u.p, u.end - u.p), b" SIP/2.0\r\n", 10)
+            return line
+    return b"%b %b SIP/2.0\r\n" % (encode_method(method), encode_uri(uri))
+
+
+cdef bint is_visible(Slice text) noexcept:
+    """Whether an ASCII text has neither spaces nor control bytes."""
+    while text.p < text.end:
+        if text.p[0] <= c" " or text.p[0] == 0x7F:
+            return False
+        text.p += 1
+    return True
 
 
 cdef int copy_line(Message to, Message m, Py_ssize_t at, bytes tag) except -1:
@@ -436,32 +462,37 @@ cdef int copy_line(Message to, Message m, Py_ssize_t at, bytes tag) except -1:
     return insert(to, to.count, &copied)
 
 
+cdef unsigned int[3] IDENTITY = [CALL_ID, VIA, CSEQ]
+
+
+cdef Slice identity(Message m, unsigned int id) noexcept:
+    """A value that a request, its retransmissions and its CANCEL share; of CSeq the number alone."""
+    cdef Py_ssize_t at = find_id(m, id)
+    cdef const sip_span *span
+    cdef Slice value = cut(NULL, NULL)
+    cdef const sip_byte *blank
+    if at >= 0:
+        span = &m.spans[at]
+        value = cut(base(m, span) + span.value, base(m, span) + span.value_end)
+        blank = <const sip_byte *>memchr(value.p, c" ", value.end - value.p)
+        if id == CSEQ and blank != NULL:
+            value.end = blank
+    return value
+
+
 cdef bytes make_tag(Message m):
-    """Alike for a request, its retransmissions and its CANCEL (9.2): they share what is hashed."""
-    cdef sip_span *span
-    cdef Py_ssize_t at, size = PyBytes_GET_SIZE(TAG_KEY)
-    cdef Py_ssize_t[4] places
-    cdef Py_ssize_t[4] lengths
-    cdef unsigned int i
-    cdef const sip_byte *p
-    for i, id in enumerate((<unsigned int>VIA, <unsigned int>FROM, <unsigned int>CALL_ID, <unsigned int>CSEQ)):
-        places[i] = find_id(m, id)
-        lengths[i] = 0
-        if places[i] >= 0:
-            span = &m.spans[places[i]]
-            lengths[i] = span.value_end - span.value
-            if id == CSEQ:
-                p = base(m, span) + span.value
-                blank = memchr(p, c" ", lengths[i])
-                if blank != NULL:
-                    lengths[i] = <const sip_byte *>blank - p
-            size += lengths[i]
+    """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same."""
+    cdef Slice[3] values
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(TAG_KEY)
+    cdef int i
+    for i in range(3):
+        values[i] = identity(m, IDENTITY[i])
+        size += values[i].end - values[i].p
     cdef bytes data = PyBytes_FromStringAndSize(NULL, size)
     cdef sip_byte *to = put(<sip_byte *>PyBytes_AS_STRING(data), of_bytes(TAG_KEY).p, PyBytes_GET_SIZE(TAG_KEY))
-    for i in range(4):
-        if lengths[i]:
-            span = &m.spans[places[i]]
-            to = put(to, base(m, span) + span.value, lengths[i])
+    for i in range(3):
+        if values[i].p != NULL:
+            to = put(to, values[i].p, values[i].end - values[i].p)
     cdef uint64_t hashed = <uint64_t>PyObject_Hash(data)
     cdef char[16] digits
     for i in range(16):

@@ -54,6 +54,7 @@ cdef extern from "Python.h":
     void *PyUnicode_DATA(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    long PyLong_AsLongAndOverflow(object number, int *overflow)
 
 cdef extern from "_scan.h" nogil:
     ctypedef uint8_t sip_byte
@@ -125,8 +126,9 @@ def _load_names():
 _load_names()
 
 include "_read.pxi"
-include "_message.pxi"
 include "_usual.pxi"
+include "_message.pxi"
 include "_values.pxi"
 include "_hop.pxi"
 include "_class.pxi"
+include "_shortcut.pxi"

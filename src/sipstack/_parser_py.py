@@ -551,8 +551,8 @@ class Message:
             return False
 
     def _make_tag(self) -> bytes:
-        """Alike for a request, its retransmissions and its CANCEL (9.2): they share what is hashed."""
-        values = [_raw_value(self._table()[at][1]) for n in (VIA, FROM, CALL_ID) if (at := self._find_id(n)) >= 0]
+        """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same."""
+        values = [_raw_value(self._table()[at][1]) for n in (CALL_ID, VIA) if (at := self._find_id(n)) >= 0]
         cseq = self._find_id(CSEQ)
         if cseq >= 0:
             values.append(_raw_value(self._table()[cseq][1]).partition(b" ")[0])

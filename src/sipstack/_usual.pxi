@@ -93,28 +93,47 @@ cdef const sip_byte *scan_port(const sip_byte *p, const sip_byte *end, int *port
 
 cdef const sip_byte *scan_name_or_ipv4(const sip_byte *p, const sip_byte *end) noexcept nogil:
     """The end of a host name or an IPv4 address, as uri.is_host has them; NULL where it is neither, or is unusual."""
-    cdef const sip_byte *label = p
-    cdef int labels = 1, number = 0, fits = 0
-    cdef bint digits = True
+    cdef const sip_byte *start = p
+    cdef const sip_byte *label
+    if p < end and sip_is_digit(p[0]):
+        label = scan_ipv4(p, end)
+        if label != NULL and (label == end or not sip_is(label[0], SIP_HOST)):
+            return label
     while p < end and sip_is(p[0], SIP_HOST):
-        if p[0] == c".":
-            if p == label or (p - 1)[0] == c"-":
-                return NULL
-            fits += digits and p - label <= 3 and number <= 255
-            label, number, digits = p + 1, 0, True
-            labels += 1
-        elif sip_is_digit(p[0]):
-            if p - label < 3:
-                number = number * 10 + (p[0] - c"0")
-        elif p[0] == c"-" and p == label:
+        # A hyphen and a dot stand behind a letter or digit; a hyphen may stand behind another.
+        if p[0] < c"0" and (p == start or (p - 1)[0] == c"." or ((p - 1)[0] == c"-" and p[0] == c".")):
             return NULL
-        else:
-            digits = False
         p += 1
-    if p == label or (p - 1)[0] == c"-":
+    if p == start or (p - 1)[0] < c"0":
         return NULL
-    fits += digits and p - label <= 3 and number <= 255
-    return p if not digits or (labels == 4 and fits == 4) else NULL
+    label = p
+    while label > start and sip_is_digit((label - 1)[0]):
+        label -= 1
+    if label < p and (label == start or (label - 1)[0] == c"."):
+        return NULL  # a last label that is a number is an IPv4 address, or wrong
+    return p
+
+
+cdef const sip_byte *scan_ipv4(const sip_byte *p, const sip_byte *end) noexcept nogil:
+    """The end of four numbers up to 255 of at most three digits; NULL where that is not what stands here."""
+    cdef int numbers = 0, number
+    cdef const sip_byte *last
+    while True:
+        number = 0
+        last = p + 3 if end - p > 3 else end
+        if p == end or not sip_is_digit(p[0]):
+            return NULL
+        while p < last and sip_is_digit(p[0]):
+            number = number * 10 + (p[0] - c"0")
+            p += 1
+        numbers += 1
+        if number > 255:
+            return NULL
+        if numbers == 4:
+            return p
+        if p == end or p[0] != c".":
+            return NULL
+        p += 1
 
 
 cdef const sip_byte *scan_ipv6(const sip_byte *p, const sip_byte *end) noexcept nogil:

@@ -2,11 +2,15 @@
 
 cdef extern from "Python.h":
     ctypedef struct PyObject
-    ctypedef int (*descrsetfunc)(PyObject *, PyObject *, PyObject *) except -1
-    ctypedef struct PyTypeObject:
-        descrsetfunc tp_descr_set
-    PyTypeObject *Py_TYPE(object)
+    ctypedef struct PyTypeObject
     object PyType_GenericAlloc(PyTypeObject *type, Py_ssize_t items)
+    void Py_INCREF(object)
+
+cdef extern from "structmember.h":  # until CPython 3.12, which has it in Python.h
+    ctypedef struct PyMemberDef:
+        Py_ssize_t offset
+    ctypedef struct PyMemberDescrObject:
+        PyMemberDef *d_member
 
 cdef object parse_vias = partial(parse_list, Via)
 cdef object parse_addresses = partial(parse_list, NameAddr)
@@ -16,28 +20,38 @@ cdef tuple KNOWN_METHODS = METHODS
 
 cdef type VIA_CLASS = Via, URI_CLASS = SipUri, TEL_CLASS = TelUri, ADDRESS_CLASS = NameAddr, CSEQ_CLASS = CSeq
 
-# The values are immutable for Python. A slot of a new one is filled by its descriptor, in a tenth of the time that
-# object.__setattr__ takes; all slots have descriptors of one type.
-cdef descrsetfunc fill_slot = Py_TYPE(CSeq.__dict__["num"]).tp_descr_set
 
 
-cdef tuple slots(cls, names):
+ctypedef struct Slots:
+    # Where the slots of a value class lie in its instances, in the order of the names given to `slots_of`. The values are
+    # immutable for Python; filling a slot of a new one where it lies takes a tenth of the time of object.__setattr__.
+    Py_ssize_t[10] offsets
+
+
+cdef Slots slots_of(cls, names) except *:
+    cdef Slots slots
+    cdef Py_ssize_t at
     if sorted(cls.__slots__) != sorted(names):
         raise ImportError(f"{cls.__name__} has other slots than the compiled core fills")
-    return tuple([cls.__dict__[name] for name in names])
+    for at in range(len(names)):
+        descriptor = cls.__dict__[names[at]]
+        slots.offsets[at] = (<PyMemberDescrObject *><PyObject *>descriptor).d_member.offset
+    return slots
 
 
-cdef tuple VIA_SLOTS = slots(
+cdef Slots VIA_SLOTS = slots_of(
     Via, ["protocol", "transport", "host", "port", "branch", "received", "rport", "maddr", "ttl", "_params"]
 )
-cdef tuple URI_SLOTS = slots(SipUri, ["scheme", "user", "password", "host", "port", "_params", "_headers"])
-cdef tuple TEL_SLOTS = slots(TelUri, ["number", "_params"])
-cdef tuple ADDRESS_SLOTS = slots(NameAddr, ["display_name", "uri", "_params", "_angle"])
-cdef tuple CSEQ_SLOTS = slots(CSeq, ["num", "method"])
+cdef Slots URI_SLOTS = slots_of(SipUri, ["scheme", "user", "password", "host", "port", "_params", "_headers"])
+cdef Slots TEL_SLOTS = slots_of(TelUri, ["number", "_params"])
+cdef Slots ADDRESS_SLOTS = slots_of(NameAddr, ["display_name", "uri", "_params", "_angle"])
+cdef Slots CSEQ_SLOTS = slots_of(CSeq, ["num", "method"])
 
 
-cdef inline int fill(tuple slots, Py_ssize_t at, value, content) except -1:
-    return fill_slot(<PyObject *>slots[at], <PyObject *>value, <PyObject *>content)
+cdef inline void fill(const Slots *slots, Py_ssize_t at, value, content) noexcept:
+    """Fill an empty slot of a new value."""
+    Py_INCREF(content)
+    (<PyObject **>(<char *><PyObject *>value + slots.offsets[at]))[0] = <PyObject *>content
 
 
 cdef inline str slice_text(Slice slice, bint high):
@@ -67,48 +81,48 @@ cdef str transport_text(Slice slice):
 cdef make_uri(const UriParts *parts):
     if parts.tel:
         uri = PyType_GenericAlloc(<PyTypeObject *>TEL_CLASS, 0)
-        fill(TEL_SLOTS, 0, uri, slice_text(parts.user, False))
-        fill(TEL_SLOTS, 1, uri, slice_text(parts.params, False))
+        fill(&TEL_SLOTS, 0, uri, slice_text(parts.user, False))
+        fill(&TEL_SLOTS, 1, uri, slice_text(parts.params, False))
         return uri
     uri = PyType_GenericAlloc(<PyTypeObject *>URI_CLASS, 0)
-    fill(URI_SLOTS, 0, uri, "sips" if parts.secure else "sip")
-    fill(URI_SLOTS, 1, uri, slice_or_none(parts.user, False))
-    fill(URI_SLOTS, 2, uri, None)
-    fill(URI_SLOTS, 3, uri, slice_text(parts.host, False))
-    fill(URI_SLOTS, 4, uri, number_or_none(parts.port))
-    fill(URI_SLOTS, 5, uri, slice_text(parts.params, False))
-    fill(URI_SLOTS, 6, uri, "")
+    fill(&URI_SLOTS, 0, uri, "sips" if parts.secure else "sip")
+    fill(&URI_SLOTS, 1, uri, slice_or_none(parts.user, False))
+    fill(&URI_SLOTS, 2, uri, None)
+    fill(&URI_SLOTS, 3, uri, slice_text(parts.host, False))
+    fill(&URI_SLOTS, 4, uri, number_or_none(parts.port))
+    fill(&URI_SLOTS, 5, uri, slice_text(parts.params, False))
+    fill(&URI_SLOTS, 6, uri, "")
     return uri
 
 
 cdef make_via(const ViaParts *parts):
     via = PyType_GenericAlloc(<PyTypeObject *>VIA_CLASS, 0)
-    fill(VIA_SLOTS, 0, via, "SIP/2.0")
-    fill(VIA_SLOTS, 1, via, transport_text(parts.transport))
-    fill(VIA_SLOTS, 2, via, slice_text(parts.host, False))
-    fill(VIA_SLOTS, 3, via, number_or_none(parts.port))
-    fill(VIA_SLOTS, 4, via, slice_or_none(parts.branch, False))
-    fill(VIA_SLOTS, 5, via, slice_or_none(parts.received_value, False))
-    fill(VIA_SLOTS, 6, via, number_or_none(parts.rport_number))
-    fill(VIA_SLOTS, 7, via, None)
-    fill(VIA_SLOTS, 8, via, None)
-    fill(VIA_SLOTS, 9, via, slice_text(parts.params, False))
+    fill(&VIA_SLOTS, 0, via, "SIP/2.0")
+    fill(&VIA_SLOTS, 1, via, transport_text(parts.transport))
+    fill(&VIA_SLOTS, 2, via, slice_text(parts.host, False))
+    fill(&VIA_SLOTS, 3, via, number_or_none(parts.port))
+    fill(&VIA_SLOTS, 4, via, slice_or_none(parts.branch, False))
+    fill(&VIA_SLOTS, 5, via, slice_or_none(parts.received_value, False))
+    fill(&VIA_SLOTS, 6, via, number_or_none(parts.rport_number))
+    fill(&VIA_SLOTS, 7, via, None)
+    fill(&VIA_SLOTS, 8, via, None)
+    fill(&VIA_SLOTS, 9, via, slice_text(parts.params, False))
     return via
 
 
 cdef make_address(const AddressParts *parts, bint high):
     address = PyType_GenericAlloc(<PyTypeObject *>ADDRESS_CLASS, 0)
-    fill(ADDRESS_SLOTS, 0, address, slice_text(parts.display, high))
-    fill(ADDRESS_SLOTS, 1, address, make_uri(&parts.uri))
-    fill(ADDRESS_SLOTS, 2, address, slice_text(parts.params, False))
-    fill(ADDRESS_SLOTS, 3, address, parts.angle)
+    fill(&ADDRESS_SLOTS, 0, address, slice_text(parts.display, high))
+    fill(&ADDRESS_SLOTS, 1, address, make_uri(&parts.uri))
+    fill(&ADDRESS_SLOTS, 2, address, slice_text(parts.params, False))
+    fill(&ADDRESS_SLOTS, 3, address, parts.angle)
     return address
 
 
 cdef make_cseq(int number, str method):
     cseq = PyType_GenericAlloc(<PyTypeObject *>CSEQ_CLASS, 0)
-    fill(CSEQ_SLOTS, 0, cseq, number)
-    fill(CSEQ_SLOTS, 1, cseq, method)
+    fill(&CSEQ_SLOTS, 0, cseq, number)
+    fill(&CSEQ_SLOTS, 1, cseq, method)
     return cseq
 
 
