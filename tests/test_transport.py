@@ -68,6 +68,7 @@ def peer():
 @contextlib.contextmanager
 def udp_socket(host="127.0.0.1", family=socket.AF_INET):
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         sock.bind((host, 0))
         sock.settimeout(3)
         yield sock

@@ -16,7 +16,7 @@ from ._config import EndpointConfig, Event, EventType, Handler
 from ._limited_log import LimitedLog
 from ._stats import CLASSES, OTHER, SharedStats, Stats, add
 from .errors import HeaderError, ParseError, SipError, TransportError
-from .message import Message, parse
+from .message import IMPLEMENTATION, Message, parse
 from .methods import ACK, METHODS
 from .stream import is_signaling_noise_datagram, is_stun
 from .transport import Address, Datagram, DatagramTransport, UDPTransport
@@ -26,18 +26,14 @@ __all__ = ["Endpoint", "EndpointConfig", "Event", "EventType", "Handler", "Stats
 
 _logger = logging.getLogger(__name__)
 
+_Shortcut: Any = None
+if IMPLEMENTATION == "cython":
+    from . import _parser
+
+    _Shortcut = getattr(_parser, "Shortcut", None)
+
 _H = TypeVar("_H", bound=Handler)
 _PUBLISH_SECONDS: Final = 0.1  # how old a worker's counters may be in the snapshot of all
-
-
-class _Route:
-    """A handler and how many requests its method has had."""
-
-    __slots__ = ("count", "handler")
-
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
-        self.count = 0
 
 
 class Endpoint:
@@ -55,7 +51,7 @@ class Endpoint:
         cfg = self.config
         self._given_transport = transport
         self._transport: DatagramTransport | None = None
-        self._routes: dict[str, _Route] = {}
+        self._handlers: dict[str, Handler] = {}
         self._no_route: Handler = cfg.no_route_handler or _not_implemented
         self._on_response_sent = cfg.on_response_sent
         self._parse = parse
@@ -70,8 +66,9 @@ class Endpoint:
         self._notes: list[tuple[bytes, Message | None, Message, Address]] = []
         self._busy = False
         self._counts = dict.fromkeys(_COUNTS, 0)
-        self._unrouted: dict[str, int] = dict.fromkeys((*METHODS, OTHER), 0)
+        self._requests: dict[str, int] = {}
         self._statuses = [0] * 700
+        self._shortcut: Any = None
         self._log = LimitedLog(_logger)
         self._shared: SharedStats | None = None
         self._worker = -1
@@ -90,11 +87,7 @@ class Endpoint:
             raise TypeError("a method is a str")
         if not callable(handler):
             raise TypeError(f"the handler of {method} is not callable")
-        known = self._routes.get(method)
-        if known is None:
-            self._routes[method] = _Route(handler)
-        else:
-            known.handler = handler
+        self._handlers[method] = handler
         self._observe()
 
     def handler(self, method: str) -> Callable[[_H], _H]:
@@ -129,12 +122,34 @@ class Endpoint:
         self._observe()
 
     def _observe(self) -> None:
-        """Decides what the short way through `_on_batch` may take: nothing where a hook wants to see it."""
+        """Decides whether the ordinary datagram may go the short way: not where a hook wants to see it."""
         cfg = self.config
         noted = cfg.on_message_sent or cfg.on_event or self._on_response_sent
         self._noting = noted is not None
-        watched = self._noting or cfg.on_request or cfg.on_response or cfg.use_maddr
-        self._short = {} if watched else {name: route for name, route in self._routes.items() if name != ACK}
+        watched = self._noting or cfg.on_datagram or cfg.on_request or cfg.on_response or cfg.use_maddr
+        if self._shortcut is not None:
+            self._keep_counts()
+        self._shortcut = None
+        if _Shortcut is not None and not watched:
+            self._shortcut = _Shortcut(
+                {method: handler for method, handler in self._handlers.items() if method != ACK},
+                on_datagram=self._on_datagram,
+                on_result=self._on_result,
+                on_error=self._on_handler_error,
+                validate=cfg.validate,
+                schemes=self._schemes,
+                look_at_require=self._supported is not None,
+                max_size=cfg.max_size,
+                max_headers=cfg.max_headers,
+            )
+
+    def _keep_counts(self) -> None:
+        """Adds what the shortcut counted, before another one takes its place."""
+        requests, responses = self._shortcut.counts()
+        for method, count in requests.items():
+            self._requests[method] = self._requests.get(method, 0) + count
+        for status, count in responses.items():
+            self._statuses[status] += count
 
     # ------------------------------------------------------------------ life
 
@@ -374,7 +389,7 @@ class Endpoint:
                 port = transports[0].local_address[1] if transports and transports[0].local_address else None
                 transports.append(self._make_transport(port, reuse_port=True))
                 transports[-1].open()
-            self._shared = shared = SharedStats(count, self._routes)
+            self._shared = shared = SharedStats(count, self._handlers)
             self._transport = transports[0]  # for listen_addr
             supervisor = _workers.Supervisor(
                 count,
@@ -431,10 +446,14 @@ class Endpoint:
         counts = dict(self._counts)
         for name, value in self._transport_counts().items():
             counts[name] += value
-        methods = dict(self._unrouted)
-        for name, route in self._routes.items():
-            methods[name] = methods.get(name, 0) + route.count
-        classes = {name: sum(self._statuses[int(name[0]) * 100 :][:100]) for name in CLASSES}
+        methods, statuses = dict(self._requests), list(self._statuses)
+        if self._shortcut is not None:
+            requests, responses = self._shortcut.counts()
+            for name, count in requests.items():
+                methods[name] = methods.get(name, 0) + count
+            for status, count in responses.items():
+                statuses[status] += count
+        classes = {name: sum(statuses[int(name[0]) * 100 :][:100]) for name in CLASSES}
         return Stats(
             **counts,
             requests=sum(methods.values()),
@@ -454,53 +473,36 @@ class Endpoint:
     # ------------------------------------------------------------------ receiving
 
     def _on_batch(self, batch: list[Datagram]) -> None:
-        """Takes the datagrams of one read, and sends what answers they have in one go.
-
-        The loop is the short way: a request with a handler, no hook that looks on, a response at hand. Whatever is
-        not so goes to `_on_message` and what follows there, which is the same in full.
-        """
-        cfg = self.config
-        outbox, short, statuses, parse = self._outbox, self._short, self._statuses, self._parse
-        on_datagram, on_event, validate, judge = cfg.on_datagram, cfg.on_event, cfg.validate, self._judge
+        """Takes the datagrams of one read, and sends what answers they have in one go."""
         self._busy = True
         try:
-            for data, addr in batch:
-                if on_datagram is not None:
-                    self._hook(on_datagram, data, addr)
-                if on_event is not None and not _is_noise(data):
-                    self._event(EventType.DATAGRAM_RECEIVED, addr, data)
-                try:
-                    message = parse(data)
-                except ParseError as error:
-                    self._on_parse_error(data, addr, error)
-                    continue
-                route = short.get(message.method)
-                if route is None:
-                    self._on_message(message, data, addr)
-                    continue
-                try:
-                    symmetric = message.stamp_received(addr[0], addr[1])
-                except SipError:
-                    self._on_message(message, data, addr)
-                    continue
-                route.count += 1
-                if validate and (fault := judge(message)) is not None:
-                    self._reject(message, addr, fault)
-                    continue
-                try:
-                    result: Any = route.handler(message, addr)
-                    if type(result) is Message and symmetric and (status := result.status_code):
-                        outbox.append((result.to_bytes(), addr))
-                        statuses[status] += 1
-                        continue
-                except Exception as error:
-                    self._on_handler_error(message, addr, error)
-                    continue
-                if result is not None:
-                    self._on_result(message, result, addr)
+            if self._shortcut is not None:
+                self._shortcut.run(batch, self._outbox)
+            else:
+                for data, addr in batch:
+                    self._on_datagram(data, addr)
         finally:
             self._busy = False
             self._flush()
+
+    def _on_datagram(self, data: bytes, addr: Address) -> None:
+        """One datagram, from the bytes to what its handler says."""
+        cfg = self.config
+        if cfg.on_datagram is not None:
+            self._hook(cfg.on_datagram, data, addr)
+        if cfg.on_event is not None and not _is_noise(data):
+            self._event(EventType.DATAGRAM_RECEIVED, addr, data)
+        try:
+            message = self._parse(data)
+        except ParseError as error:
+            self._on_parse_error(data, addr, error)
+            return
+        if message.is_request:
+            self._on_request(message, data, addr)
+            return
+        self._counts["responses_received"] += 1
+        self.invoke_on_sip_response(message, addr)
+        self._event(EventType.RESPONSE_RECEIVED, addr, data, response=message)
 
     def _on_cut(self, datagrams: list[Datagram]) -> None:
         """Datagrams that were longer than the buffer."""
@@ -521,37 +523,29 @@ class Endpoint:
         self._hook(self.config.on_parse_err, data, addr, error)
         self._event(EventType.PARSE_ERROR, addr, data, error=error)
 
-    def _on_message(self, message: Message, data: bytes, addr: Address) -> None:
-        """A message, the long way."""
-        if not message.is_request:
-            self._counts["responses_received"] += 1
-            self.invoke_on_sip_response(message, addr)
-            self._event(EventType.RESPONSE_RECEIVED, addr, data, response=message)
-            return
-        fault = self._stamp(message, addr)
-        self._hook(self.config.on_request, message, addr)
-        self._event(EventType.REQUEST_RECEIVED, addr, data, request=message)
-        route = self._count(message.method)
+    def _on_request(self, request: Message, data: bytes, addr: Address) -> None:
+        fault = self._stamp(request, addr)
+        self._hook(self.config.on_request, request, addr)
+        self._event(EventType.REQUEST_RECEIVED, addr, data, request=request)
+        handler = self._routed(request.method)
         if self.config.validate:
-            fault = fault or self._judge(message)
+            fault = fault or self._judge(request)
             if fault is not None:
-                self._reject(message, addr, fault)
+                self._reject(request, addr, fault)
                 return
         try:
-            result = (route.handler if route else self._no_route)(message, addr)
+            result = handler(request, addr)
         except Exception as error:
-            self._on_handler_error(message, addr, error)
+            self._on_handler_error(request, addr, error)
             return
         if result is not None:
-            self._on_result(message, result, addr)
+            self._on_result(request, result, addr)
 
-    def _count(self, method: str) -> _Route | None:
-        route = self._routes.get(method)
-        if route is not None:
-            route.count += 1
-        else:
-            self._unrouted[method if method in self._unrouted else OTHER] += 1
-        return route
+    def _routed(self, method: str) -> Handler:
+        """The handler for a method, and one more request of it."""
+        counted = method if method in self._handlers or method in METHODS else OTHER
+        self._requests[counted] = self._requests.get(counted, 0) + 1
+        return self._handlers.get(method, self._no_route)
 
     def _stamp(self, request: Message, addr: Address) -> "_Fault | None":
         """Writes received and rport into the top Via (RFC 3261 18.2.1, RFC 3581 4)."""
@@ -814,9 +808,9 @@ class Endpoint:
     def _call(self, request: Message, addr: Address | None) -> Any:
         if not isinstance(request, Message) or not request.is_request:
             raise TypeError("dispatch needs a request")
-        route = self._count(request.method)
+        handler = self._routed(request.method)
         try:
-            return (route.handler if route else self._no_route)(request, addr or _NOWHERE)
+            return handler(request, addr or _NOWHERE)
         except Exception as error:
             return self._failed_dispatch(request, addr, error)
 
