@@ -393,22 +393,34 @@ class TestServe:
         assert raised.value.code == 2
         assert "Traceback" not in capsys.readouterr().err
 
-    def test_live_line_on_a_terminal(self) -> None:
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no terminals of this kind")
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_live_line_on_a_terminal(self, workers: int) -> None:
+        """A real terminal: Ctrl-C there is a SIGINT to every process of the command, workers too."""
         pytest.importorskip("rich")
-        pty = pytest.importorskip("pty")
-        leader, follower = pty.openpty()
+        import fcntl
+        import termios
+
+        leader, follower = os.openpty()
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-        command = [sys.executable, "-m", "sipstack", "serve", "--port", "0", "--interval", "0.1"]
-        process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment)
+        command = [sys.executable, "-m", "sipstack", "serve", "--port", "0", "--workers", str(workers)]
+        process = subprocess.Popen(
+            command,
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
         os.close(follower)
         try:
             output = read_until(leader, rb"listening on [^ ]*:(\d+)")
             port = int(re.search(rb"listening on [^ ]*:(\d+)", output)[1])
             exchange(port, OPTIONS)
             output += read_until(leader, rb"\b1 request\b")
-            os.write(leader, b"\x03")  # Ctrl-C, as the terminal sends it; the process has none of its own to send it to
-            process.send_signal(signal.SIGINT)
-            output += read_until(leader, rb"stopped")
+            os.write(leader, b"\x03")
+            output += read_until(leader, rb"stopped after[^\n]*\n")
             assert process.wait(10) == 0
         finally:
             if process.poll() is None:
@@ -416,6 +428,7 @@ class TestServe:
                 process.wait()
             os.close(leader)
         assert b"Traceback" not in output
+        assert b"1 request (OPTIONS 1), 1 response (2xx 1), 0 unreadable" in output
 
 
 def read_until(fd: int, pattern: bytes, seconds: float = 10) -> bytes:

@@ -21,6 +21,7 @@ __all__ = ["add_arguments", "run"]
 _logger = logging.getLogger("sipstack.serve")
 
 _REFRESH_SECONDS = 0.25
+_RATE_SECONDS = 1.0  # of less, a rate says little
 # What an answer to OPTIONS says (RFC 3261 11.2). The empty Supported is meant: there is no extension behind it.
 _CAPABILITIES = (
     ("Allow", "OPTIONS"),
@@ -80,7 +81,7 @@ class _Rates:
         self.stats = stats
         now = time.monotonic()
         elapsed = now - self._then
-        if elapsed < _REFRESH_SECONDS / 2:  # too short a time for a rate: the last report comes when it comes
+        if elapsed < _RATE_SECONDS:
             return
         self.requests = (stats.requests - self._before.requests) / elapsed
         self.sent = (stats.sent - self._before.sent) / elapsed
@@ -224,8 +225,11 @@ def run(options: argparse.Namespace) -> int:
         endpoint.register_handler("OPTIONS", options_handler)
         if options.workers == 1:
             endpoint.open()
-    except (ImportError, TransportError) as error:
+    except ImportError as error:
         print(f"sipstack serve: {error}", file=sys.stderr)
+        return 2
+    except TransportError as error:
+        print(f"sipstack serve: {error.strerror or error}", file=sys.stderr)
         return 2
     return _serve(endpoint, options, loop_factory, display)
 
@@ -254,12 +258,12 @@ def _serve(
         endpoint.run(workers=options.workers, loop_factory=loop_factory, on_stats=show, stats_interval=_REFRESH_SECONDS)
     except TransportError as error:
         code = 1 if announced else 2
-        print(f"sipstack serve: {error}", file=sys.stderr)
+        print(f"sipstack serve: {error.strerror or error}", file=sys.stderr)
     finally:
         display.stop()
     if announced:
-        peak = f"at most {rates.peak:,.0f} requests/s" if rates.peak else "no request"
-        _logger.info("stopped after %s: %s; %s", rates.uptime, rates.totals(full=True), peak)
+        peak = f"; at most {rates.peak:,.0f} requests/s" if rates.peak else ""
+        _logger.info("stopped after %s: %s%s", rates.uptime, rates.totals(full=True), peak)
     return code
 
 
