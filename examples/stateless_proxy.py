@@ -20,6 +20,7 @@ import ipaddress
 import itertools
 import logging
 import secrets
+import zlib
 from collections.abc import Sequence
 
 from sipstack import Address, Endpoint, EndpointConfig, HeaderError, Message, SipUri, Uri
@@ -56,17 +57,13 @@ class Targets:
 
         The first that is up has the slot. One that goes down leaves its slots to the others and moves no other slot.
         """
-
-        def rank(target: Target) -> bytes:
-            return hashlib.blake2b(f"{slot} {target.address}".encode()).digest()
-
-        return sorted(self.targets.values(), key=rank)
+        return sorted(self.targets.values(), key=lambda target: digest(f"{slot} {target.address}"))
 
     def __contains__(self, address: Address) -> bool:
         return address in self.targets
 
     def choose(self, call_id: str) -> Address:
-        for target in self._slots[digest(call_id) % SLOTS]:
+        for target in self._slots[checksum(call_id) % SLOTS]:
             if target.up:
                 return target.address
         raise HeaderError("No target is up", status=503)
@@ -170,7 +167,7 @@ class Proxy:
             cseq = request.cseq
             transaction = f"{via} {request.from_tag} {request.call_id} {cseq and cseq.num} {request.request_uri}"
         route = f"{self.name} {request.request_uri} {request.call_id} {request.get_headers('Route')}"
-        return f"branch={MAGIC_COOKIE}{digest(route):x}.", f"{digest(transaction):x}"
+        return f"branch={MAGIC_COOKIE}{checksum(route):x}.", digest(transaction)
 
     def next_hop(self, request: Message, addr: Address) -> Address:
         """Takes our part off the route and says where the request goes (RFC 3261 16.4 to 16.6)."""
@@ -224,9 +221,14 @@ def make_probe(call_id: str, number: int, target: Target, source: Address | None
     )
 
 
-def digest(text: str) -> int:
+def digest(text: str) -> str:
     """64 bits that are the same for the same text in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest())
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
+
+
+def checksum(text: str) -> int:
+    """32 bits, where a stray collision does no harm."""
+    return zlib.crc32(text.encode(errors="surrogateescape"))
 
 
 def host_port(address: Address) -> str:

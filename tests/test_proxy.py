@@ -1,0 +1,538 @@
+"""`examples/stateless_proxy.py`: rule by rule in memory, and with SIPp and Kamailio on both sides of it."""
+
+import asyncio
+import csv
+import importlib.util
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from sipstack import Endpoint, HeaderError, Message, parse
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parent / "examples"
+PROXY = EXAMPLES / "stateless_proxy.py"
+
+US = ("192.0.2.1", 5060)
+ALICE = ("198.51.100.7", 5062)
+ONE, TWO, THREE = ("192.0.2.11", 5060), ("192.0.2.12", 5060), ("192.0.2.13", 5070)
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+stateless_proxy = load(PROXY)
+
+
+class Wire:
+    """A transport in memory: what the tests put in, and what the proxy sent."""
+
+    def __init__(self) -> None:
+        self.local_address: tuple[str, int] | None = None
+        self.inbox: asyncio.Queue[tuple[bytes, tuple[str, int]]] = asyncio.Queue()
+        self.outbox: asyncio.Queue[tuple[bytes, tuple[str, int]]] = asyncio.Queue()
+
+    def open(self) -> None:
+        self.local_address = US
+
+    def close(self) -> None:
+        self.local_address = None
+
+    async def receive(self, deadline: float):
+        async with asyncio.timeout(deadline):
+            return [await self.inbox.get()]
+
+    def send(self, datagrams):
+        for datagram in datagrams:
+            self.outbox.put_nowait(datagram)
+        return ()
+
+
+class Bench:
+    """A proxy on a wire in memory."""
+
+    def __init__(self, *targets: tuple[str, int], **options) -> None:
+        self.targets = stateless_proxy.Targets(targets or (ONE, TWO, THREE))
+        self.proxy = stateless_proxy.Proxy(US, US, self.targets, **options)
+        self.wire = Wire()
+        self.proxy.endpoint = Endpoint(self.proxy.endpoint.config, transport=self.wire)
+
+    async def pass_on(self, message: Message | str, addr=ALICE) -> tuple[Message, tuple[str, int]]:
+        """What leaves when this comes in, and to where."""
+        await self.wire.inbox.put((bytes(message) if isinstance(message, Message) else message.encode(), addr))
+        async with asyncio.timeout(2):
+            data, to = await self.wire.outbox.get()
+        return parse(data), to
+
+    async def nothing_leaves(self, message: Message, addr=ALICE) -> None:
+        """This comes in and is dropped."""
+        await self.wire.inbox.put((bytes(message), addr))
+        probe, _ = await self.pass_on(make_request("OPTIONS", "sip:192.0.2.1"))  # what came first is done first
+        assert (probe.status_code, probe.cseq.method) == (200, "OPTIONS")
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    async with bench.proxy.endpoint as endpoint:
+        serving = asyncio.create_task(endpoint.serve())
+        yield bench
+    await serving
+    assert endpoint.stats.handler_errors == endpoint.stats.hook_errors == 0
+
+
+def make_request(
+    method="INVITE", uri="sip:bob@example.com", *, via=None, to_tag="", call_id="a84b4c76e66710", cseq=1, **more
+):
+    headers = [
+        ("Via", via or "SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bK776asdhds;rport"),
+        ("Max-Forwards", more.pop("max_forwards", 70)),
+        ("From", "Alice <sip:alice@example.com>;tag=1928301774"),
+        ("To", "Bob <sip:bob@example.com>" + to_tag),
+        ("Call-ID", call_id),
+        ("CSeq", f"{cseq} {method}"),
+    ]
+    headers += [("Route", value) for value in more.pop("routes", ())]
+    headers += [(name.replace("_", "-"), value) for name, value in more.items()]
+    return Message.request(method, uri, headers=[(name, value) for name, value in headers if value is not None])
+
+
+def branch(message: Message) -> str:
+    assert message.via is not None
+    assert message.via.branch is not None
+    return message.via.branch
+
+
+class TestNewRequests:
+    async def test_goes_to_a_target_with_our_via_and_record_route(self, bench: Bench) -> None:
+        sent, to = await bench.pass_on(make_request())
+        assert to in (ONE, TWO, THREE)
+        assert sent.request_uri == "sip:bob@example.com"
+        assert sent.max_forwards == 69
+        assert [str(value) for value in sent.record_routes] == ["<sip:192.0.2.1:5060;lr>"]
+        assert [via.sent_by for via in sent.vias] == ["192.0.2.1:5060", "198.51.100.7:5062"]
+        assert branch(sent).startswith("z9hG4bK")
+        assert (sent.vias[1].received, sent.vias[1].rport) == ("198.51.100.7", 5062)
+
+    async def test_no_record_route_outside_dialogs(self, bench: Bench) -> None:
+        for method in ("REGISTER", "OPTIONS", "MESSAGE"):
+            sent, _ = await bench.pass_on(make_request(method))
+            assert sent.record_routes == ()
+
+    async def test_max_forwards_is_added_where_there_is_none(self, bench: Bench) -> None:
+        sent, _ = await bench.pass_on(make_request(max_forwards=None))
+        assert sent.max_forwards == 70
+
+    @pytest.mark.parametrize(
+        ("changes", "status"),
+        [
+            ({"max_forwards": 0}, 483),
+            ({"max_forwards": "seventy"}, 400),
+            ({"uri": "urn:service:sos"}, 416),
+            ({"uri": "sips:bob@example.com"}, 416),
+            ({"Proxy_Require": "foo"}, 420),
+            ({"call_id": None}, 400),
+            ({"routes": ["<sip:proxy.example.com;lr>"]}, 500),
+            ({"routes": ["<tel:+15551234>"]}, 416),
+            ({"routes": ["<<>"]}, 400),
+        ],
+    )
+    async def test_refused(self, bench: Bench, changes, status: int) -> None:
+        answer, to = await bench.pass_on(make_request(**changes))
+        assert (answer.status_code, to) == (status, ALICE)
+        assert len(answer.vias) == 1
+        if status == 420:
+            assert answer.get_header("Unsupported") == "foo"
+
+    async def test_an_ack_is_never_refused(self, bench: Bench) -> None:
+        await bench.nothing_leaves(make_request("ACK", max_forwards=0))
+
+    async def test_require_is_not_ours_to_judge(self, bench: Bench) -> None:
+        sent, _ = await bench.pass_on(make_request(Require="100rel"))
+        assert sent.is_request
+
+    async def test_503_while_no_target_is_up(self, bench: Bench) -> None:
+        for target in bench.targets.targets.values():
+            target.up = False
+        for request in (make_request(), make_request("OPTIONS", "sip:192.0.2.1")):
+            answer, _ = await bench.pass_on(request)
+            assert answer.status_code == 503
+
+    async def test_an_options_to_the_proxy_is_answered(self, bench: Bench) -> None:
+        for uri in ("sip:192.0.2.1", "sip:192.0.2.1:5060;transport=udp"):
+            answer, _ = await bench.pass_on(make_request("OPTIONS", uri))
+            assert answer.status_code == 200
+        sent, _ = await bench.pass_on(make_request("OPTIONS", "sip:bob@192.0.2.1"))
+        assert sent.is_request
+
+
+class TestTransactions:
+    """RFC 3261 16.11: what belongs to one transaction leaves alike."""
+
+    async def test_a_retransmission_leaves_alike(self, bench: Bench) -> None:
+        assert await bench.pass_on(make_request()) == await bench.pass_on(make_request())
+
+    @pytest.mark.parametrize("via", [None, "SIP/2.0/UDP 198.51.100.7:5062", "SIP/2.0/UDP 198.51.100.7:5062;branch=1"])
+    async def test_cancel_and_ack_to_a_failure_follow_their_invite(self, bench: Bench, via: str | None) -> None:
+        invite, to = await bench.pass_on(make_request(via=via))
+        for method, tag in (("CANCEL", ""), ("ACK", ";tag=x")):
+            sent, there = await bench.pass_on(make_request(method, to_tag=tag, via=via))
+            assert (branch(sent), there) == (branch(invite), to)
+
+    @pytest.mark.parametrize("via", [None, "SIP/2.0/UDP 198.51.100.7:5062"])
+    async def test_another_transaction_has_another_branch(self, bench: Bench, via: str | None) -> None:
+        changes = ({"cseq": 2}, {"call_id": "other"}, {"uri": "sip:carol@example.com"})
+        if via is None:
+            changes = ({"via": "SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bKother"},
+                       {"via": "SIP/2.0/UDP 198.51.100.7:5063;branch=z9hG4bK776asdhds"})  # fmt: skip
+        branches = [branch((await bench.pass_on(make_request(**{"via": via, **one})))[0]) for one in ({}, *changes)]
+        assert len(set(branches)) == len(branches)
+
+    async def test_a_loop_is_found_and_a_spiral_is_not(self, bench: Bench) -> None:
+        sent, to = await bench.pass_on(make_request())
+        sent.push_via(f"SIP/2.0/UDP {to[0]}:{to[1]};branch=z9hG4bKdownstream")
+        answer, _ = await bench.pass_on(sent, to)
+        assert answer.status_code == 482
+        sent.request_uri = "sip:bob@192.0.2.99"
+        spiral, _ = await bench.pass_on(sent, to)
+        assert [via.sent_by for via in spiral.vias].count("192.0.2.1:5060") == 2
+
+    async def test_another_process_does_the_same(self) -> None:
+        code = "import sys, runpy; print(runpy.run_path(sys.argv[1])['digest']('a'))"
+        results = {
+            run([sys.executable, "-c", code, str(PROXY)], env=os.environ | {"PYTHONHASHSEED": seed}).stdout
+            for seed in "12"
+        }
+        assert results == {stateless_proxy.digest("a") + "\n"}
+
+
+class TestRoutes:
+    """RFC 3261 16.4 to 16.6."""
+
+    OURS = "<sip:192.0.2.1:5060;lr>"
+
+    async def test_within_a_dialog_by_the_request_uri(self, bench: Bench) -> None:
+        sent, to = await bench.pass_on(
+            make_request("BYE", "sip:bob@203.0.113.9:5099", to_tag=";tag=1", routes=[self.OURS])
+        )
+        assert to == ("203.0.113.9", 5099)
+        assert (sent.request_uri, sent.routes) == ("sip:bob@203.0.113.9:5099", ())
+
+    async def test_the_next_route(self, bench: Bench) -> None:
+        for routes in ([self.OURS, "<sip:203.0.113.5;lr>"], [f"{self.OURS}, <sip:203.0.113.5;lr>"]):
+            sent, to = await bench.pass_on(make_request("BYE", "sip:bob@example.com", to_tag=";tag=1", routes=routes))
+            assert to == ("203.0.113.5", 5060)
+            assert [str(route) for route in sent.routes] == ["<sip:203.0.113.5;lr>"]
+
+    async def test_a_strict_router_before_us(self, bench: Bench) -> None:
+        request = make_request(
+            "BYE",
+            "sip:192.0.2.1:5060;lr",
+            to_tag=";tag=1",
+            routes=["<sip:203.0.113.5;lr>", "<sip:bob@203.0.113.9:5099>"],
+        )
+        sent, to = await bench.pass_on(request)
+        assert to == ("203.0.113.5", 5060)
+        assert (sent.request_uri, [str(r) for r in sent.routes]) == (
+            "sip:bob@203.0.113.9:5099",
+            ["<sip:203.0.113.5;lr>"],
+        )
+
+    async def test_a_strict_router_before_us_and_nobody_behind(self, bench: Bench) -> None:
+        request = make_request("BYE", "sip:192.0.2.1:5060;lr", to_tag=";tag=1", routes=["<sip:bob@203.0.113.9:5099>"])
+        sent, to = await bench.pass_on(request)
+        assert (to, sent.request_uri, sent.routes) == (("203.0.113.9", 5099), "sip:bob@203.0.113.9:5099", ())
+
+    async def test_a_strict_router_behind_us(self, bench: Bench) -> None:
+        routes = [self.OURS, "<sip:203.0.113.5>", "<sip:203.0.113.6;lr>"]
+        sent, to = await bench.pass_on(make_request("BYE", "sip:bob@203.0.113.9", to_tag=";tag=1", routes=routes))
+        assert to == ("203.0.113.5", 5060)
+        assert sent.request_uri == "sip:203.0.113.5"
+        assert [str(route) for route in sent.routes] == ["<sip:203.0.113.6;lr>", "<sip:bob@203.0.113.9>"]
+
+    async def test_a_stranger_cannot_have_a_new_request_sent_anywhere(self, bench: Bench) -> None:
+        request = make_request(uri="sip:bob@203.0.113.9:5099", routes=[self.OURS])
+        assert (await bench.pass_on(request))[1] in (ONE, TWO, THREE)
+        assert (await bench.pass_on(request, ONE))[1] == ("203.0.113.9", 5099)
+
+    async def test_ipv6(self, bench: Bench) -> None:
+        request = make_request("BYE", "sip:[2001:db8::9]:5099", to_tag=";tag=1", routes=[self.OURS])
+        assert (await bench.pass_on(request))[1] == ("2001:db8::9", 5099)
+
+
+class TestResponses:
+    """RFC 3261 16.7, 16.11, 18.2.2; RFC 3581."""
+
+    @pytest.mark.parametrize(
+        ("via", "to"),
+        [
+            ("SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bK1;rport", ("198.51.100.7", 6000)),
+            ("SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bK1", ("198.51.100.7", 5062)),
+            ("SIP/2.0/UDP 198.51.100.7;branch=z9hG4bK1", ("198.51.100.7", 5060)),
+            ("SIP/2.0/UDP 10.0.0.1:5062;branch=z9hG4bK1;rport", ("198.51.100.7", 6000)),
+            ("SIP/2.0/UDP alice.example.com:5062;branch=z9hG4bK1", ("198.51.100.7", 5062)),
+        ],
+    )
+    async def test_back_to_where_the_request_came_from(self, bench: Bench, via: str, to) -> None:
+        sent, target = await bench.pass_on(make_request(via=via), ("198.51.100.7", 6000))
+        for status in (100, 180, 200):
+            answer, there = await bench.pass_on(sent.reply(status, to_tag="x"), target)
+            assert (answer.status_code, there) == (status, to)
+            assert [str(one).partition(";")[0] for one in answer.vias] == [via.partition(";")[0]]
+
+    async def test_of_a_bracketed_ipv6_sender(self, bench: Bench) -> None:
+        sent, target = await bench.pass_on(
+            make_request(via="SIP/2.0/UDP [2001:db8::9]:5062;branch=z9hG4bK1"), ("2001:db8::9", 5062)
+        )
+        assert (await bench.pass_on(sent.reply(200), target))[1] == ("2001:db8::9", 5062)
+
+    @pytest.mark.parametrize(
+        "vias",
+        [
+            ["SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bK1", "SIP/2.0/UDP 198.51.100.7;branch=z9hG4bK1"],
+            ["SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1"],
+            ["SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1", "nonsense"],
+            [],
+        ],
+    )
+    async def test_what_is_not_ours_to_pass_on_is_dropped(self, bench: Bench, vias: list[str]) -> None:
+        rest = [("From", "<sip:a@b>;tag=1"), ("To", "<sip:a@b>;tag=2"), ("Call-ID", "1"), ("CSeq", "1 INVITE")]
+        await bench.nothing_leaves(Message.response(200, headers=[*(("Via", via) for via in vias), *rest]), ONE)
+
+
+class TestTargets:
+    def test_calls_are_dealt_out_evenly(self) -> None:
+        targets = stateless_proxy.Targets([ONE, TWO, THREE])
+        counts = Counter(targets.choose(f"call-{number}@example.com") for number in range(30_000))
+        assert set(counts) == {ONE, TWO, THREE}
+        assert max(counts.values()) < 1.2 * min(counts.values())
+
+    def test_only_the_calls_of_a_target_that_is_down_move(self) -> None:
+        targets = stateless_proxy.Targets([ONE, TWO, THREE])
+        calls = [f"call-{number}@example.com" for number in range(3000)]
+        before = {call: targets.choose(call) for call in calls}
+        targets.targets[TWO].up = False
+        after = {call: targets.choose(call) for call in calls}
+        moved = [call for call in calls if before[call] != after[call]]
+        assert moved == [call for call in calls if before[call] == TWO]
+        assert {after[call] for call in moved} == {ONE, THREE}
+        targets.targets[TWO].up = True
+        assert {call: targets.choose(call) for call in calls} == before
+
+    def test_the_order_on_the_command_line_does_not_matter(self) -> None:
+        one, other = stateless_proxy.Targets([ONE, TWO, THREE]), stateless_proxy.Targets([THREE, ONE, TWO])
+        assert all(one.choose(str(number)) == other.choose(str(number)) for number in range(1000))
+
+    async def test_health_checks_take_a_target_out_and_back(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.WARNING, "proxy")
+        answers = {"status": 200}
+        probes: list[Message] = []
+        server = Endpoint(stateless_proxy.EndpointConfig(port=0))
+
+        @server.handler("OPTIONS")
+        def answer(request: Message, _) -> Message | None:
+            probes.append(request)
+            return request.reply(answers["status"]) if answers["status"] else None
+
+        async with server, asyncio.timeout(20):
+            serving = asyncio.create_task(server.serve())
+            targets = stateless_proxy.Targets([server.listen_addr], interval=0.05)
+            watching = asyncio.create_task(targets.watch("127.0.0.1"))
+            for status in (200, 0, 404, 503, 200):
+                answers["status"] = status
+                seen = len(probes)
+                while len(probes) < seen + 5:
+                    await asyncio.sleep(0.01)
+                if status in (0, 503):
+                    with pytest.raises(HeaderError, match="No target is up"):
+                        targets.choose("any")
+                else:
+                    assert targets.choose("any") == server.listen_addr
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        await serving
+        assert not any(probe.validate() for probe in probes)
+        assert [record.message.rpartition(" ")[2] for record in caplog.records] == ["down", "up", "down", "up"]
+
+
+# --- real parties
+
+
+def run(command: list[str], timeout: float = 90, **kwargs) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace", timeout=timeout, check=False, **kwargs,
+    )  # fmt: skip
+
+
+def new_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Program:
+    """A program that was started for a test, and what it has written."""
+
+    def __init__(self, command: list[str], folder: Path) -> None:
+        self.log = folder / "log"
+        self.folder = folder
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder)
+
+    def wait_for(self, pattern: str, seconds: float = 20, start: int = 0) -> int:
+        """Waits until a pattern was written; where the text behind it begins."""
+        end = time.monotonic() + seconds
+        while not (found := re.compile(pattern).search(self.log.read_text(errors="replace"), start)):
+            assert self.process.poll() is None, self.log.read_text(errors="replace")
+            assert time.monotonic() < end, f"{pattern!r} did not come:\n{self.log.read_text(errors='replace')}"
+            time.sleep(0.02)
+        return found.end()
+
+    def wait_until_it_answers(self, port: int, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        ping = [sys.executable, "-m", "sipstack", "ping", "-c", "1", "-W", "0.3", f"127.0.0.1:{port}"]
+        while run(ping).returncode:
+            assert self.process.poll() is None, self.log.read_text(errors="replace")
+            assert time.monotonic() < end, self.log.read_text(errors="replace")
+
+    def kill(self) -> None:
+        """Without a word, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+class Lab:
+    """Starts what a test needs, and ends it."""
+
+    def __init__(self, folder: Path, client: Callable[[str], str]) -> None:
+        self.folder = folder
+        self.client = client
+        self.programs: list[Program] = []
+
+    def start(self, name: str, command: list[str]) -> Program:
+        folder = self.folder / f"{len(self.programs)}-{name}"
+        folder.mkdir()
+        self.programs.append(Program(command, folder))
+        return self.programs[-1]
+
+    def proxy(self, port: int, *targets: int, arguments: tuple[str, ...] = ()) -> Program:
+        """A proxy that is ready when this returns."""
+        command = [sys.executable, str(PROXY), "--listen", f"127.0.0.1:{port}", "--interval", "0.2", *arguments]
+        program = self.start("proxy", [*command, *(f"127.0.0.1:{target}" for target in targets)])
+        program.wait_until_it_answers(port)
+        return program
+
+    def callee(self, port: int) -> Program:
+        """A SIPp that takes calls; ended by itself after two minutes, whatever happens here."""
+        scenario = str(HERE / "sipp" / "call_uas.xml")
+        command = [self.client("sipp"), "-sf", scenario, "-i", "127.0.0.1", "-p", str(port), "-nostdin"]
+        return self.start("callee", [*command, "-timeout", "120s"])
+
+    def caller(self, port: int, calls: int, rate: int) -> "Caller":
+        return Caller(self, port, calls, rate)
+
+    def kamailio(self, port: int, config: Path, *arguments: str) -> Program:
+        command = [self.client("kamailio"), "-f", str(config), "-DD", "-E", "-m", "32", "-M", "4", *arguments]
+        command += ["-l", f"udp:127.0.0.1:{port}", "-w", str(self.folder), "-Y", str(self.folder)]
+        program = self.start("kamailio", command)
+        program.wait_until_it_answers(port)
+        return program
+
+
+class Caller:
+    """A SIPp that makes calls, with the results at its end."""
+
+    def __init__(self, lab: Lab, port: int, calls: int, rate: int) -> None:
+        scenario = str(HERE / "sipp" / "call_uac.xml")
+        command = [lab.client("sipp"), f"127.0.0.1:{port}", "-sf", scenario, "-i", "127.0.0.1", "-p", str(new_port())]
+        command += ["-m", str(calls), "-r", str(rate), "-d", "100", "-l", "1000", "-nostdin", "-timeout", "60s"]
+        command += ["-trace_stat", "-fd", "1", "-stf", "statistics.csv", "-trace_err", "-error_file", "errors"]
+        self.program = lab.start("caller", command)
+
+    def results(self) -> tuple[int, int]:
+        """How many calls succeeded, and how many failed."""
+        self.program.process.wait(90)
+        with (self.program.folder / "statistics.csv").open(newline="") as file:
+            last = list(csv.DictReader(file, delimiter=";"))[-1]
+        return int(last["SuccessfulCall(C)"]), int(last["FailedCall(C)"])
+
+
+@pytest.fixture
+def lab(client: Callable[[str], str], tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(tmp_path, client)
+    yield lab
+    for program in reversed(lab.programs):
+        program.stop()
+
+
+class TestCalls:
+    def test_through_it_to_one_callee(self, lab: Lab) -> None:
+        port, target = new_port(), new_port()
+        lab.callee(target)
+        lab.proxy(port, target)
+        assert lab.caller(port, 300, 150).results() == (300, 0)
+
+    def test_two_workers(self, lab: Lab) -> None:
+        port, target = new_port(), new_port()
+        lab.callee(target)
+        lab.proxy(port, target, arguments=("--workers", "2"))
+        assert lab.caller(port, 300, 150).results() == (300, 0)
+
+    def test_one_of_two_callees_is_killed_under_load(self, lab: Lab) -> None:
+        """What is in progress there may fail. What begins after the health check does not."""
+        port, first, second = new_port(), new_port(), new_port()
+        lab.callee(first)
+        victim = lab.callee(second)
+        proxy = lab.proxy(port, first, second)
+        caller = lab.caller(port, 400, 100)
+        time.sleep(1.5)
+        victim.kill()
+        at = proxy.wait_for(rf"{second}\) is down")
+        assert lab.caller(port, 200, 100).results() == (200, 0)
+        succeeded, failed = caller.results()
+        assert succeeded + failed == 400
+        assert failed < 100, "more calls failed than were at the callee that was killed"
+        lab.callee(second)
+        proxy.wait_for(rf"{second}\) is up", start=at)
+        assert lab.caller(port, 200, 100).results() == (200, 0)
+
+
+class TestKamailioBehindIt:
+    def test_options_and_register(self, lab: Lab) -> None:
+        sipsak = lab.client("sipsak")
+        port, target = new_port(), new_port()
+        lab.kamailio(target, HERE / "kamailio" / "registrar.cfg")
+        lab.proxy(port, target)
+        result = run([sipsak, "-vv", "-s", f"sip:probe@127.0.0.1:{port}"])
+        assert result.returncode == 0, result.stdout
+        assert "SIP/2.0 200 Keepalive" in result.stdout
+        contact = f"sip:alice@127.0.0.1:{new_port()}"
+        result = run([sipsak, "-U", "-vv", "-x", "60", "-C", contact, "-s", f"sip:alice@127.0.0.1:{port}"])
+        assert result.returncode == 0, result.stdout
+        assert "All usrloc tests completed successful" in result.stdout
