@@ -170,14 +170,14 @@ LENGTH = len(message(length=b"Content-Length: ")) - 2  # where its value starts
         (message(length=b"Content-Length: 9223372036854775808\r\n"), "Content-Length is too large", LENGTH, 400),
         (message(length=b"Content-Length: " + b"9" * 10_000 + b"\r\n"), "Content-Length is too large", LENGTH, 400),
         (message(length=b"Content-Length: 5\r\nl: 6\r\n"), "two Content-Length headers differ", LENGTH + 6, 400),
-        (message(length=b"Content-Length: 65535\r\n"), "message is larger than 65535 bytes", 65535, 513),
-        (message(length=b"Content-Length: 999999999\r\n"), "message is larger than 65535 bytes", 65535, 513),
-        (message(head=b"X: " + b"a" * 65536 + b"\r\n"), "message is larger than 65535 bytes", 65535, 513),
-        (b"a" * 65536, "message is larger than 65535 bytes", 65535, 513),
+        (message(length=b"Content-Length: 65535\r\n"), "message is too large", 65535, 513),
+        (message(length=b"Content-Length: 999999999\r\n"), "message is too large", 65535, 513),
+        (message(head=b"X: " + b"a" * 65536 + b"\r\n"), "message is too large", 65535, 513),
+        (b"a" * 65536, "message is too large", 65535, 513),
         (b"GET / HTTP/1.1\r\n\r\n", None, None, 400),
         (b"jaK\r\n\r\n", None, None, 400),
         (b"\0\r\n\r\n", None, None, 400),
-        (message(head=b"X: y\r\n" * 257), "more than 256 headers", None, 513),
+        (message(head=b"X: y\r\n" * 257), "too many headers", None, 513),
         (message(head=b"no colon\r\n"), "header line has no colon", None, 400),
     ],
 )
@@ -203,7 +203,7 @@ def test_broken(data, reason, offset, status):
 def test_own_limits():
     big = message(b"x" * 70_000)
     assert feed_all(StreamParser(max_size=100_000), [big]) == [big]
-    with pytest.raises(ParseError, match="more than 3 headers"):
+    with pytest.raises(ParseError, match="too many headers"):
         list(StreamParser(max_headers=3).feed(message()))
 
 
@@ -324,10 +324,10 @@ async def test_read_message_waits_for_the_body():
         (b"\r", "stream ended inside a message"),
         (message(length=b""), "no Content-Length, which a stream needs"),
         (message(length=b"l: 5x\r\n"), "Content-Length is not a number"),
-        (message(length=b"l: 65535\r\n"), "message is larger than 65535 bytes"),
-        (b"a" * 70_000, "message is larger than 65535 bytes"),
-        (b"a" * 140_000 + b"\n", "message is larger than 65535 bytes"),
-        (b"INFO sip:h SIP/2.0\r\n" + b"X: y\r\n" * 20_000, "message is larger than 65535 bytes"),
+        (message(length=b"l: 65535\r\n"), "message is too large"),
+        (b"a" * 70_000, "message is too large"),
+        (b"a" * 140_000 + b"\n", "message is too large"),
+        (b"INFO sip:h SIP/2.0\r\n" + b"X: y\r\n" * 20_000, "message is too large"),
     ],
 )
 async def test_read_message_broken(data, reason):

@@ -41,9 +41,12 @@ def bad_control(value: bytes) -> int:
 
 
 def diagnose(data: bytes, max_size: int, max_headers: int) -> None:
-    """Raise the ParseError that says what is wrong with `data`; return where nothing is."""
+    """Raise the ParseError that says what is wrong with `data`; return where nothing is.
+
+    Reasons are constant texts, so that they can be counted; the offset says where.
+    """
     if len(data) > max_size:
-        raise ParseError(f"message is larger than {max_size} bytes", max_size, 513)
+        raise ParseError("message is too large", max_size, 513)
     start = _end_of(_EMPTY_LINES, data, 0)
     if start == len(data):
         raise ParseError("no message, only empty lines" if data else "no message, no bytes", start)
@@ -56,12 +59,12 @@ def diagnose(data: bytes, max_size: int, max_headers: int) -> None:
         if position == len(data):
             raise ParseError("header section does not end with an empty line", position)
         if headers == max_headers:
-            raise ParseError(f"more than {max_headers} headers", position, 513)
+            raise ParseError("too many headers", position, 513)
         position, length = _check_header(data, position, length)
         headers += 1
     body = position + (2 if data[position] == 13 else 1)
     if length is not None and length > len(data) - body:
-        raise ParseError(f"Content-Length is {length}, but {len(data) - body} bytes of body are there", len(data))
+        raise ParseError("Content-Length is more than the bytes that are there", len(data))
 
 
 def _end_of(pattern: re.Pattern[bytes], data: bytes, position: int) -> int:
@@ -135,7 +138,7 @@ def _check_header(data: bytes, position: int, length: int | None) -> tuple[int, 
     while colon < first_end and data[colon] in b" \t":
         colon += 1
     if colon == first_end or data[colon] != 0x3A:
-        raise _name_error(data, position, name_end, colon, first_end)
+        raise _name_error(data, name_end, colon, first_end)
     if name_end == position:
         raise ParseError("header name is empty", position)
     end = first_end
@@ -170,7 +173,7 @@ def _check_content_length(value: bytes, offset: int, earlier: int | None) -> int
     return length
 
 
-def _name_error(data: bytes, position: int, name_end: int, at: int, line_end: int) -> ParseError:
+def _name_error(data: bytes, name_end: int, at: int, line_end: int) -> ParseError:
     if at < line_end and (data[at] < 0x20 or data[at] == 0x7F):
         return ParseError(_control_reason(data, at, "a header name"), at)
     if data.find(b":", at, line_end) < 0:
@@ -183,9 +186,7 @@ def _name_error(data: bytes, position: int, name_end: int, at: int, line_end: in
 
 
 def _control_reason(data: bytes, at: int, place: str) -> str:
-    if data[at] == 13:
-        return "bare CR"
-    return f"control byte 0x{data[at]:02x} in {place}"
+    return "bare CR" if data[at] == 13 else f"control byte in {place}"
 
 
 _CONTENT_LENGTH = header_id("Content-Length")

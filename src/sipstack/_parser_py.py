@@ -5,11 +5,11 @@ the head into lines; a line is turned into text when it is asked for. An edit re
 """
 
 import re
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from ._diagnose import LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE, TOKEN, diagnose
-from ._values import HeaderValue
 from ._shared import (
     DIALOG_METHODS,
     TAG_KEY,
@@ -40,6 +40,9 @@ from .uri import Uri, parse_uri
 from .validation import Violation
 from .validation import check as check_message
 from .validation import validate as validate_message
+
+if TYPE_CHECKING:
+    from ._values import HeaderValue
 
 __all__ = ["Message", "parse"]
 
@@ -100,7 +103,7 @@ def parse(
     if start or end < len(data):
         data = data[start:end]
         line = _START.match(data)  # the match keeps its bytes alive: not those that were cut
-    message = _new(Message)
+    message: Message = _new(Message)
     message._raw = data
     message._start = line
     message._body_at = body - start
@@ -127,7 +130,8 @@ def _content_length(data: bytes, start: int, end: int, max_size: int, max_header
     return read_length(unfold(found[0]))
 
 
-_new = object.__new__
+V = TypeVar("V")
+_new: Any = object.__new__
 
 
 @final
@@ -146,7 +150,7 @@ class Message:
     _body: bytes | None  # the body, once it was edited
     _cache: dict[str, Any] | None  # structured values that were asked for
 
-    def __init__(self) -> NoReturn:
+    def __init__(self) -> None:
         raise TypeError("a Message is made by parse, Message.request or Message.response")
 
     # --- the start line
@@ -321,12 +325,15 @@ class Message:
             self._cache[header] = make()
         return self._cache[header]
 
-    def _one(self, number: int, parser: Any) -> Any:
+    def _one(self, number: int, parser: Callable[[str], V]) -> V | None:
         header = HEADER_NAMES[number]
         value = self._first(number)
-        return None if value is None else self._cached(header, lambda: parse_value(header, parser, value))
+        if value is None:
+            return None
+        found: V = self._cached(header, lambda: parse_value(header, parser, value))
+        return found
 
-    def _all(self, number: int, parser: Any) -> tuple[Any, ...]:
+    def _all(self, number: int, parser: Callable[[str], tuple[V, ...]]) -> tuple[V, ...]:
         header = HEADER_NAMES[number]
         values = [_value(line) for found, line in self._table() if found == number]
         return tuple(item for value in values for item in parse_value(header, parser, value))
@@ -336,7 +343,8 @@ class Message:
         """The Request-URI's parts; None for a response. Raises HeaderError (RFC 3261 19.1)."""
         if not self.is_request:
             return None
-        return self._cached("", lambda: parse_value("Request-URI", parse_uri, self.request_uri))
+        uri: Uri = self._cached("", lambda: parse_value("Request-URI", parse_uri, self.request_uri))
+        return uri
 
     @property
     def via(self) -> Via | None:
@@ -562,11 +570,11 @@ class Message:
 
     def check(self) -> list[Violation]:
         """What the header table alone shows to be wrong; see `sipstack.validation.check`."""
-        return check_message(self)
+        return check_message(self)  # type: ignore[arg-type]  # the twin has the same interface
 
     def validate(self) -> list[Violation]:
         """Everything a server would check before it acts; see `sipstack.validation.validate`."""
-        return validate_message(self)
+        return validate_message(self)  # type: ignore[arg-type]  # the twin has the same interface
 
     def to_bytes(self) -> bytes:
         """The message as it goes on the wire; the bytes it was parsed from where nothing was edited."""
@@ -578,7 +586,7 @@ class Message:
 
     def copy(self) -> "Message":
         """Another message, equal to this one, that is edited on its own."""
-        other = _new(Message)
+        other: Message = _new(Message)
         other._raw, other._start, other._body_at, other._body = self._raw, self._start, self._body_at, self._body
         other._lines = None if self._lines is None else list(self._lines)
         other._cache = None
@@ -662,8 +670,10 @@ def _copied(status: int, method: str) -> int:
     return RECORD_ROUTE if 101 <= status <= 299 and method in DIALOG_METHODS else -1
 
 
-def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes | bytearray | memoryview | str) -> Message:
-    message = _new(Message)
+def _build(
+    start: bytes, lines: list[Line], headers: HeaderSource, body: bytes | bytearray | memoryview | str
+) -> Message:
+    message: Message = _new(Message)
     message._raw = message._cache = None
     message._start = _START.match(start)
     message._body_at = 0

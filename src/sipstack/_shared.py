@@ -1,4 +1,4 @@
-"""What the two parsers share: the `headers` view, the checks for writing, and the edits that are too rare to compile."""
+"""What the two parsers share: the `headers` view, the checks for writing, and the edits too rare to compile."""
 
 import os
 import re
@@ -373,7 +373,7 @@ _PARAMETER = re.compile(r'(;[ \t]*+)([^ \t;="]*+)(?:[ \t]*+=[ \t]*+(?:"(?:[^"\\]
 
 
 def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
-    """The first value of a Via header with `received` and `rport` as its receiver puts them, and whether rport is there.
+    """A Via header with `received` and `rport` in its first value as a receiver puts them; whether rport is there.
 
     RFC 3261 18.2.1 and RFC 3581 4. A `received` or a filled `rport` that the sender wrote itself is overwritten: it
     would direct our responses at somebody else. A value that cannot be understood stays as it is.

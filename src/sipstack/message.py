@@ -7,7 +7,7 @@ compiled ones. A compiled core that is there and cannot be loaded is never passe
 import importlib.util
 import os
 import warnings
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 __all__ = ["IMPLEMENTATION", "Message", "parse"]
 
@@ -17,7 +17,7 @@ _REQUIRED = os.environ.get("SIPSTACK_REQUIRE_EXTENSIONS") == "1"
 if TYPE_CHECKING:
     from ._parser import Message, parse
 
-    IMPLEMENTATION: Final[str]
+    IMPLEMENTATION: str
 elif _NO:
     from ._parser_py import Message, parse
 

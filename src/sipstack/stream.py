@@ -185,7 +185,7 @@ class StreamParser:
 
 
 def _too_large(max_size: int) -> ParseError:
-    return ParseError(f"message is larger than {max_size} bytes", max_size, 513)
+    return ParseError("message is too large", max_size, 513)
 
 
 def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
