@@ -25,17 +25,17 @@ HEADERS = [
 URI = "sip:+12025550186@pstn.example.net;user=phone"
 
 MALFORMED = {
-    "no colon": b"OPTIONS sip:a@b SIP/2.0\r\nVia: x\r\nno colon here\r\n\r\n",
-    "empty name": b"OPTIONS sip:a@b SIP/2.0\r\n: x\r\n\r\n",
-    "space in a name": b"OPTIONS sip:a@b SIP/2.0\r\nMax Forwards: 70\r\n\r\n",
-    "NUL in a value": b"OPTIONS sip:a@b SIP/2.0\r\nSubject: a\0b\r\n\r\n",
-    "bare CR in a value": b"OPTIONS sip:a@b SIP/2.0\r\nSubject: a\rVia: b\r\n\r\n",
-    "fold before the first header": b"OPTIONS sip:a@b SIP/2.0\r\n Subject: a\r\n\r\n",
-    "three spaces in the request line": b"OPTIONS  sip:a@b  SIP/2.0\r\nSubject: a\r\n\r\n",
-    "Content-Length with a sign": b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: +1\r\n\r\nxx",
-    "Content-Length over the body": b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 9\r\n\r\nxx",
-    "two Content-Lengths": b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 1\r\nl: 2\r\n\r\nxx",
-    "no end of the head": b"OPTIONS sip:a@b SIP/2.0\r\nSubject: a\r\n",
+    "no colon": b"INVITE sip:a@b SIP/2.0\r\nVia: x\r\nno colon here\r\n\r\n",
+    "empty name": b"INVITE sip:a@b SIP/2.0\r\n: x\r\n\r\n",
+    "space in a name": b"INVITE sip:a@b SIP/2.0\r\nMax Forwards: 70\r\n\r\n",
+    "NUL in a value": b"INVITE sip:a@b SIP/2.0\r\nSubject: a\0b\r\n\r\n",
+    "bare CR in a value": b"INVITE sip:a@b SIP/2.0\r\nSubject: a\rVia: b\r\n\r\n",
+    "fold before the first header": b"INVITE sip:a@b SIP/2.0\r\n Subject: a\r\n\r\n",
+    "three spaces in the request line": b"INVITE  sip:a@b  SIP/2.0\r\nSubject: a\r\n\r\n",
+    "Content-Length with a sign": b"INVITE sip:a@b SIP/2.0\r\nContent-Length: +1\r\n\r\nxx",
+    "Content-Length over the body": b"INVITE sip:a@b SIP/2.0\r\nContent-Length: 9\r\n\r\nxx",
+    "two Content-Lengths": b"INVITE sip:a@b SIP/2.0\r\nContent-Length: 1\r\nl: 2\r\n\r\nxx",
+    "no end of the head": b"INVITE sip:a@b SIP/2.0\r\nSubject: a\r\n",
     "status of four digits": b"SIP/2.0 2000 OK\r\nSubject: a\r\n\r\n",
 }
 """What the wire rules forbid: how many of them a parser notices is how much it checks.
@@ -43,7 +43,9 @@ MALFORMED = {
 Each has From, To, Call-ID, CSeq and Via added by `malformed`, so that it is refused for what it says here.
 """
 
-_MANDATORY = b"Via: SIP/2.0/UDP a;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n"
+_MANDATORY = (
+    b"Via: SIP/2.0/UDP a;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n"
+)
 
 
 def load(folder: Path = OWN) -> dict[str, bytes]:
@@ -53,6 +55,10 @@ def load(folder: Path = OWN) -> dict[str, bytes]:
     if missing:
         raise FileNotFoundError(f"{folder} has no {', '.join(missing)}")
     return {name: paths[name].read_bytes() for name in NAMES}
+
+
+WELL_FORMED = b"INVITE sip:a@b SIP/2.0\r\n" + _MANDATORY + b"Content-Length: 0\r\n\r\n"
+"""What a parser must accept before it is asked what it refuses."""
 
 
 def malformed() -> dict[str, bytes]:

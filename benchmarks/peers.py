@@ -35,13 +35,14 @@ class Peer:
 
 
 def sipmessage() -> dict[str, Any]:
-    from sipmessage import URI as Uri
+    from sipmessage import URI as SIPMESSAGE_URI
     from sipmessage import Message, Request
 
     parse = Message.parse
 
     def items(message: Any) -> Items:
-        return [(name, value) for name in message.headers.keys() for value in message.headers.getlist(name)]
+        headers = message.headers
+        return [(name, value) for name in headers.keys() for value in headers.getlist(name)]  # noqa: SIM118 (no dict)
 
     def roundtrip(raw: bytes) -> bytes:
         message = parse(raw)
@@ -57,7 +58,7 @@ def sipmessage() -> dict[str, Any]:
         return uri.host, uri.port, message.call_id, cseq.sequence, cseq.method, *tags, *via_values, message.max_forwards
 
     def write(body: bytes) -> bytes:
-        message = Request(method="INVITE", uri=Uri.parse(URI), body=body)
+        message = Request(method="INVITE", uri=SIPMESSAGE_URI.parse(URI), body=body)
         for name, value in HEADERS:
             message.headers.add(name, value)
         message.content_length = len(body)
@@ -228,7 +229,7 @@ def aiosipua() -> dict[str, Any]:
 
 
 def opensip() -> dict[str, Any]:
-    from opensip.headers import URI as Uri
+    from opensip.headers import URI as OPENSIP_URI
     from opensip.headers import NameAddr, Via
     from opensip.message import Headers, SIPRequest, parse_message
 
@@ -241,7 +242,7 @@ def opensip() -> dict[str, Any]:
     def read(raw: bytes) -> Any:
         message = parse_message(raw)
         get = message.headers.get
-        uri, via, (number, method) = Uri.parse(message.request_uri), Via.parse(get("Via")), message.cseq
+        uri, via, (number, method) = OPENSIP_URI.parse(message.request_uri), Via.parse(get("Via")), message.cseq
         tags = NameAddr.parse(get("From")).params.get("tag"), NameAddr.parse(get("To")).params.get("tag")
         via_values = via.host, via.port, via.params.get("branch"), via.params.get("rport")
         return uri.host, uri.port, message.call_id, number, method, *tags, *via_values, int(get("Max-Forwards"))
@@ -295,16 +296,6 @@ def sipx() -> dict[str, Any]:
     from sipx.models import MessageParser
 
     return {"parse": MessageParser.parse}
-
-
-def hermes_voip() -> dict[str, Any]:
-    from hermes_voip.message import SipRequest, SipResponse
-
-    def parse(raw: bytes) -> Any:
-        text = raw.decode()
-        return SipResponse.parse(text) if text.startswith("SIP/") else SipRequest.parse(text)
-
-    return {"parse": parse, "items": lambda message: list(message.headers)}
 
 
 def by_hand() -> dict[str, Any]:
@@ -391,7 +382,6 @@ PEERS: dict[str, Callable[[], dict[str, Any]]] = {
     "sibilant": sibilant,
     "voip": voip,
     "sipx": sipx,
-    "hermes-voip": hermes_voip,
     "split by hand": by_hand,
     "httptools": httptools,
     "aiohttp": aiohttp,
