@@ -15,8 +15,8 @@ cdef class Shortcut:
 
     Ordinary is a request that can be read, whose method has a handler here; in which `check` finds nothing, of a
     scheme that is let through, without a Require (with `validate`); a handler that answers a response at once; and
-    an rport in its Via. The rest is handed to `on_datagram(data, addr)`, `on_result(request, result, addr)` and
-    `on_error(request, addr, error)`, which are the whole of it: this is only faster. No state but the counters.
+    an rport in its Via. The rest is handed to `on_datagram(data, addr)`, `on_error(request, addr, error)` and
+    `on_result(request, result, addr, target)`, which are the whole of it: this is only faster. No state but the counters.
     """
 
     cdef tuple _methods, _handlers, _schemes
@@ -75,7 +75,7 @@ cdef class Shortcut:
                 self._on_error(request, addr, error)
                 continue
             if result is not None:
-                self._on_result(request, result, addr)
+                self._on_result(request, result, addr, addr if symmetric else None)
 
     cdef Message _read_ordinary(self, bytes data):
         """The request in these bytes, where it is an ordinary one."""

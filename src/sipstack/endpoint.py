@@ -6,9 +6,10 @@ import errno
 import inspect
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType, TracebackType
+from types import CoroutineType, MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from . import _workers
@@ -33,6 +34,7 @@ if IMPLEMENTATION == "cython":
     _Shortcut = getattr(_parser, "Shortcut", None)
 
 _H = TypeVar("_H", bound=Handler)
+_EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 _PUBLISH_SECONDS: Final = 0.1  # how old a worker's counters may be in the snapshot of all
 
 
@@ -61,7 +63,7 @@ class Endpoint:
         self._supported = None if cfg.supported is None else frozenset(tag.lower() for tag in cfg.supported)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Future[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Coroutine[Any, Any, Any]] = {}
         self._outbox: list[Datagram] = []
         self._notes: list[tuple[bytes, Message | None, Message, Address]] = []
         self._busy = False
@@ -255,8 +257,7 @@ class Endpoint:
         if self._stopped is not None and not self._stopped.done():
             self._stopped.set_result(None)
         if self._loop is not None and not self._loop.is_closed():
-            for task in self._tasks:
-                task.cancel()
+            self._cancel_tasks()
         transport = self._transport
         if transport is None:
             return
@@ -607,12 +608,14 @@ class Endpoint:
         )
         self._event(EventType.HANDLER_ERROR, addr, request=request, error=error)
 
-    def _on_result(self, request: Message, result: object, addr: Address) -> None:
-        """What a handler returned, when it is not None."""
-        if inspect.isawaitable(result):
-            self._start(request, result, addr)
+    def _on_result(self, request: Message, result: object, addr: Address, target: Address | None = None) -> None:
+        """What a handler returned, when it is not None; `target` is where its response goes, if that is known."""
+        if type(result) is CoroutineType:
+            self._start(request, result, addr, target)
         elif isinstance(result, Message) and not result.is_request:
-            self._respond(request, result, addr)
+            self._respond(request, result, addr, target)
+        elif inspect.isawaitable(result):
+            self._start(request, _await(result), addr, target)
         else:
             what = "a request" if isinstance(result, Message) else type(result).__name__
             self._on_handler_error(
@@ -621,29 +624,55 @@ class Endpoint:
 
     # ------------------------------------------------------------------ coroutine handlers
 
-    def _start(self, request: Message, awaitable: Awaitable[Any], addr: Address) -> None:
+    def _start(
+        self, request: Message, coroutine: Coroutine[Any, Any, Any], addr: Address, target: Address | None
+    ) -> None:
         """Makes a task of a handler's coroutine, or answers 503 where too many run (RFC 3261 21.5.4)."""
-        if self._loop is None or len(self._tasks) >= self.config.max_pending:
-            for name in ("close", "cancel"):  # a coroutine has the one, a future the other
-                if hasattr(awaitable, name):
-                    getattr(awaitable, name)()
-                    break
+        loop = self._loop
+        if loop is None or (len(self._tasks) >= self.config.max_pending and not self._has_room()):
+            coroutine.close()
             self._counts["overloaded"] += 1
             self._event(EventType.OVERLOADED, addr, request=request)
             self._refuse(request, addr, _Fault(503, None, {"Retry-After": str(self.config.retry_after)}))
             return
-        task = self._loop.create_task(self._finish(request, awaitable, addr))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        work = self._finish(request, coroutine, addr, target)
+        if _EAGER and loop.get_task_factory() is None:
+            # One that waits for nothing is over when this returns, and its response leaves with the batch.
+            task = asyncio.Task(work, loop=loop, **_EAGER)
+            if task.done():
+                return
+        else:
+            task = loop.create_task(work)
+        self._tasks[task] = coroutine
 
-    async def _finish(self, request: Message, awaitable: Awaitable[Any], addr: Address) -> None:
+    def _has_room(self) -> bool:
+        """Forgets tasks that somebody else cancelled before they began, which is why they did not sign off."""
+        self._tasks = {task: coroutine for task, coroutine in self._tasks.items() if not task.done()}
+        return len(self._tasks) < self.config.max_pending
+
+    async def _finish(
+        self, request: Message, coroutine: Coroutine[Any, Any, Any], addr: Address, target: Address | None
+    ) -> None:
+        """The rest of a request whose handler is a coroutine. A done callback would cost another turn of the loop."""
         try:
-            result = await awaitable
+            result = await coroutine
+            if target is not None and type(result) is Message and self._shortcut is not None and result.status_code:
+                self._outbox.append((result.to_bytes(), target))  # what _respond comes down to where no hook looks on
+                self._statuses[result.status_code] += 1
+                if len(self._outbox) == 1:
+                    self._flush_soon()
+            elif result is not None:
+                self._on_result(request, result, addr, target)
         except Exception as error:
             self._on_handler_error(request, addr, error)
-            return
-        if result is not None:
-            self._on_result(request, result, addr)
+        finally:
+            self._tasks.pop(asyncio.current_task(), None)  # type: ignore[arg-type]
+
+    def _cancel_tasks(self) -> None:
+        for task, coroutine in self._tasks.items():
+            task.cancel()
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()  # it will never begin, and Python would complain that nobody awaited it
 
     # ------------------------------------------------------------------ sending
 
@@ -707,11 +736,13 @@ class Endpoint:
             return via.maddr.strip("[]"), via.port or 5060
         return addr if via.rport is not None else (addr[0], via.port or 5060)
 
-    def _respond(self, request: Message, response: Message, addr: Address) -> None:
+    def _respond(self, request: Message, response: Message, addr: Address, target: Address | None = None) -> None:
         if request.method == ACK:
             return
-        target = self.reply_address(request, addr)
-        self._hook(self.config.on_response, request, response, target)
+        if target is None:
+            target = self.reply_address(request, addr)
+        if self.config.on_response is not None:
+            self._hook(self.config.on_response, request, response, target)
         data = response.to_bytes()
         self._statuses[response.status_code] += 1
         self._post(data, target, request, response)
@@ -721,11 +752,17 @@ class Endpoint:
         self._outbox.append((data, addr))
         if self._noting:
             self._notes.append((data, request, message, addr))
-        if not self._busy and len(self._outbox) == 1:
-            if self._loop is not None and self._loop is _running_loop():
-                self._loop.call_soon(self._flush)
-            else:
-                self._flush()
+        if len(self._outbox) == 1:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Sends what is in the outbox with what else comes to it in this turn of the loop."""
+        if self._busy:
+            return  # `_on_batch` does it
+        if self._loop is not None and self._loop is _running_loop():
+            self._loop.call_soon(self._flush)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         """Sends what has been answered since the last time, and calls the hooks for what left."""
@@ -875,6 +912,10 @@ _NOWHERE: Final[Address] = ("", 0)
 def _not_implemented(request: Message, _: Address) -> Message | None:
     """The default answer to a method without a handler (RFC 3261 8.2.1 leaves 501 or 405; we know of no method)."""
     return None if request.method == ACK else request.reply(501)
+
+
+async def _await(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 def _is_noise(data: bytes) -> bool:
