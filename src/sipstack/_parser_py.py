@@ -7,6 +7,7 @@ the head into lines; a line is turned into text when it is asked for. An edit re
 import re
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from ._diagnose import LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE, TOKEN, diagnose
@@ -55,20 +56,33 @@ _START = re.compile(
     rb"(?:((?i:SIP)/[0-9]++\.[0-9]++) ([1-6][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?"
     rb"|(" + TOKEN + rb"++) ([^\x00-\x20\x7f]++) ((?i:SIP)/[0-9]++\.[0-9]++))\r?\n"
 )
-_VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
-_HEADS = re.compile(rb"(?:" + TOKEN + rb"++[ \t]*+:" + _VALUE + rb"(?:\r?\n[ \t]" + _VALUE + rb")*+\r?\n)*+(?=\r?\n)")
-_LINE = re.compile(rb"[^\n]*+\n(?:[ \t][^\n]*+\n)*+")
+# Ranges, the frequent one first: a class that names what is not in it takes three times as long.
+_VALUE = rb"[ -~\x80-\xff\t]*+"
+_HEADS = re.compile(
+    rb"(?:[A-Za-z\-!%'*+.0-9_`~]++(?::|[ \t]++:)" + _VALUE + rb"\r?\n(?:[ \t]" + _VALUE + rb"\r?\n)*+)*+(?=\r?\n)"
+)
+_LINES = re.compile(rb"([^\x00-\x20:]++)([^\n]*+\n(?:[ \t][^\n]*+\n)*+)")
 _LENGTHS = re.compile(rb"\n(?i:content-length|l)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
 _DIGITS = re.compile(rb"[ \t]*+([0-9]{1,9})[ \t]*+\r?+")
-_COMMA_ONLY = re.compile(r'[^"<(]*+')
+_WORDS = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
-# Both spellings that are seen on the wire find their id without being folded to lower case first.
-_IDS = {name.encode(): header_id(name) for name in HEADER_NAMES if name}
-_IDS.update({name.lower(): number for name, number in list(_IDS.items())})
-_IDS.update({short.encode(): header_id(short) for short in COMPACT_FORMS})
 
-Line = tuple[int, bytes]
-"""A header: its id, and its bytes with the line end (several lines where it is folded)."""
+class _Ids(dict[bytes, int]):
+    """The id of a name as it is spelled on the wire; spellings are kept as they come, up to a bound."""
+
+    def __missing__(self, name: bytes) -> int:
+        number = header_id(name.decode("ascii"))
+        if len(self) < 1000:
+            self[name] = number
+        return number
+
+
+_IDS = _Ids()
+_NAMES = {name: (header_id(name), name.encode()) for name in (*HEADER_NAMES[1:], *COMPACT_FORMS)}
+_SMALL = {b"%d" % number: number for number in range(256)}
+
+Line = tuple[bytes, bytes]
+"""A header: its name, and everything behind the name with the line end (several lines where it is folded)."""
 
 
 def parse(
@@ -205,7 +219,7 @@ class Message:
         data = encode_body(body)
         self._edit()
         self._body = data
-        self._set(CONTENT_LENGTH, b"Content-Length: %d\r\n" % len(data))
+        self._set((b"Content-Length", b": %d\r\n" % len(data)))
 
     # --- headers as text
 
@@ -217,18 +231,18 @@ class Message:
     def get_header(self, name: str, default: Any = None) -> Any:
         """The first value of `name`, or the default."""
         at = self._find(name)
-        return default if at < 0 else _value(self._table()[at][1])
+        return default if at < 0 else _value(self._table()[at])
 
     def get_headers(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
         lines = self._table()
-        return [_value(lines[at][1]) for at in self._places(name)]
+        return [_value(lines[at]) for at in self._places(name)]
 
     def set_header(self, name: str, value: "str | int | HeaderValue") -> None:
         """Replace the first `name` and drop the others; append it where there is none."""
-        number, line = self._new_line(name, value)
+        line = self._new_line(name, value)
         self._edit()
-        self._set(number, line)
+        self._set(line)
 
     def add_header(self, name: str, value: "str | int | HeaderValue") -> None:
         """Append a header."""
@@ -260,7 +274,7 @@ class Message:
         return at >= 0
 
     def _items(self) -> list[tuple[str, str]]:
-        return [(_text(_name(line)), _value(line)) for _, line in self._table()]
+        return [(line[0].decode(), _value(line)) for line in self._table()]
 
     def _count(self) -> int:
         return len(self._table())
@@ -268,7 +282,7 @@ class Message:
     def _table(self) -> list[Line]:
         if self._lines is None:
             raw, end = self._raw or b"", self._body_at
-            self._lines = _split(raw[self._start.end() : end - 1 - (raw[end - 2] == 13)])
+            self._lines = _LINES.findall(raw, self._start.end(), end - 1 - (raw[end - 2] == 13))
         return self._lines
 
     def _edit(self) -> None:
@@ -289,32 +303,33 @@ class Message:
         return places[0] if places else -1
 
     def _find_id(self, number: int) -> int:
+        ids = _IDS
         for at, line in enumerate(self._table()):
-            if line[0] == number:
+            if ids[line[0]] == number:
                 return at
         return -1
 
     def _new_line(self, name: str, value: "str | int | HeaderValue") -> Line:
-        start = encode_name(name)
-        number = header_id(name)
-        data = encode_value(name, value)
+        known = _NAMES.get(name) if type(name) is str else None
+        number, start = known or (header_id(name), encode_name(name))
+        data = value.encode("ascii") if type(value) is str and _WORDS.fullmatch(value) else encode_value(name, value)
         if number == CONTENT_LENGTH:
             check_content_length(data, len(self.body))
-        return number, b"%b: %b\r\n" % (start, data)
+        return start, b": %b\r\n" % data
 
-    def _set(self, number: int, line: bytes) -> None:
+    def _set(self, line: Line) -> None:
         lines = self._table()
-        places = _places(lines, number, "" if number else _text(_name(line)))
+        places = _places(lines, _IDS[line[0]], line[0].decode())
         for at in reversed(places[1:]):
             del lines[at]
         if places:
-            lines[places[0]] = (number, line)
+            lines[places[0]] = line
         else:
-            lines.append((number, line))
+            lines.append(line)
 
     def _first(self, number: int) -> str | None:
         at = self._find_id(number)
-        return None if at < 0 else _value(self._table()[at][1])
+        return None if at < 0 else _value(self._table()[at])
 
     # --- headers as structured values
 
@@ -335,7 +350,7 @@ class Message:
 
     def _all(self, number: int, parser: Callable[[str], tuple[V, ...]]) -> tuple[V, ...]:
         header = HEADER_NAMES[number]
-        values = [_value(line) for found, line in self._table() if found == number]
+        values = [_value(line) for line in self._table() if _IDS[line[0]] == number]
         return tuple(item for value in values for item in parse_value(header, parser, value))
 
     @property
@@ -411,7 +426,8 @@ class Message:
     @property
     def max_forwards(self) -> int | None:
         """Max-Forwards, 0 to 255 (RFC 3261 20.22). Raises HeaderError."""
-        return self._one(MAX_FORWARDS, parse_max_forwards)
+        at = self._find_id(MAX_FORWARDS)
+        return None if at < 0 else _max_forwards(self._table()[at])
 
     @property
     def content_length(self) -> int | None:
@@ -446,7 +462,7 @@ class Message:
         at = self._find_id(number)
         if at < 0:
             return None
-        value, rest = parse_value(HEADER_NAMES[number], split_off, _value(self._table()[at][1]))
+        value, rest = parse_value(HEADER_NAMES[number], split_off, _value(self._table()[at]))
         self._edit()
         if rest:
             self._replace(at, rest)
@@ -457,8 +473,8 @@ class Message:
     def _replace(self, at: int, value: str) -> None:
         """Give a header another value under the name as it is spelled."""
         self._edit()
-        number, line = self._table()[at]
-        self._table()[at] = (number, b"%b: %b\r\n" % (_name(line), value.encode("utf-8", "surrogateescape")))
+        lines = self._table()
+        lines[at] = (lines[at][0], b": %b\r\n" % value.encode("utf-8", "surrogateescape"))
 
     def stamp_received(self, host: str, port: int) -> bool:
         """Write into the top Via where the request came from (RFC 3261 18.2.1, RFC 3581 4).
@@ -470,7 +486,7 @@ class Message:
         at = self._find_id(VIA)
         if at < 0:
             return True
-        value = _value(self._table()[at][1])
+        value = _value(self._table()[at])
         stamped, asked = stamp(value, host, port)
         if stamped != value:
             self._replace(at, stamped)
@@ -481,13 +497,14 @@ class Message:
 
         Raises HeaderError where it is malformed, and with status 483 where it is 0.
         """
-        left = self.max_forwards
-        if left is None:
+        at = self._find_id(MAX_FORWARDS)
+        if at < 0:
             self.add_header("Max-Forwards", 70)
             return 70
+        left = _max_forwards(self._table()[at])
         if left == 0:
             raise HeaderError("Max-Forwards is 0", "Max-Forwards", 0, 483)
-        self._replace(self._find_id(MAX_FORWARDS), str(left - 1))
+        self._replace(at, str(left - 1))
         return left - 1
 
     # --- building
@@ -540,16 +557,16 @@ class Message:
             raise TypeError("reply is for requests")
         start = _status_line(status, reason)
         tag = None if to_tag is None else encode_tag(to_tag)
-        lines = [(VIA, _tidy(line)) for number, line in self._table() if number == VIA]
+        lines = [_tidy(line) for line in self._table() if _IDS[line[0]] == VIA]
         for number in (FROM, TO, CALL_ID, CSEQ):
             at = self._find_id(number)
             if at >= 0:
-                line = _tidy(self._table()[at][1])
+                name, rest = _tidy(self._table()[at])
                 if number == TO and status > 100 and self._lacks_to_tag():
-                    line = b"%b;tag=%b\r\n" % (line[:-2].rstrip(b" \t"), tag or self._make_tag())
-                lines.append((number, line))
+                    rest = b"%b;tag=%b\r\n" % (rest[:-2].rstrip(b" \t"), tag or self._make_tag())
+                lines.append((name, rest))
         copied = _copied(status, self.method)
-        lines += [(number, _tidy(line)) for number, line in self._table() if number == copied]
+        lines += [_tidy(line) for line in self._table() if _IDS[line[0]] == copied]
         return _build(start, lines, headers, body)
 
     def _lacks_to_tag(self) -> bool:
@@ -560,10 +577,10 @@ class Message:
 
     def _make_tag(self) -> bytes:
         """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same."""
-        values = [_raw_value(self._table()[at][1]) for n in (CALL_ID, VIA) if (at := self._find_id(n)) >= 0]
+        values = [_raw_value(self._table()[at]) for n in (CALL_ID, VIA) if (at := self._find_id(n)) >= 0]
         cseq = self._find_id(CSEQ)
         if cseq >= 0:
-            values.append(_raw_value(self._table()[cseq][1]).partition(b" ")[0])
+            values.append(_raw_value(self._table()[cseq]).partition(b" ")[0])
         return b"%016x" % (hash(b"".join([TAG_KEY, *values])) & 0xFFFF_FFFF_FFFF_FFFF)
 
     # --- checking and writing
@@ -580,7 +597,7 @@ class Message:
         """The message as it goes on the wire; the bytes it was parsed from where nothing was edited."""
         if self._raw is not None:
             return self._raw
-        return b"".join([self._start[0], *[line for _, line in self._table()], b"\r\n", self._body or b""])
+        return b"".join([self._start[0], *chain.from_iterable(self._table()), b"\r\n", self._body or b""])
 
     __bytes__ = to_bytes
 
@@ -619,42 +636,36 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _name(line: bytes) -> bytes:
-    return line[: line.index(b":")].rstrip(b" \t")
+def _raw_value(line: Line) -> bytes:
+    rest = line[1]
+    return rest[rest.index(b":") + 1 :].strip(b" \t\r\n")
 
 
-def _raw_value(line: bytes) -> bytes:
-    return line[line.index(b":") + 1 :].strip(b" \t\r\n")
-
-
-def _value(line: bytes) -> str:
+def _value(line: Line) -> str:
     value = _raw_value(line)
     return _text(unfold(value) if b"\n" in value else value)
 
 
-def _tidy(line: bytes) -> bytes:
-    """A line as it may be copied into another message: not folded, and ended by CRLF."""
-    if line.endswith(b"\r\n") and line.index(b"\n") == len(line) - 1:
+def _max_forwards(line: Line) -> int:
+    value = _SMALL.get(_raw_value(line))
+    return parse_value("Max-Forwards", parse_max_forwards, _value(line)) if value is None else value
+
+
+def _tidy(line: Line) -> Line:
+    """A header as it may be copied into another message: not folded, and ended by CRLF."""
+    name, rest = line
+    if rest.endswith(b"\r\n") and rest.index(b"\n") == len(rest) - 1:
         return line
-    return b"%b: %b\r\n" % (_name(line), unfold(_raw_value(line)))
-
-
-def _split(head: bytes) -> list[Line]:
-    return [(_id(line), line) for line in _LINE.findall(head)]
-
-
-def _id(line: bytes) -> int:
-    name = line[: line.index(b":")]
-    number = _IDS.get(name)
-    return header_id(_text(name.rstrip(b" \t"))) if number is None else number
+    return name, b": %b\r\n" % unfold(_raw_value(line))
 
 
 def _places(lines: list[Line], number: int, name: str) -> list[int]:
     """Where the headers of that id stand, or of that name where it has no id."""
+    ids = _IDS
     if number:
-        return [at for at, line in enumerate(lines) if line[0] == number]
+        return [at for at, line in enumerate(lines) if ids[line[0]] == number]
     wanted = name.encode("utf-8", "replace").lower()
-    return [at for at, (found, line) in enumerate(lines) if not found and _name(line).lower() == wanted]
+    return [at for at, line in enumerate(lines) if not ids[line[0]] and line[0].lower() == wanted]
 
 
 def _status_line(status: int, reason: str | None) -> bytes:
@@ -682,7 +693,7 @@ def _build(
     for name, value in pairs(headers):
         lines.append(message._new_line(name, value))
     if message._find_id(CONTENT_LENGTH) < 0:
-        lines.append((CONTENT_LENGTH, b"Content-Length: %d\r\n" % len(message._body)))
+        lines.append((b"Content-Length", b": %d\r\n" % len(message._body)))
     return message
 
 
