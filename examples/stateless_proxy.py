@@ -29,7 +29,7 @@ from sipstack.methods import ACK, CANCEL, INVITE, NOTIFY, OPTIONS, REFER, SUBSCR
 
 SLOTS = 1024  # Call-IDs are dealt out in so many portions
 PROBES_MISSED = 2  # unanswered in a row: the target is down
-DIALOGS = {INVITE, SUBSCRIBE, REFER, NOTIFY}  # what starts a dialog, and so gets a Record-Route
+DIALOGS = frozenset({INVITE, SUBSCRIBE, REFER, NOTIFY})  # what starts a dialog, and so gets a Record-Route
 
 log = logging.getLogger("proxy")
 
@@ -96,9 +96,10 @@ class Targets:
 class Proxy:
     """The proxy: what happens to a request, and to a response."""
 
-    def __init__(self, listen: Address, advertise: Address, targets: Targets) -> None:
+    def __init__(self, listen: Address, advertise: Address, targets: Targets, *, record_route: bool = True) -> None:
         self.name = host_port(advertise)  # in Via and Record-Route
         self.host_and_port = self.name.rpartition(":")[0], advertise[1]
+        self.record_routed = DIALOGS if record_route else frozenset()
         self.targets = targets
         self.endpoint = Endpoint(
             EndpointConfig(
@@ -125,7 +126,7 @@ class Proxy:
             return request.reply(482)
         if request.method not in (ACK, CANCEL) and (wanted := request.get_header("Proxy-Require")):
             return request.reply(420, headers={"Unsupported": wanted})
-        if request.method in DIALOGS:
+        if request.method in self.record_routed:
             request.push_record_route(f"<sip:{self.name};lr>")
         request.push_via(f"SIP/2.0/UDP {self.name};{loop}{transaction}")
         self.endpoint.send_soon(request, next_hop)
@@ -251,6 +252,7 @@ def main() -> None:
     parser.add_argument("targets", nargs="+", type=to_address, metavar="HOST:PORT", help="where new requests go")
     parser.add_argument("--listen", type=to_address, default="127.0.0.1:5060", metavar="HOST:PORT")
     parser.add_argument("--advertise", type=to_address, metavar="HOST:PORT", help="our address in Via and Record-Route")
+    parser.add_argument("--no-record-route", action="store_true", help="something in front of us does that")
     parser.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two health checks")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the port")
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop, which must be installed")
@@ -258,7 +260,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
     targets = Targets(args.targets, args.interval)
-    proxy = Proxy(args.listen, args.advertise or args.listen, targets)
+    proxy = Proxy(args.listen, args.advertise or args.listen, targets, record_route=not args.no_record_route)
     proxy.endpoint.run(
         workers=args.workers,
         loop_factory=importlib.import_module("uvloop").new_event_loop if args.uvloop else None,

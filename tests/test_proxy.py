@@ -536,3 +536,33 @@ class TestKamailioBehindIt:
         result = run([sipsak, "-U", "-vv", "-x", "60", "-C", contact, "-s", f"sip:alice@127.0.0.1:{port}"])
         assert result.returncode == 0, result.stdout
         assert "All usrloc tests completed successful" in result.stdout
+
+
+class TestBehindKamailio:
+    """examples/kamailio-dispatcher, as it stands but for the ports."""
+
+    def test_one_of_two_nodes_is_killed_under_load(self, lab: Lab, tmp_path: Path) -> None:
+        front, callee, *nodes = (new_port() for _ in range(4))
+        folder = EXAMPLES / "kamailio-dispatcher"
+        text = (folder / "dispatcher.list").read_text()
+        nodes_list = tmp_path / "dispatcher.list"
+        nodes_list.write_text(text.replace("5071", str(nodes[0])).replace("5072", str(nodes[1])))
+        lab.start("callee", [sys.executable, str(HERE / "callee.py"), str(callee)]).wait_until_it_answers(callee)
+        victim, other = (lab.proxy(node, callee, arguments=("--no-record-route",)) for node in nodes)
+        define = f'DISPATCHER_LIST="{nodes_list}"'
+        kamailio = lab.kamailio(front, folder / "kamailio.cfg", "-A", define)
+        assert lab.caller(front, 200, 100).results() == (200, 0)
+        caller = lab.caller(front, 400, 100)
+        time.sleep(1.5)
+        victim.kill()
+        at = kamailio.wait_for(rf"node sip:127.0.0.1:{nodes[0]} is down")
+        assert lab.caller(front, 200, 100).results() == (200, 0)
+        # What the node had without an answer goes to the other one when Kamailio's timer has run out. Lost are those
+        # that rang through it in that moment: their answer goes where their Via says.
+        succeeded, failed = caller.results()
+        assert (succeeded + failed, failed < 20) == (400, True)
+        lab.proxy(nodes[0], callee, arguments=("--no-record-route",))
+        kamailio.wait_for(rf"node sip:127.0.0.1:{nodes[0]} is up", start=at)
+        other.kill()
+        kamailio.wait_for(rf"node sip:127.0.0.1:{nodes[1]} is down", start=at)
+        assert lab.caller(front, 200, 100).results() == (200, 0)
