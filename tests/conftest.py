@@ -26,6 +26,8 @@ from hypothesis import HealthCheck, settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 CORPUS = REPOSITORY.parent / "shared" / "corpus"
 
+_ONLY_PLAIN = os.environ.get("SIPSTACK_NO_EXTENSIONS") == "1"
+
 # Two busy cores make any deadline a matter of luck. "ci" repeats the same examples in every run, so that a red run
 # is about the change; `.ci/run` and the fuzzer look for new ones on their own clock.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -43,7 +45,7 @@ def _skip_or_fail(reason: str, *, required_by: str) -> None:
 def _implementation(name: str) -> ModuleType:
     if name == "python":
         return importlib.import_module("sipstack._parser_py")
-    if os.environ.get("SIPSTACK_NO_EXTENSIONS") == "1":
+    if _ONLY_PLAIN:
         pytest.skip("SIPSTACK_NO_EXTENSIONS=1: only the plain implementation")
     try:
         return importlib.import_module("sipstack._parser")
@@ -52,7 +54,7 @@ def _implementation(name: str) -> ModuleType:
         raise AssertionError("unreachable") from None
 
 
-@pytest.fixture(scope="session", params=["cython", "python"])
+@pytest.fixture(scope="session", params=["python"] if _ONLY_PLAIN else ["cython", "python"])
 def impl(request: pytest.FixtureRequest) -> ModuleType:
     """One of the two implementations: a module with `Message` and `parse`. Session-wide, so Hypothesis may use it."""
     return _implementation(request.param)

@@ -6,12 +6,20 @@ from typing import assert_type
 
 import sipstack
 from sipstack import (
+    Address,
     CSeq,
+    DatagramTransport,
+    Endpoint,
+    EndpointConfig,
+    Event,
+    EventType,
     Message,
     NameAddr,
     RAck,
     SipUri,
+    Stats,
     StreamParser,
+    UDPTransport,
     Uri,
     Via,
     Violation,
@@ -124,3 +132,51 @@ async def streams(reader: asyncio.StreamReader) -> None:
     parser = StreamParser()
     assert_type(parser.feed(b""), Iterator[Message])
     assert_type(await sipstack.read_message(reader), Message | None)
+
+
+def endpoints() -> None:
+    config = EndpointConfig(host="127.0.0.1", port=0, on_event=on_event, no_route_handler=later)
+    config.port = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    EndpointConfig("127.0.0.1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    endpoint = Endpoint(config)
+
+    @endpoint.handler("OPTIONS")
+    def options(request: Message, addr: Address) -> Message:
+        return request.reply(200)
+
+    assert_type(options(Message.request("OPTIONS", "sip:a@b"), ("127.0.0.1", 5060)), Message)
+    endpoint.register_handler("INVITE", later)
+    endpoint.register_handler("ACK", nothing)
+    endpoint.register_handler("BYE", 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(endpoint.listen_addr, Address | None)
+    assert_type(endpoint.transport, DatagramTransport | None)
+    assert_type(endpoint.stats, Stats)
+    assert_type(endpoint.stats.requests, int)
+    endpoint.run(workers=2)
+
+
+async def later(request: Message, addr: Address) -> Message | None:
+    return request.reply(486)
+
+
+def nothing(request: Message, addr: Address) -> None:
+    assert_type(addr, tuple[str, int])
+
+
+def on_event(event: Event) -> None:
+    assert_type(event.type, EventType)
+    assert_type(event.addr, Address | None)
+    assert_type(event.request, Message | None)
+    assert_type(event.request_method, str)
+    assert_type(event.response_status, int)
+
+
+async def serving(endpoint: Endpoint) -> None:
+    async with endpoint as opened:
+        assert_type(opened, Endpoint)
+        await endpoint.serve()
+
+
+def transports() -> None:
+    transport: DatagramTransport = UDPTransport("127.0.0.1", 0)
+    Endpoint(transport=transport)
