@@ -34,8 +34,10 @@ _STRICT_USER: Final = rf"(?:[{_UNRESERVED}&=+$,;?/]++|{_ESCAPED})++"
 _PASSWORD: Final = rf"(?:[{_UNRESERVED}&=+$,]++|{_ESCAPED})*+"
 _PARAM: Final = rf"(?:[{_UNRESERVED}\[\]/:&+$]++|{_ESCAPED})++"
 _HEADER_PART: Final = rf"(?:[{_UNRESERVED}\[\]/?:+$]++|{_ESCAPED})"
-_LABEL: Final = r"[A-Za-z0-9_]++(?:-++[A-Za-z0-9_]++)*+"
-HOST_PATTERN: Final = rf"(?:\[[0-9A-Fa-f:.]{{2,47}}\]|{_LABEL}(?:\.{_LABEL})*+\.?)"
+# An atomic group around a greedy one, not `(...)*+`: up to Python 3.11.4 that one keeps what the repetition that failed
+# had already read ("a-" would be a label, CPython gh-106052).
+_LABEL: Final = r"[A-Za-z0-9_]++(?>(?:-++[A-Za-z0-9_]++)*)"
+HOST_PATTERN: Final = rf"(?:\[[0-9A-Fa-f:.]{{2,47}}\]|{_LABEL}(?>(?:\.{_LABEL})*)\.?)"
 """A host name (underscores and a dot at the end are tolerated), an IPv4 address or an IPv6 reference; see is_host."""
 
 _USERINFO: Final = re.compile(rf"({_USER})(?::({_PASSWORD}))?@")
