@@ -16,6 +16,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from os import strerror
 
+__all__ = ["Batch", "refuse_new"]
+
 cdef extern from "<sys/socket.h>" nogil:
     enum: AF_INET, AF_INET6, MSG_DONTWAIT, MSG_TRUNC, MSG_NOSIGNAL, SOL_SOCKET, SO_ATTACH_FILTER
     struct sockaddr:
