@@ -7,11 +7,13 @@ a link-local IPv6 peer carries its zone (`fe80::1%eth0`).
 import asyncio
 import contextlib
 import errno
+import importlib.util
 import logging
 import os
 import socket
 import struct
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
@@ -200,9 +202,11 @@ if sys.platform == "linux" and not _PLAIN:
         from . import _udp
 
         _Batch, _refuse_new = _udp.Batch, _udp.refuse_new
-    except ImportError:
+    except ImportError as error:
         if os.environ.get("SIPSTACK_REQUIRE_EXTENSIONS") == "1":
             raise
+        if importlib.util.find_spec("sipstack._udp") is not None:
+            warnings.warn(f"the compiled socket layer cannot be loaded: {error}", RuntimeWarning, 2)
 
 
 class UDPTransport:
@@ -442,8 +446,9 @@ class UDPTransport:
             self.stop()
 
     def _on_readable(self) -> None:
+        # To look once more costs a tenth of what a turn of the loop does, and while a batch is answered more comes.
         for _ in range(_DRAIN_BATCHES):
-            if self._take() < self._batch_size or self._loop is None:
+            if self._take() == 0 or self._loop is None:
                 break
 
     def _take(self) -> int:
@@ -458,7 +463,7 @@ class UDPTransport:
             self._deliver(datagrams)
         if batch.truncated != truncated:
             self._cut(batch.take_cut())
-            return self._batch_size
+            return 1
         return len(datagrams)
 
     def _on_datagram(self, data: bytes, address: Address) -> None:
