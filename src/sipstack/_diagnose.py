@@ -23,10 +23,10 @@ _VERSION = re.compile(rb"(?i:SIP)/[0-9]++\.[0-9]++")
 _STATUS = re.compile(rb" ([0-9]++)(?= |\Z)")
 _DIGITS = re.compile(rb"0*+([0-9]*+)\Z")
 # A control byte may stand in a value behind a backslash inside a quoted string (RFC 3261 25.1, quoted-pair), never
-# CR or LF; a fold may stand anywhere.
+# CR or LF; a fold may stand anywhere. Atomic groups, not `(...)*+`: see _parser_py.
+_IN_QUOTES = rb"[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]++|\r?\n(?=[ \t])|\\(?:[^\r\n]|(?=[\r\n])|\Z)"
 _CLEAN_VALUE = re.compile(
-    rb'(?:[\t\x20\x21\x23-\x7e\x80-\xff]++|\r?\n(?=[ \t])|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]++'
-    rb'|\r?\n(?=[ \t])|\\(?:[^\r\n]|(?=[\r\n])|\Z))*+(?:"|\Z))*+'
+    rb'(?>(?:[\t\x20\x21\x23-\x7e\x80-\xff]++|\r?\n(?=[ \t])|"(?>(?:' + _IN_QUOTES + rb')*)(?:"|\Z))*)'
 )
 
 

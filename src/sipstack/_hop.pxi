@@ -37,7 +37,8 @@ cdef enum:
 cdef bint stamp_top_via(Message m, host, port) except -1:
     cdef Py_ssize_t at = find_id(m, VIA)
     cdef ViaParts via
-    cdef Slice value, source
+    cdef Slice value
+    cdef Slice source = cut(NULL, NULL)
     cdef bytes data
     if at >= 0 and usual_source(host, port, &source):
         value = value_of(m, at)

@@ -7,7 +7,7 @@ cdef inline const sip_byte *wire(Message m) noexcept:
 
 cdef inline const sip_byte *base(Message m, const sip_span *span) noexcept:
     """What a span's places count from."""
-    return m.owned if span.bits & SIP_OWNED else wire(m)
+    return <const sip_byte *>m.owned if span.bits & SIP_OWNED else wire(m)
 
 
 cdef inline str to_text(const sip_byte *p, Py_ssize_t length, bint high):
@@ -44,6 +44,11 @@ cdef str name_text(Message m, const sip_span *span):
 cdef list NAMES = list(HEADER_NAMES)
 
 
+cdef inline const sip_byte *line_text(Message m, uint32_t offset) noexcept:
+    """A place in the start line."""
+    return (<const sip_byte *>m.owned if m.start_owned else wire(m)) + m.start + offset
+
+
 # ---------------------------------------------------------------- finding headers
 
 
@@ -61,7 +66,7 @@ cdef Name look_up(name) except *:
     found.id = 0
     found.text = NULL
     found.length = 0
-    if PyUnicode_IS_COMPACT_ASCII(name):
+    if PyUnicode_IS_ASCII(name):  # not "compact": an enum's member or another kind of str is not
         found.text = <const sip_byte *>PyUnicode_DATA(name)
         found.length = PyUnicode_GET_LENGTH(name)
         found.id = sip_find_id(found.text, found.length, found.text + found.length)
@@ -124,7 +129,7 @@ cdef int reserve(Message m, size_t size) except -1:
 
 cdef int grow_text(Message m, size_t room) except -1:
     cdef bytes text
-    if room > 0x7FFF_FFFF:
+    if room > <size_t>0x7FFF_FFFF:
         raise MemoryError("headers are too large")
     text = PyBytes_FromStringAndSize(NULL, room)
     put(<sip_byte *>PyBytes_AS_STRING(text), m.owned, m.owned_size)
@@ -325,7 +330,7 @@ cdef bytes write(Message m):
         size += m.spans[at].line_end - m.spans[at].name
     cdef bytes data = PyBytes_FromStringAndSize(NULL, size)
     cdef sip_byte *to = <sip_byte *>PyBytes_AS_STRING(data)
-    cdef const sip_byte *run = (m.owned if m.start_owned else wire(m)) + m.start
+    cdef const sip_byte *run = line_text(m, 0)
     cdef const sip_byte *run_end = run + (m.line_end - m.start)
     for at in range(m.count):
         span = &m.spans[at]

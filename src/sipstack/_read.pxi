@@ -192,27 +192,19 @@ def parse(data, *, Py_ssize_t max_size=65535, Py_ssize_t max_headers=256):
 
 
 cdef Message read(bytes raw, Py_ssize_t max_size, Py_ssize_t max_headers):
-    cdef sip_span few[FEW]
-    cdef sip_span *many = NULL
+    cdef sip_span[FEW] few
+    cdef sip_span *spans = few
+    cdef bytes many
     cdef Head head
     cdef Py_ssize_t size = PyBytes_GET_SIZE(raw)
     cdef const sip_byte *data = <const sip_byte *>PyBytes_AS_STRING(raw)
-    if size > max_size:
+    if max_headers > FEW:
+        max_headers = min(max_headers, size // 3 + 1)  # a header is three bytes at least
+        many = PyBytes_FromStringAndSize(NULL, max_headers * sizeof(sip_span))
+        spans = <sip_span *>PyBytes_AS_STRING(many)
+    if size > max_size or read_head(&head, spans, <uint32_t>max(max_headers, 0), data, data + size) != FINE:
         raise refused(raw, max_size, max_headers)
-    if max_headers <= FEW:
-        if read_head(&head, few, <uint32_t>max(max_headers, 0), data, data + size) != FINE:
-            raise refused(raw, max_size, max_headers)
-        return make(raw, &head, few)
-    max_headers = min(max_headers, size // 3 + 1)  # a header is three bytes at least
-    many = <sip_span *>PyMem_Malloc(max_headers * sizeof(sip_span))
-    if many == NULL:
-        raise MemoryError
-    try:
-        if read_head(&head, many, <uint32_t>max_headers, data, data + size) != FINE:
-            raise refused(raw, max_size, max_headers)
-        return make(raw, &head, many)
-    finally:
-        PyMem_Free(many)
+    return make(raw, &head, spans)
 
 
 cdef refused(bytes raw, Py_ssize_t max_size, Py_ssize_t max_headers):

@@ -129,11 +129,6 @@ cdef make_cseq(int number, str method):
 # ---------------------------------------------------------------- of a message
 
 
-cdef inline const sip_byte *line_text(Message m, uint32_t offset) noexcept:
-    """A place in the start line."""
-    return (m.owned if m.start_owned else wire(m)) + m.start + offset
-
-
 cdef inline Slice value_of(Message m, Py_ssize_t at) noexcept:
     """A header's value; nothing where it is folded."""
     cdef const sip_span *span = &m.spans[at]
@@ -161,10 +156,21 @@ cdef one(Message m, unsigned int id, parser):
 
 
 cdef tuple every(Message m, unsigned int id, parser):
+    """Every value of the headers of an id, which have Vias or addresses."""
     cdef list found = []
     cdef Py_ssize_t at
+    cdef Slice value
+    cdef ViaParts via
+    cdef AddressParts address
     for at in range(m.count):
-        if sip_id(&m.spans[at]) == id:
+        if sip_id(&m.spans[at]) != id:
+            continue
+        value = value_of(m, at)
+        if value.p != NULL and id == VIA and scan_via(value.p, value.end, &via) and via.end == value.end:
+            found.append(make_via(&via))
+        elif value.p != NULL and id != VIA and scan_address(value.p, value.end, &address):
+            found.append(make_address(&address, m.high))
+        else:
             found.extend(parse_value(HEADER_NAMES[id], parser, value_text(m, &m.spans[at])))
     return tuple(found)
 
