@@ -393,7 +393,10 @@ cdef class Message:
 
     def check(self):
         """What the header table alone shows to be wrong; see `sipstack.validation.check`."""
-        return [] if is_in_order(self) else check_message(self)
+        cdef bint fine
+        with cython.critical_section(self):
+            fine = is_in_order(self)
+        return [] if fine else check_message(self)
 
     def validate(self):
         """Everything a server would check before it acts; see `sipstack.validation.validate`."""

@@ -124,12 +124,12 @@ cdef int reserve(Message m, size_t size) except -1:
         needed = m.owned_size + size
         if needed <= m.owned_room:
             return 0
-    return grow_text(m, max(needed + needed // 2, 256))
+    return grow_text(m, max(needed + needed // 2, <size_t>256))
 
 
 cdef int grow_text(Message m, size_t room) except -1:
     cdef bytes text
-    if room > <size_t>0x7FFF_FFFF:
+    if room > 0x7FFF_FFFF:
         raise MemoryError("headers are too large")
     text = PyBytes_FromStringAndSize(NULL, room)
     put(<sip_byte *>PyBytes_AS_STRING(text), m.owned, m.owned_size)

@@ -193,7 +193,9 @@ cdef const sip_byte *scan_param(const sip_byte *p, const sip_byte *end, Names *n
     if name.end == end or name.end[0] != c"=":
         return name.end
     value[0] = cut(name.end + 1, end_of(name.end + 1, end, SIP_VALUE))
-    return NULL if value.p == value.end else value.end
+    if value.p == value.end:
+        return NULL
+    return value.end
 
 
 cdef bint scan_uri_params(const sip_byte *p, const sip_byte *end) noexcept nogil:
