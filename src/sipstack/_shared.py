@@ -369,7 +369,7 @@ def split_off(value: str) -> tuple[str, str]:
 
 
 # A parameter of a Via: name, and perhaps a value that may be quoted.
-_PARAMETER = re.compile(r'(;[ \t]*+)([^ \t;="]*+)(?:[ \t]*+=[ \t]*+(?:"(?:[^"\\]++|\\.)*+"|[^;"]*+))?+')
+_PARAMETER = re.compile(r'(;[ \t]*+)([^ \t;="]*+)(?:[ \t]*+=[ \t]*+(?:"(?:[^"\\]++|\\.)*+"|[^;" \t]*+))?+')
 
 
 def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
