@@ -15,36 +15,41 @@ cdef class Shortcut:
 
     Ordinary is a request that can be read, whose method has a handler here; in which `check` finds nothing, of a
     scheme that is let through, without a Require (with `validate`); a handler that answers a response at once; and
-    an rport in its Via. The rest is handed to `on_datagram(data, addr)`, `on_error(request, addr, error)` and
-    `on_result(request, result, addr, target)`, which are the whole of it: this is only faster. No state but the counters.
+    an rport in its Via, but for ACK. A response goes to `on_response(response, addr)`. The rest is handed to `on_datagram(data, addr)`,
+    `on_error(request, addr, error)` and `on_result(request, result, addr, target)`, which are the whole of it: this is
+    only faster. No state but the counters.
     """
 
     cdef tuple _methods, _handlers, _schemes
-    cdef object _on_datagram, _on_result, _on_error
+    cdef object _on_datagram, _on_response, _on_result, _on_error
     cdef bint _validate, _look_at_require
     cdef Py_ssize_t _max_size, _max_headers
     cdef uint64_t[MOST_ROUTES] _requests
     cdef uint64_t[700] _responses
+    cdef uint64_t _received
+    cdef Py_ssize_t _ack
 
     def __init__(
-        self, handlers, *, on_datagram, on_result, on_error, bint validate, schemes, bint look_at_require,
+        self, handlers, *, on_datagram, on_response, on_result, on_error, bint validate, schemes, bint look_at_require,
         Py_ssize_t max_size, Py_ssize_t max_headers,
     ):
         cdef list some = list(handlers.items())[:MOST_ROUTES]
         self._methods = tuple([method.encode("utf-8", "surrogateescape") for method, _ in some])
         self._handlers = tuple([handler for _, handler in some])
+        self._ack = self._methods.index(b"ACK") if b"ACK" in self._methods else -1
         self._schemes = tuple([f"{scheme}:".encode() for scheme in schemes])
-        self._on_datagram, self._on_result, self._on_error = on_datagram, on_result, on_error
+        self._on_datagram, self._on_response = on_datagram, on_response
+        self._on_result, self._on_error = on_result, on_error
         self._validate, self._look_at_require = validate, look_at_require
         self._max_size, self._max_headers = max_size, max_headers
 
     def counts(self):
-        """What went this way so far: requests by method, responses by status."""
+        """What went this way so far: requests by method, responses by status, and responses that were received."""
         cdef int at
         requests = {}
         for at in range(len(self._methods)):
             requests[self._methods[at].decode("utf-8", "surrogateescape")] = self._requests[at]
-        return requests, {at: self._responses[at] for at in range(700) if self._responses[at]}
+        return requests, {at: self._responses[at] for at in range(700) if self._responses[at]}, self._received
 
     def run(self, batch, list outbox):
         """Takes `(data, addr)` pairs; appends the pairs that are to be sent to `outbox`."""
@@ -55,6 +60,10 @@ cdef class Shortcut:
             route = -1
             request = self._read_ordinary(data) if type(data) is bytes and is_pair(addr) else None
             if request is not None:
+                if request.status:
+                    self._received += 1
+                    self._on_response(request, addr)
+                    continue
                 route = self._route_of(request)
             if route < 0:
                 self._on_datagram(data, addr)
@@ -65,6 +74,7 @@ cdef class Shortcut:
                 self._on_datagram(data, addr)
                 continue
             self._requests[route] += 1
+            symmetric = symmetric and route != self._ack  # which is never answered: on_result sees to that
             try:
                 result = (<object>self._handlers[route])(request, addr)
                 if symmetric and type(result) is Message and (<Message>result).status:
@@ -78,7 +88,7 @@ cdef class Shortcut:
                 self._on_result(request, result, addr, addr if symmetric else None)
 
     cdef Message _read_ordinary(self, bytes data):
-        """The request in these bytes, where it is an ordinary one."""
+        """The response or the ordinary request in these bytes."""
         cdef sip_span few[FEW]
         cdef Head head
         cdef Message m
@@ -86,10 +96,10 @@ cdef class Shortcut:
         cdef const sip_byte *p = <const sip_byte *>PyBytes_AS_STRING(data)
         if size > self._max_size or self._max_headers > FEW:
             return None
-        if read_head(&head, few, <uint32_t>self._max_headers, p, p + size) != FINE or head.status:
+        if read_head(&head, few, <uint32_t>self._max_headers, p, p + size) != FINE:
             return None
         m = make(data, &head, few)
-        if self._validate:
+        if self._validate and not m.status:
             if not (is_in_order(m) and self._lets_through(m)):
                 return None
             if self._look_at_require and find_id(m, REQUIRE) >= 0:

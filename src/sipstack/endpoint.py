@@ -106,6 +106,7 @@ class Endpoint:
         if handler is not None and not callable(handler):
             raise TypeError("the handler is not callable")
         self._no_route = handler or _not_implemented
+        self._observe()
 
     def append_on_response_sent(self, hook: Callable[[Message, Message, Address], object]) -> None:
         """Adds a hook that is called after those that `on_response_sent` has so far."""
@@ -133,9 +134,13 @@ class Endpoint:
             self._keep_counts()
         self._shortcut = None
         if _Shortcut is not None and not watched:
+            handlers = dict(self._handlers)
+            if self._no_route is not _not_implemented:
+                handlers = dict.fromkeys(METHODS, self._no_route) | handlers
             self._shortcut = _Shortcut(
-                {method: handler for method, handler in self._handlers.items() if method != ACK},
+                handlers,
                 on_datagram=self._on_datagram,
+                on_response=self.invoke_on_sip_response,
                 on_result=self._on_result,
                 on_error=self._on_handler_error,
                 validate=cfg.validate,
@@ -147,7 +152,8 @@ class Endpoint:
 
     def _keep_counts(self) -> None:
         """Adds what the shortcut counted, before another one takes its place."""
-        requests, responses = self._shortcut.counts()
+        requests, responses, received = self._shortcut.counts()
+        self._counts["responses_received"] += received
         for method, count in requests.items():
             self._requests[method] = self._requests.get(method, 0) + count
         for status, count in responses.items():
@@ -449,7 +455,8 @@ class Endpoint:
             counts[name] += value
         methods, statuses = dict(self._requests), list(self._statuses)
         if self._shortcut is not None:
-            requests, responses = self._shortcut.counts()
+            requests, responses, received = self._shortcut.counts()
+            counts["responses_received"] += received
             for name, count in requests.items():
                 methods[name] = methods.get(name, 0) + count
             for status, count in responses.items():
@@ -708,9 +715,12 @@ class Endpoint:
         and reported, not raised.
         """
         data = message.to_bytes()
-        if message.status_code:
-            self._statuses[message.status_code] += 1
-        self._post(data, addr, None, message)
+        self._statuses[message.status_code] += 1  # a request's is 0, which belongs to no class
+        self._outbox.append((data, addr))
+        if self._noting:
+            self._notes.append((data, None, message, addr))
+        if len(self._outbox) == 1 and not self._busy:
+            self._flush_soon()
 
     def respond(self, request: Message, response: Message, addr: Address) -> None:
         """Sends a response to a request that came from `addr`: what happens to a handler's, for one sent later.
