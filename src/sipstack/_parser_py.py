@@ -75,6 +75,7 @@ _USUAL = re.compile(
 _TEXT = bytes([byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127)])
 _LINE_ENDS = b"\r\n" * (MAX_HEADERS + 1)
 _LINES = re.compile(rb"([^\x00-\x20:]++)([^\n]*+\n(?>(?:[ \t][^\n]*+\n)*))")
+_PAIRS = re.compile(r"^([^ \t\r\n:]++)[ \t]*+:[ \t]*+([^\r]*+)\r\n", re.MULTILINE)
 _LENGTHS = re.compile(rb"\n(?i:content-length|l)[ \t]*+:([^\n]*+(?>(?:\n[ \t][^\n]*+)*))")
 _DIGITS = re.compile(rb"[ \t]*+([0-9]{1,9})[ \t]*+\r?+")
 _WORDS = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -303,6 +304,12 @@ class Message:
         return at >= 0
 
     def _items(self) -> list[tuple[str, str]]:
+        if self._raw is not None:
+            head = _text(self._raw[self._start.end() : self._body_at])
+            found: list[tuple[str, str]] = _PAIRS.findall(head)
+            whole = head.endswith("\r\n\r\n") and len(found) == head.count("\n") - 1  # no fold, no bare LF
+            if whole and " \r" not in head and "\t\r" not in head:
+                return found
         return [(line[0].decode(), _value(line)) for line in self._table()]
 
     def _count(self) -> int:
