@@ -11,9 +11,7 @@ __all__: Final = ["Message", "parse"]
 _T = TypeVar("_T")
 _Body = bytes | bytearray | memoryview | str
 
-def parse(
-    data: bytes | bytearray | memoryview | str, *, max_size: int = 65535, max_headers: int = 256
-) -> Message: ...
+def parse(data: bytes | bytearray | memoryview | str, *, max_size: int = 65535, max_headers: int = 256) -> Message: ...
 
 @final
 class Message:
@@ -87,9 +85,7 @@ class Message:
     def stamp_received(self, host: str, port: int) -> bool: ...
     def decrement_max_forwards(self) -> int: ...
     @classmethod
-    def request(
-        cls, method: str, uri: str | Uri, *, headers: HeaderSource = (), body: _Body = b""
-    ) -> Message: ...
+    def request(cls, method: str, uri: str | Uri, *, headers: HeaderSource = (), body: _Body = b"") -> Message: ...
     @classmethod
     def response(
         cls, status: int, reason: str | None = None, *, headers: HeaderSource = (), body: _Body = b""
