@@ -93,7 +93,7 @@ class EndpointConfig:
     reuse_port: bool = False
     recv_buffer: int | None = None
     send_buffer: int | None = None
-    batch_size: int = 32
+    batch_size: int = 64
     send_queue: int = 1024
     max_pending: int = 1000
     retry_after: int = 5

@@ -3,6 +3,9 @@
 from .errors import SerializeError
 
 
+cdef extern from "Python.h":
+    bint PyCoro_CheckExact(object value)
+
 cdef enum:
     MOST_ROUTES = 32
 
@@ -15,13 +18,14 @@ cdef class Shortcut:
 
     Ordinary is a request that can be read, whose method has a handler here; in which `check` finds nothing, of a
     scheme that is let through, without a Require (with `validate`); a handler that answers a response at once; and
-    an rport in its Via, but for ACK. A response goes to `on_response(response, addr)`. The rest is handed to `on_datagram(data, addr)`,
-    `on_error(request, addr, error)` and `on_result(request, result, addr, target)`, which are the whole of it: this is
-    only faster. No state but the counters.
+    an rport in its Via, but for ACK. A response goes to `on_response(response, addr)`. The rest is handed to
+    `on_datagram(data, addr)`, `on_error(request, addr, error)`, and what a handler returned to
+    `on_result(request, result, addr, target)` or, if it is a coroutine, `on_coroutine`; the target is None where it is
+    to be found. These are the whole of it: this is only faster. No state but the counters.
     """
 
     cdef tuple _methods, _handlers, _schemes
-    cdef object _on_datagram, _on_response, _on_result, _on_error
+    cdef object _on_datagram, _on_response, _on_result, _on_coroutine, _on_error
     cdef bint _validate, _look_at_require
     cdef Py_ssize_t _max_size, _max_headers
     cdef uint64_t[MOST_ROUTES] _requests
@@ -30,16 +34,16 @@ cdef class Shortcut:
     cdef Py_ssize_t _ack
 
     def __init__(
-        self, handlers, *, on_datagram, on_response, on_result, on_error, bint validate, schemes, bint look_at_require,
-        Py_ssize_t max_size, Py_ssize_t max_headers,
+        self, handlers, *, on_datagram, on_response, on_result, on_coroutine, on_error, bint validate, schemes,
+        bint look_at_require, Py_ssize_t max_size, Py_ssize_t max_headers,
     ):
         cdef list some = list(handlers.items())[:MOST_ROUTES]
         self._methods = tuple([method.encode("utf-8", "surrogateescape") for method, _ in some])
         self._handlers = tuple([handler for _, handler in some])
         self._ack = self._methods.index(b"ACK") if b"ACK" in self._methods else -1
         self._schemes = tuple([f"{scheme}:".encode() for scheme in schemes])
-        self._on_datagram, self._on_response = on_datagram, on_response
-        self._on_result, self._on_error = on_result, on_error
+        self._on_datagram, self._on_response, self._on_error = on_datagram, on_response, on_error
+        self._on_result, self._on_coroutine = on_result, on_coroutine
         self._validate, self._look_at_require = validate, look_at_require
         self._max_size, self._max_headers = max_size, max_headers
 
@@ -84,7 +88,9 @@ cdef class Shortcut:
             except Exception as error:
                 self._on_error(request, addr, error)
                 continue
-            if result is not None:
+            if PyCoro_CheckExact(result):
+                self._on_coroutine(request, result, addr, addr if symmetric else None)
+            elif result is not None:
                 self._on_result(request, result, addr, addr if symmetric else None)
 
     cdef Message _read_ordinary(self, bytes data):

@@ -38,7 +38,7 @@ _ICMP: Final = frozenset(
     )
     if hasattr(errno, name)
 )  # fmt: skip
-_DRAIN_BATCHES: Final = 4  # batches taken in one wake-up of the loop, so that its timers and tasks get their turn
+_DRAIN: Final = 256  # datagrams, about, taken in one wake-up of the loop, so that its timers and tasks get their turn
 _SO_MEMINFO: Final = 55  # Linux: nine 32-bit counters of the socket; the last one is what it had to drop
 _SO_DETACH_FILTER: Final = 27  # Linux
 _MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
@@ -233,7 +233,7 @@ class UDPTransport:
         reuse_port: bool = False,
         recv_buffer: int | None = None,
         send_buffer: int | None = None,
-        batch_size: int = 32,
+        batch_size: int = 64,
         read_buf_size: int = 65_535,
         send_queue: int = 1024,
         check_interval: float = 1.0,
@@ -447,7 +447,7 @@ class UDPTransport:
 
     def _on_readable(self) -> None:
         # To look once more costs a tenth of what a turn of the loop does, and while a batch is answered more comes.
-        for _ in range(_DRAIN_BATCHES):
+        for _ in range(max(1, _DRAIN // self._batch_size)):
             if self._take() == 0 or self._loop is None:
                 break
 
