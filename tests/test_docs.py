@@ -7,9 +7,18 @@ comment `<!-- check: NAME -->` has an Example and a last column that must be wha
 
 import ast
 import asyncio
+import contextlib
 import doctest
 import inspect
 import re
+import shlex
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +27,18 @@ from typing import Any, NamedTuple
 import pytest
 
 import sipstack
-from sipstack import HeaderError, ParseError, SerializeError, headers, methods, parse_header, parse_uri, validation
+from sipstack import (
+    HeaderError,
+    ParseError,
+    SerializeError,
+    cli,
+    headers,
+    methods,
+    parse_header,
+    parse_uri,
+    validation,
+)
+from sipstack.cli import _parse, _ping, _serve
 from sipstack.stream import StreamParser, is_signaling_noise_datagram, is_stun
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -63,6 +83,8 @@ def run(fence: Fence, page: Path, names: dict[str, object]) -> None:
 @pytest.mark.parametrize("page", pages_with("python", "pycon"))
 def test_samples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    if page.name == "pcap.md":
+        pytest.importorskip("scapy", reason="scapy is not installed")
     names: dict[str, object] = {"__name__": "sample"}
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for fence in fences(page, "python", "pycon"):
@@ -71,9 +93,9 @@ def test_samples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             continue
         session = doctest.DocTestParser().get_doctest(fence.text, names, page.name, str(page), fence.line - 1)
         told: list[str] = []
+        session.globs = names
         runner.run(session, out=told.append, clear_globs=False)
         assert not told, "".join(told)
-        names.update(session.globs)
 
 
 # --- tables of examples ----------------------------------------------------------------------------------------------
@@ -215,8 +237,7 @@ def check_python(impl: ModuleType, example: str) -> str:
     *statements, last = ast.parse(example).body
     exec(compile(ast.Module(statements, []), "example", "exec"), names)
     if isinstance(last, ast.Expr):
-        result = eval(compile(ast.Expression(last.value), "example", "eval"), names)
-        return "done" if result is None else f"`{result!r}`"
+        return f"`{eval(compile(ast.Expression(last.value), 'example', 'eval'), names)!r}`"
     exec(compile(ast.Module([last], []), "example", "exec"), names)
     return "done"
 
@@ -328,3 +349,232 @@ def test_reference_has_every_public_name() -> None:
     assert [name for name in names if not re.search(rf"sipstack\.{name}\b", pages)] == []
     own = [name for name in headers.__all__ if name not in sipstack.__all__]
     assert [name for name in own if not re.search(rf"sipstack\.headers\.{name}\b", pages)] == []
+
+
+# --- programs of the how-to pages, run as they stand -----------------------------------------------------------------
+
+REQUEST = {
+    "Via": "SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bK776asdhds;rport",
+    "Max-Forwards": 70,
+    "From": "<sip:alice@example.com>;tag=1928301774",
+    "To": "<sip:bob@example.com>",
+    "Call-ID": "a84b4c76e66710",
+}
+
+
+def request(method: str, uri: str = "sip:bob@example.com") -> bytes:
+    return bytes(sipstack.Message.request(method, uri, headers={**REQUEST, "CSeq": f"1 {method}"}))
+
+
+def ask(port: int, data: bytes) -> sipstack.Message:
+    """The response that a server on 127.0.0.1 gives to a request, which is sent again until there is one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", port))
+        sock.settimeout(0.2)
+        for _ in range(100):
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                sock.send(data)
+                return sipstack.parse(sock.recv(65535))
+            time.sleep(0.1)
+    pytest.fail("no answer came")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Runs code blocks of a page, or a file, as a program, with the port 5060 replaced; ends it after the test."""
+    if sys.platform == "win32":
+        pytest.skip("a server process is ended with a signal, which Windows does not have")
+    started: list[subprocess.Popen[str]] = []
+
+    def start(page: str, *arguments: str, port: int = 5060, blocks: slice = slice(1)) -> subprocess.Popen[str]:
+        program = tmp_path / "program.py"
+        code = "\n".join(fence.text for fence in fences(DOCS / page, "python")[blocks])
+        program.write_text(code.replace("5060", str(port)), encoding="utf-8")
+        command = [sys.executable, str(program), *arguments]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def stop(process: subprocess.Popen[str]) -> str:
+    """Ends a program in good order; what it has printed."""
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, output
+    return output
+
+
+def test_start_program(start: Any, free_port: int) -> None:
+    process = start("start.md", port=free_port, blocks=slice(-1, None))
+    assert ask(free_port, request("OPTIONS")).get_header("Allow") == "OPTIONS"
+    assert ask(free_port, request("INVITE")).status_code == 486
+    assert stop(process) == ""
+
+
+def test_answer_options(start: Any, free_port: int) -> None:
+    process = start("how-to/answer-options.md", port=free_port)
+    response = ask(free_port, request("OPTIONS"))
+    assert (response.status_code, response.get_header("Supported")) == (200, "")
+    assert ask(free_port, request("MESSAGE")).status_code == 501
+    stop(process)
+
+
+def test_workers(start: Any, free_port: int) -> None:
+    if sys.platform != "linux":
+        pytest.skip("workers are for Linux")
+    process = start("how-to/workers.md", port=free_port)
+    assert "worker" in (ask(free_port, request("OPTIONS")).get_header("Server") or "")
+    assert re.search(r"1 requests, 1 responses", stop(process))
+
+
+def test_asyncio(start: Any, free_port: int) -> None:
+    process = start("how-to/asyncio.md", port=free_port, blocks=slice(3))
+    answers = [ask(free_port, request("INVITE", "sip:+12015550123@example.com")).status_code]
+    assert answers == [100]
+    assert ask(free_port, request("OPTIONS")).status_code == 501
+    process.send_signal(signal.SIGINT)
+    assert "listening on ('127.0.0.1'," in process.communicate(timeout=20)[0]
+
+
+def test_asyncio_handler_and_probe(free_port: int) -> None:
+    names: dict[str, Any] = {"__name__": "sample"}
+    page = DOCS / "how-to/asyncio.md"
+    first, second, third, *rest = fences(page, "python")
+    for fence in (Fence("python", first.text.replace("5060", str(free_port)), first.line), third, *rest):
+        run(fence, page, names)
+
+    async def ask_all() -> list[int]:
+        found = []
+        async with names["client"] as client, names["endpoint"] as endpoint, asyncio.TaskGroup() as tasks:
+            serving = [tasks.create_task(client.serve()), tasks.create_task(endpoint.serve())]
+            found.append((await names["probe"]("127.0.0.1", free_port)).status_code)
+            with pytest.raises(TimeoutError):
+                await names["probe"]("127.0.0.1", client.listen_addr[1] - 1 or 1, timeout=0.05)
+            for number in ("+12015550123", "+12015550199"):
+                invite = sipstack.parse(request("INVITE", f"sip:{number}@example.com"))
+                found.append((await endpoint.dispatch(invite)).status_code)
+            for task in serving:
+                task.cancel()
+        return found
+
+    assert asyncio.run(ask_all()) == [501, 302, 404]
+    assert names["waiting"] == {}
+    assert "respond" in second.text
+
+
+def test_tcp(start: Any, free_port: int) -> None:
+    start("how-to/tcp.md", port=free_port)
+    for _ in range(100):
+        with contextlib.suppress(ConnectionError):
+            sock = socket.create_connection(("127.0.0.1", free_port), timeout=10)
+            break
+        time.sleep(0.1)
+    with sock, sock.makefile("rb") as file:
+        data = request("OPTIONS") + b"\r\n\r\n" + request("OPTIONS").replace(b"Call-ID", b"X-ID")
+        sock.sendall(data[:100])
+        sock.sendall(data[100:])
+        first = sipstack.read_message_from(file, client=True)
+        second = sipstack.read_message_from(file, client=True)
+        assert first is not None
+        assert second is not None
+        assert (first.status_code, second.status_code) == (200, 400)
+        sock.sendall(b"hello\r\n\r\n")
+        assert file.read() == b""
+
+
+def test_pcap(start: Any, tmp_path: Path) -> None:
+    pytest.importorskip("scapy", reason="scapy is not installed")
+    write_capture(tmp_path / "trunk.pcap")
+    process = start("how-to/pcap.md", str(tmp_path / "trunk.pcap"))
+    output, _ = process.communicate(timeout=60)
+    (shown,) = (fence.text for fence in fences(DOCS / "how-to/pcap.md", "console"))
+    assert output == shown.partition("\n")[2]
+
+
+def write_capture(path: Path) -> None:
+    """A capture with an INVITE in fragments, its answer, a keep-alive and garbage."""
+    packets = []
+
+    def add(seconds: float, source: str, target: str, data: bytes) -> None:
+        udp = struct.pack("!HHHH", 5060, 5060, 8 + len(data), 0) + data
+        for offset in range(0, len(udp), 1480):
+            part = udp[offset : offset + 1480]
+            more = 0x2000 if offset + 1480 < len(udp) else 0
+            head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(part), len(packets) - bool(offset), more | offset // 8,
+                               64, 17, 0) + socket.inet_aton(source) + socket.inet_aton(target)  # fmt: skip
+            packets.append((seconds, bytes(12) + b"\x08\x00" + head + part))
+
+    invite = sipstack.parse(request("INVITE"))
+    invite.set_header("Call-ID", "a84b4c76e66710@192.0.2.1")
+    invite.set_header("CSeq", "314159 INVITE")
+    invite.body = b"a=x\r\n" * 400
+    add(0, "192.0.2.1", "192.0.2.20", bytes(invite))
+    add(0.05, "192.0.2.20", "192.0.2.1", bytes(invite.reply(486)))
+    add(0.07, "192.0.2.1", "192.0.2.20", b"\r\n\r\n")
+    add(0.1, "192.0.2.1", "192.0.2.20", b"hello, world\r\n\r\n")
+    data = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    for seconds, packet in packets:
+        data += struct.pack("<IIII", 1_700_000_000, round(seconds * 1e6), len(packet), len(packet)) + packet
+    path.write_bytes(data)
+
+
+def test_metrics(tmp_path: Path, free_port: int) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
+    if sys.platform == "win32":
+        pytest.skip("the example listens with SO_REUSEPORT")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        metrics_port = probe.getsockname()[1]
+    command = [sys.executable, str(REPOSITORY / "examples/metrics.py"), "--listen", f"127.0.0.1:{free_port}"]
+    process = subprocess.Popen([*command, "--metrics", f"127.0.0.1:{metrics_port}"])
+    try:
+        assert ask(free_port, request("OPTIONS")).status_code == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
+            metrics = answer.read().decode()
+    finally:
+        process.terminate()
+        process.wait(20)
+    (shown,) = (fence.text for fence in fences(DOCS / "how-to/metrics.md", "console"))
+    assert shown.splitlines()[-2] in metrics.splitlines()
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def commands() -> Iterator[Any]:
+    for page in PAGES:
+        for fence in fences(page, "console") if page.exists() else ():
+            found: list[tuple[str, str]] = []
+            for line in fence.text.splitlines(keepends=True):
+                if line.startswith("$ "):
+                    found.append((line[2:].partition("  # ")[0].strip(), ""))
+                else:
+                    found[-1] = (found[-1][0], found[-1][1] + line)
+            if any("sipstack " in command for command, _ in found):
+                yield pytest.param(found, id=f"{page.name}:{fence.line}")
+
+
+@pytest.mark.parametrize("session", list(commands()))
+def test_commands(session: list[tuple[str, str]], tmp_path: Path, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown with its output is run and must print it; of other commands the arguments must be right."""
+    for module in (_parse, _ping, _serve):
+        monkeypatch.setattr(module, "run", lambda _: 0)
+    port = 0
+    for command, expected in session:
+        if not expected and "printf" not in command:
+            program, *arguments = shlex.split(command)
+            assert (program, cli.main(arguments)) == ("sipstack", 0)
+            continue
+        if sys.platform == "win32":
+            pytest.skip("the shell is not that of the page")
+        if "ping" in command:
+            port = port or serve().port
+        shell = f'sipstack() {{ {shlex.quote(sys.executable)} -m sipstack "$@"; }}; {command}'
+        shell, expected = (text.replace("5060", str(port or 5060)) for text in (shell, expected))
+        result = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert doctest.OutputChecker().check_output(expected, result.stdout, doctest.ELLIPSIS), result.stdout
