@@ -18,7 +18,6 @@ TOKEN = rb"[!%'*+\-.0-9A-Z_`a-z~]"
 _TOKEN = re.compile(TOKEN + rb"++")
 _EMPTY_LINES = re.compile(rb"(?:\r?\n)*+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_BARE_CR = re.compile(rb"\r(?!\n)")
 _VERSION = re.compile(rb"(?i:SIP)/[0-9]++\.[0-9]++")
 _STATUS = re.compile(rb" ([0-9]++)(?= |\Z)")
 _DIGITS = re.compile(rb"0*+([0-9]*+)\Z")
@@ -145,13 +144,10 @@ def _check_header(data: bytes, position: int, length: int | None) -> tuple[int, 
     while after < len(data) and after != end and data[after] in b" \t":
         end, after = _line_end(data, after)
     value = data[colon + 1 : end]
-    bare = _BARE_CR.search(data, colon + 1, end)
     bad = bad_control(value)
-    if bad >= 0 and not (bare and bare.start() < colon + 1 + bad):
+    if bad >= 0:
         at = colon + 1 + bad
         raise ParseError(_control_reason(data, at, "a header value"), at)
-    if bare:
-        raise ParseError("bare CR", bare.start())
     if end == after:
         raise ParseError("header section does not end with an empty line", after)
     if header_id(data[position:name_end].decode("ascii")) == _CONTENT_LENGTH:

@@ -150,6 +150,7 @@ cdef Message copy(Message m):
         put(other.owned, m.owned, m.owned_size)
         other.owned_size = m.owned_size
     grow_table(other, m.count)
-    put(<sip_byte *>other.spans, m.spans, m.count * sizeof(sip_span))
+    if m.count:
+        put(<sip_byte *>other.spans, m.spans, m.count * sizeof(sip_span))
     other.count = m.count
     return other

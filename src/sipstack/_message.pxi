@@ -132,7 +132,8 @@ cdef int grow_text(Message m, size_t room) except -1:
     if room > 0x7FFF_FFFF:
         raise MemoryError("headers are too large")
     text = PyBytes_FromStringAndSize(NULL, room)
-    put(<sip_byte *>PyBytes_AS_STRING(text), m.owned, m.owned_size)
+    if m.owned_size:  # memcpy may not be given NULL, not even for no bytes
+        put(<sip_byte *>PyBytes_AS_STRING(text), m.owned, m.owned_size)
     m.text = text
     m.owned = <sip_byte *>PyBytes_AS_STRING(text)
     m.owned_room = <uint32_t>room
@@ -141,7 +142,8 @@ cdef int grow_text(Message m, size_t room) except -1:
 
 cdef int grow_table(Message m, uint32_t room) except -1:
     cdef bytes table = PyBytes_FromStringAndSize(NULL, room * sizeof(sip_span))
-    put(<sip_byte *>PyBytes_AS_STRING(table), m.spans, m.count * sizeof(sip_span))
+    if m.count:
+        put(<sip_byte *>PyBytes_AS_STRING(table), m.spans, m.count * sizeof(sip_span))
     m.table = table
     m.spans = <sip_span *>PyBytes_AS_STRING(table)
     m.room = room
