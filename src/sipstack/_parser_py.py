@@ -73,8 +73,7 @@ _USUAL = re.compile(
     _OTHERS + rb"(?:(?:[Cc](?i:ontent-length)|[Ll]):[ \t]*+([0-9]{1,9})[ \t]*+\r\n)?" + _OTHERS + rb"\r\n"
 )
 _TEXT = bytes([byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127)])
-_LINE_ENDS = b"\r\n" * (MAX_HEADERS + 1)
-_LINES = re.compile(rb"([^\x00-\x20:]++)([^\n]*+\n(?>(?:[ \t][^\n]*+\n)*))")
+_LINES = re.compile(rb"(" + _NAME + rb"++)([^\n]*+\n(?>(?:[ \t][^\n]*+\n)*))")
 _PAIRS = re.compile(r"^([^ \t\r\n:]++)[ \t]*+:[ \t]*+([^\r]*+)\r\n", re.MULTILINE)
 _LENGTHS = re.compile(rb"\n(?i:content-length|l)[ \t]*+:([^\n]*+(?>(?:\n[ \t][^\n]*+)*))")
 _DIGITS = re.compile(rb"[ \t]*+([0-9]{1,9})[ \t]*+\r?+")
@@ -82,11 +81,11 @@ _WORDS = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
 class _Ids(dict[bytes, int]):
-    """The id of a name as it is spelled on the wire; spellings are kept as they come, up to a bound."""
+    """The id of a name as it is spelled on the wire; a thousand short spellings are kept as they come."""
 
     def __missing__(self, name: bytes) -> int:
         number = header_id(name.decode("ascii"))
-        if len(self) < 1000:
+        if len(self) < 1000 and len(name) < 64:
             self[name] = number
         return number
 
@@ -112,8 +111,8 @@ def parse(
     if line and usual:
         body, length = usual.end(), usual[1]
         ends = data[line.end() : body].translate(None, _TEXT)  # everything but text: the line ends, and bad controls
-        usual_text = _LINE_ENDS.startswith(ends) and len(ends) // 2 - 1 <= max_headers
-        if usual_text and (length is None or body + int(length) == len(data)):
+        lines = len(ends) // 2
+        if ends == b"\r\n" * lines and lines <= max_headers + 1 and (length is None or body + int(length) == len(data)):
             return _message(data, line, body)
     return _parse_unusual(data, max_size, max_headers)
 
@@ -335,6 +334,9 @@ class Message:
         return _places(self._table(), header_id(name), name)
 
     def _find(self, name: str) -> int:
+        known = _NAMES.get(name) if type(name) is str else None
+        if known:
+            return self._find_id(known[0])
         places = self._places(name)
         return places[0] if places else -1
 
