@@ -27,8 +27,8 @@ def main() -> int:
     """The command line."""
     options = arguments()
     if options.compare:
-        base, head = (json.loads(path.read_text(encoding="utf-8")) for path in options.compare)
-        table, slower = compare.compare(base, head, options.fail_over)
+        runs = [json.loads(path.read_text(encoding="utf-8")) for path in options.compare]
+        table, slower = compare.compare(runs[::2], runs[1::2], options.fail_over)
         print(table)
         return int(slower)
     saved = json.loads(options.saved.read_text(encoding="utf-8")) if options.saved else run(options)
@@ -51,22 +51,25 @@ def arguments() -> argparse.Namespace:
     add("--quick", action="store_true", help="a few short rounds: shows that everything runs, not how fast")
     add("--rounds", type=int, help=f"rounds of each contest (default {FULL.rounds})")
     add("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS), metavar="GROUP", help=", ".join(GROUPS))
-    add("--no-peers", action="store_true", help="only our own two implementations and the floor")
+    add("--times-only", action="store_true", help="neither peers nor memory nor worst inputs: for --compare")
     add("--json", type=Path, metavar="FILE", help="save the run")
     add("--from", dest="saved", type=Path, metavar="FILE", help="a saved run instead of measuring")
     add("--chart", type=Path, metavar="SVG", help="draw the run")
     add("--docs", type=Path, metavar="MD", help="put the tables into a page")
-    add("--compare", nargs=2, type=Path, metavar=("BASE", "HEAD"), help="two saved runs of one machine")
+    add("--compare", nargs="+", type=Path, metavar="FILE", help="saved runs: BASE HEAD, or several such pairs")
     add("--fail-over", type=float, default=1.25, metavar="X", help="with --compare: fail at X times the base (1.25)")
     add("--strict", action="store_true", help="fail where a limit is missed")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if len(options.compare or ()) % 2:
+        parser.error("--compare takes pairs: BASE HEAD")
+    return options
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measures everything."""
     pace = QUICK if options.quick else Pace(options.rounds or FULL.rounds, FULL.seconds)
     messages = corpus.load(options.messages)
-    peers, missing = ([], {}) if options.no_peers else load_peers()
+    peers, missing = ([], {}) if options.times_only else load_peers()
     cases = [case for name, module in implementations().items() for case in own_cases(name, module, messages)]
     ours, _ = try_out(cases)
     if len(ours) < len(cases):
@@ -74,7 +77,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     theirs, failures = try_out([case for peer in peers for case in peer_cases(peer, messages)])
     timer, no_floor = floor_timer()
     compared = [case for case in ours + theirs if case.group in options.groups]
-    whole = set(options.groups) == set(GROUPS)
+    whole = set(options.groups) == set(GROUPS) and not options.times_only
     return {
         "sipstack": version("sipstack") if _installed("sipstack") else "source",
         "python": interpreter(),

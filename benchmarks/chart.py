@@ -8,7 +8,7 @@ from .cases import COMPILED, PLAIN
 from .limits import Run
 from .report import duration, machine
 
-WIDTH, LABELS, VALUES = 760, 170, 80
+WIDTH, LABELS, VALUES = 760, 176, 80
 BAR, GAP = 18, 6
 
 STYLE = """
@@ -52,7 +52,7 @@ def _bars(run: Run, group: str) -> list[Bar]:
     names = {COMPILED: "sipstack, compiled", PLAIN: "sipstack, plain Python"}
     bars: list[Bar] = []
     if group == "parse" and "invite" in run.floor():
-        bars.append(("memchr over the lines, in C", run.floor()["invite"], "floor"))
+        bars.append(("the memchr floor, in C", run.floor()["invite"], "floor"))
     for subject in run.subjects(group):
         taken = run.best(group, subject, "invite")
         if taken is not None:

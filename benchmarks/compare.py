@@ -1,20 +1,22 @@
-"""A change against its base: two saved runs of one machine."""
+"""A change against its base: saved runs of one machine, made in turn."""
 
 from typing import Any
 
-from .limits import Run
 from .measure import geometric_mean
 
 OURS = ("compiled", "plain")
 
 
-def compare(base: dict[str, Any], head: dict[str, Any], fail_over: float) -> tuple[str, bool]:
+Costs = dict[tuple[str, str, str], float]
+
+
+def compare(bases: list[dict[str, Any]], heads: list[dict[str, Any]], fail_over: float) -> tuple[str, bool]:
     """A table of head / base by group and implementation, and whether one of them is slower than `fail_over` times.
 
-    What is compared is the best round, in floors where both runs have one: a machine that has slowed down in between
-    has slowed the floor down too.
+    What is compared is the best round of all runs, in floors of the same contest: a machine that has slowed down in
+    between has slowed the floor down too.
     """
-    before, after = _costs(base), _costs(head)
+    before, after = _best(bases), _best(heads)
     groups: dict[tuple[str, str], dict[str, float]] = {}
     for (group, subject, message), cost in after.items():
         if (group, subject, message) in before:
@@ -31,11 +33,18 @@ def compare(base: dict[str, Any], head: dict[str, Any], fail_over: float) -> tup
     return "\n".join(rows), slower
 
 
-def _costs(saved: dict[str, Any]) -> dict[tuple[str, str, str], float]:
-    floors = Run(saved).floor()
-    costs = {}
+def _best(runs: list[dict[str, Any]]) -> Costs:
+    best: Costs = {}
+    for run in runs:
+        for case, cost in _costs(run).items():
+            best[case] = min(cost, best.get(case, cost))
+    return best
+
+
+def _costs(saved: dict[str, Any]) -> Costs:
+    costs: Costs = {}
     for result in saved["results"]:
         group, subject, message = result["group"], result["subject"], result["message"]
         if subject in OURS:
-            costs[group, subject, message] = result["ns"]["best"] / floors.get(message, 1.0)
+            costs[group, subject, message] = result["ns"]["best"] / result.get("floor_ns", 1.0)
     return costs

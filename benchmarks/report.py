@@ -16,7 +16,10 @@ def duration(nanoseconds: float | None) -> str:
     """A time in the unit that suits it."""
     if nanoseconds is None:
         return "-"
-    return f"{nanoseconds:.0f} ns" if nanoseconds < 1000 else f"{nanoseconds / 1000:.2f} µs"
+    if nanoseconds < 1000:
+        return f"{nanoseconds:.0f} ns"
+    digits = 2 if nanoseconds < 10_000 else 1 if nanoseconds < 100_000 else 0
+    return f"{nanoseconds / 1000:.{digits}f} µs"
 
 
 def times(value: float | None) -> str:
