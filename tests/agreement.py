@@ -391,11 +391,16 @@ def mutate(random: random.Random, data: bytes, other: bytes, rounds: int) -> byt
     return data
 
 
+FEW = {"Via": b"SIP/2.0/UDP h", "From": b"<sip:a>;tag=1", "To": b"<sip:b>", "Call-ID": b"1", "CSeq": b"1 INVITE"}
+
+
 def value_message(header: str, value: bytes) -> bytes:
-    """A message with this value in this place."""
-    if header == "URI":
-        return b"INVITE " + value + b" SIP/2.0\r\n\r\n"
-    return b"INVITE sip:a@b SIP/2.0\r\n" + header.encode() + b": " + value + b"\r\n\r\n"
+    """A message that is in order, but perhaps for this value in this place."""
+    uri = value if header == "URI" else b"sip:a@b"
+    lines = [b"%b: %b\r\n" % (name.encode(), text) for name, text in FEW.items() if name != header]
+    if header != "URI":
+        lines.append(b"%b: %b\r\n" % (header.encode(), value))
+    return b"INVITE %b SIP/2.0\r\n%b\r\n" % (uri, b"".join(lines))
 
 
 def agree_on_value(both: tuple[ModuleType, ModuleType], header: str, value: bytes) -> None:
@@ -409,6 +414,7 @@ def agree_on_value(both: tuple[ModuleType, ModuleType], header: str, value: byte
     # Twice: made, and from the cache.
     for _ in range(2):
         assert_same(structured(compiled, names), structured(simple, names), data)
+    assert_same(compiled.check(), simple.check(), data)
     if header == "Via":
         calls: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("stamp_received", ("192.0.2.1", 5060)), ("stamp_received", ("2001:db8::1", 5061)), ("pop_via", ()),

@@ -1404,6 +1404,22 @@ def test_a_message_keeps_no_bigger_buffer_alive(impl: ModuleType):
     assert held(lambda: impl.parse(b"".join([whole, b"1"])).body) <= 200
 
 
+def test_names_from_the_wire_are_not_kept(impl: ModuleType):
+    def read(number: int) -> None:
+        for at in range(40):
+            impl.parse(b"A sip:a SIP/2.0\r\n%b%d-%d: 1\r\n\r\n" % (b"n" * 50_000, number, at)).headers.items()
+
+    read(0)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        read(1)
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_buffer_is_not_held_after_parse(impl: ModuleType):
     buffer = bytearray(REQUEST)
     message = impl.parse(memoryview(buffer))
