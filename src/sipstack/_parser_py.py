@@ -101,7 +101,11 @@ Line = tuple[bytes, bytes]
 def parse(
     data: bytes | bytearray | memoryview | str, *, max_size: int = MAX_SIZE, max_headers: int = MAX_HEADERS
 ) -> "Message":
-    """Read one SIP message (RFC 3261 7) that fills a datagram; see `sipstack.parse`."""
+    """Read one SIP message that fills a datagram (RFC 3261 7, 18.3).
+
+    Empty lines before it are skipped, and what stands behind the body that Content-Length names is cut off. Raises
+    ParseError for what is no message, TypeError for what is neither bytes nor text.
+    """
     if type(data) is not bytes:
         data = as_bytes(data)
     if max_size > LARGEST_MAX_SIZE:
@@ -181,7 +185,10 @@ _new: Any = object.__new__
 class Message:
     """A SIP request or response; made by `parse`, `Message.request`, `Message.response` or `reply`.
 
-    See `sipstack.Message` for what each attribute means.
+    Header names are looked up in any case, a compact form and its long name as one. Values read are str: UTF-8, with
+    surrogates for bytes that are not. Values written are str, int or a structured value; SerializeError, with nothing
+    changed, for one that cannot be written. A structured value is read when it is asked for, and raises HeaderError
+    where it breaks its grammar; None (an empty tuple for a list) says that there is no such header.
     """
 
     __slots__ = ("_body", "_body_at", "_cache", "_lines", "_raw", "_start")
