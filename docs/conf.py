@@ -22,7 +22,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 default_role = "literal"
-smartquotes = False
+smartquotes_action = "D"  # dashes; quotes are code
 nitpicky = False
 
 myst_enable_extensions = ["deflist", "fieldlist"]
