@@ -58,13 +58,16 @@ cdef bint stamp_top_via(Message m, host, port) except -1:
 cdef bint usual_source(host, port, Slice *source):
     """Whether an address and a port are what the kernel gives: text without a zone, and a number in range."""
     cdef const sip_byte *p
+    cdef long number
+    cdef int overflow = 0
     if type(host) is not str or type(port) is not int or not PyUnicode_IS_COMPACT_ASCII(host):
         return False
+    number = PyLong_AsLongAndOverflow(port, &overflow)
     source[0] = cut(<const sip_byte *>PyUnicode_DATA(host), <const sip_byte *>PyUnicode_DATA(host) + len(<str>host))
     p = source.p
     while p < source.end and (sip_is(p[0], SIP_HOST) or p[0] == c":"):
         p += 1
-    return p == source.end and 0 < p - source.p <= 40 and 0 <= port <= 65535
+    return p == source.end and 0 < p - source.p <= 40 and overflow == 0 and 0 <= number <= 65535
 
 
 cdef bint same_host(Slice sent, Slice source) noexcept:

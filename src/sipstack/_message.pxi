@@ -301,11 +301,21 @@ cdef int set_line(Message m, const Name *name, const sip_span *span) except -1:
 cdef int set_content_length(Message m, Py_ssize_t length) except -1:
     cdef sip_span span
     cdef Name name
-    cdef bytes digits = b"%d" % length
     name.id = CONTENT_LENGTH
-    reserve(m, PyBytes_GET_SIZE(digits) + 18)
-    put_line(m, &span, CONTENT_LENGTH, b"Content-Length", 14, of_bytes(digits).p, PyBytes_GET_SIZE(digits))
+    content_length_line(m, &span, length)
     return set_line(m, &name, &span)
+
+
+cdef int content_length_line(Message m, sip_span *span, Py_ssize_t length) except -1:
+    """Write a Content-Length into the owned text."""
+    cdef sip_byte[10] digits
+    cdef sip_byte *end
+    if length > 0x7FFF_FFFF:
+        raise MemoryError("body is too large")
+    end = put_number(digits, <unsigned int>length)
+    reserve(m, 28)
+    put_line(m, span, CONTENT_LENGTH, b"Content-Length", 14, digits, end - digits)
+    return 0
 
 
 # ---------------------------------------------------------------- writing
@@ -393,7 +403,8 @@ cdef finish(Message m, headers):
             checked_line(m, &span, name, value)
             insert(m, m.count, &span)
     if find_id(m, CONTENT_LENGTH) < 0:
-        set_content_length(m, PyBytes_GET_SIZE(m.new_body))
+        content_length_line(m, &span, PyBytes_GET_SIZE(m.new_body))
+        insert(m, m.count, &span)
 
 
 cdef list STATUS_LINES = [None] * 700
