@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar, overload
 
 from ._diagnose import bad_control
-from ._values import HeaderValue, list_parts
+from ._values import HeaderValue, each_part
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import Via
 from .methods import header_id
@@ -352,8 +352,10 @@ def split_first(value: str) -> tuple[str, str]:
     """The first element of a header's list, and the rest of the list ("" where there is none)."""
     if "," not in value:
         return value, ""
-    parts = list_parts(value)
-    return parts[0][1], value[parts[1][0] :] if len(parts) > 1 else ""
+    parts = each_part(value)
+    _, first = next(parts)
+    second = next(parts, None)
+    return first, "" if second is None else value[second[0] :]
 
 
 def split_off(value: str) -> tuple[str, str]:

@@ -183,22 +183,25 @@ def list_parts(value: str) -> list[tuple[int, str]]:
     """The parts that split_list finds, each with the place where it starts."""
     if "," not in value:
         return [_trimmed(value, 0, len(value))] if value.strip(BLANK) else []
-    parts: list[tuple[int, str]] = []
+    return list(each_part(value))
+
+
+def each_part(value: str) -> Iterator[tuple[int, str]]:
+    """The parts one after the other, none read before it is asked for: who wants the first pays for the first."""
     start = position = 0
     while position < len(value):
         found = _ELEMENT.match(value, position)
         if found is not None:
             position = found.end()
         elif value[position] == ",":
-            parts.append(_trimmed(value, start, position))
+            yield _trimmed(value, start, position)
             position = start = position + 1
         elif position == start or value[position - 1] in BLANK:
             end = comment_end(value, position)
             position = end if end > 0 else len(value)
         else:
             position += 1
-    parts.append(_trimmed(value, start, position))
-    return parts
+    yield _trimmed(value, start, position)
 
 
 def _trimmed(value: str, start: int, end: int) -> tuple[int, str]:
