@@ -73,13 +73,13 @@ def family(pid: int) -> list[int]:
     return [pid, *(one for child in children for one in family(int(child)))]
 
 
-def cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> tuple[float, float]:
     """User and kernel time of a process and its children."""
-    ticks = 0
+    user = kernel = 0
     for member in family(pid):
         fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+        user, kernel = user + int(fields[11]), kernel + int(fields[12])
+    return user / os.sysconf("SC_CLK_TCK"), kernel / os.sysconf("SC_CLK_TCK")
 
 
 def load(program: Path, port: int, server: int, seconds: float, window: int, cpu: int) -> dict[str, float]:
@@ -110,7 +110,10 @@ def main() -> None:
                     load(program, port, server, 0.5, args.window, args.load_cpu)
                     before = cpu_seconds(pid)
                     run = load(program, port, server, args.seconds, args.window, args.load_cpu)
-                    run["cpu_us"] = (cpu_seconds(pid) - before) * 1e6 / max(run["messages"], 1)
+                    after = cpu_seconds(pid)
+                    for kind, start, end in zip(("user_us", "kernel_us"), before, after, strict=True):
+                        run[kind] = (end - start) * 1e6 / max(run["messages"], 1)
+                    run["cpu_us"] = run["user_us"] + run["kernel_us"]
                     results.setdefault(proxy, []).append(run)
                     if args.json:
                         print(json.dumps({"proxy": proxy, **run}), flush=True)
@@ -121,11 +124,13 @@ def main() -> None:
 def show(results: dict[str, list[dict[str, float]]]) -> None:
     median = {proxy: statistics.median(run["cpu_us"] for run in runs) for proxy, runs in results.items()}
     base = median.get("kamailio")
-    print(f"{'proxy':20}{'CPU us/message':>16}{'to kamailio':>13}{'messages/s':>12}{'lost calls':>12}")
+    print(f"{'proxy':18}{'CPU us/message':>15}{'user':>7}{'kernel':>8}{'to kamailio':>13}{'messages/s':>12}{'lost':>6}")
     for proxy, runs in results.items():
+        user, kernel = (statistics.median(run[kind] for run in runs) for kind in ("user_us", "kernel_us"))
         rate = statistics.median(run["messages"] / run["seconds"] for run in runs)
         ratio = f"{median[proxy] / base:.2f}" if base else "-"
-        print(f"{proxy:20}{median[proxy]:16.2f}{ratio:>13}{rate:12.0f}{sum(run['lost'] for run in runs):12.0f}")
+        lost = sum(run["lost"] for run in runs)
+        print(f"{proxy:18}{median[proxy]:15.2f}{user:7.2f}{kernel:8.2f}{ratio:>13}{rate:12.0f}{lost:6.0f}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import secrets
 import zlib
 from collections.abc import Sequence
 
-from sipstack import Address, Endpoint, EndpointConfig, HeaderError, Message, SipUri, Uri
+from sipstack import Address, Endpoint, EndpointConfig, HeaderError, Message, NameAddr, SipUri, Uri, parse_uri
 from sipstack.headers import MAGIC_COOKIE
 from sipstack.methods import ACK, CANCEL, INVITE, NOTIFY, OPTIONS, REFER, SUBSCRIBE
 
@@ -97,7 +97,8 @@ class Proxy:
     """The proxy: what happens to a request, and to a response."""
 
     def __init__(self, listen: Address, advertise: Address, targets: Targets, *, record_route: bool = True) -> None:
-        self.name = host_port(advertise)  # in Via and Record-Route
+        self.name = host_port(advertise)
+        self.uri = f"sip:{self.name};lr"
         self.host_and_port = self.name.rpartition(":")[0], advertise[1]
         self.record_routed = DIALOGS if record_route else frozenset()
         self.targets = targets
@@ -114,8 +115,9 @@ class Proxy:
 
     def on_request(self, request: Message, addr: Address) -> Message | None:
         """Sends a request on, or answers why it is not (RFC 3261 16.3 to 16.6)."""
+        method = request.method
         try:
-            if self.is_probe(request):
+            if method == OPTIONS and self.is_probe(request):
                 return request.reply(200)
             loop, transaction = self.make_branch(request)
             request.decrement_max_forwards()
@@ -124,35 +126,35 @@ class Proxy:
             return request.reply(error.status, error.reason)
         if any(loop in via for via in request.get_headers("Via")):
             return request.reply(482)
-        if request.method not in (ACK, CANCEL) and (wanted := request.get_header("Proxy-Require")):
+        if (wanted := request.get_header("Proxy-Require")) and method not in (ACK, CANCEL):
             return request.reply(420, headers={"Unsupported": wanted})
-        if request.method in self.record_routed:
-            request.push_record_route(f"<sip:{self.name};lr>")
-        request.push_via(f"SIP/2.0/UDP {self.name};{loop}{transaction}")
+        if method in self.record_routed:
+            request.push_record_route(f"<{self.uri}>")
+        request.push_via(f"SIP/2.0/UDP {self.name};branch={loop}{transaction}")
         self.endpoint.send_soon(request, next_hop)
         return None
 
     def on_response(self, response: Message, _: Address) -> None:
         """Sends a response back to where its request came from (RFC 3261 16.7, 18.2.2)."""
         try:
-            if response.via is None or response.via.sent_by != self.name:
-                return
-            response.pop_via()
-            if via := response.via:
-                host = via.received or via.host.strip("[]")
-                self.endpoint.send_soon(response, (host, via.rport or via.port or 5060))
+            via = response.via
+            if via and (via.host, via.port) == self.host_and_port:
+                response.pop_via()
+                if via := response.via:
+                    host = via.received or via.host.strip("[]")
+                    self.endpoint.send_soon(response, (host, via.rport or via.port or 5060))
         except HeaderError as error:
             log.info("a response is dropped: %s", error)
 
     def is_probe(self, request: Message) -> bool:
-        """Whether this is an OPTIONS that asks the proxy itself. Raises HeaderError (503) where it cannot work."""
-        if request.method != OPTIONS or not self.is_me(request.uri) or "@" in request.request_uri:
+        """Whether an OPTIONS asks the proxy itself. Raises HeaderError (503) where it could not work."""
+        if "@" in request.request_uri or not self.is_me(request.uri):
             return False
         self.targets.choose("")
         return True
 
     def is_me(self, uri: Uri | None) -> bool:
-        """Whether a URI names this proxy as its Record-Route does."""
+        """Whether a URI names this proxy, as its Record-Route does."""
         return isinstance(uri, SipUri) and (uri.host, uri.port or 5060) == self.host_and_port
 
     def make_branch(self, request: Message) -> tuple[str, str]:
@@ -161,48 +163,47 @@ class Proxy:
         The first is of what the request is routed by: a request that comes back with it is in a loop. The second is of
         what its transaction is known by, and the same for a retransmission, the CANCEL and the ACK to a failure.
         """
-        via = request.via
+        via, uri, call_id = request.via, request.request_uri, request.call_id
         if via and via.branch and via.branch.startswith(MAGIC_COOKIE):
-            transaction = f"{via.sent_by} {via.branch}"
+            transaction = f"{via.host} {via.port} {via.branch}"
         else:  # RFC 2543
             cseq = request.cseq
-            transaction = f"{via} {request.from_tag} {request.call_id} {cseq and cseq.num} {request.request_uri}"
-        route = f"{self.name} {request.request_uri} {request.call_id} {request.get_headers('Route')}"
-        return f"branch={MAGIC_COOKIE}{checksum(route):x}.", digest(transaction)
+            transaction = f"{via} {request.from_tag} {call_id} {cseq and cseq.num} {uri}"
+        route = f"{self.name} {uri} {call_id} {''.join(request.get_headers('Route'))}"
+        return f"{MAGIC_COOKIE}{checksum(route)}.", digest(transaction)
 
     def next_hop(self, request: Message, addr: Address) -> Address:
         """Takes our part off the route and says where the request goes (RFC 3261 16.4 to 16.6)."""
-        ours = self.take_our_route(request)
-        if routes := request.routes:
-            uri: Uri | None = routes[0].uri
+        ours, routes = self.take_our_route(request)
+        if routes:
+            uri = routes[0].uri
             if isinstance(uri, SipUri) and not uri.lr:  # a strict router is next
                 request.add_header("Route", f"<{request.request_uri}>")
                 request.request_uri = uri
                 request.pop_route()
-        elif ours and (request.to_tag or addr in self.targets):
-            uri = request.uri
-        else:
-            return self.targets.choose(request.call_id or "")
-        if not isinstance(uri, SipUri):
-            raise HeaderError("No way to reach this URI", status=416)
-        return to_address(uri.host_port)
+            if next_hop := to_address(uri):
+                return next_hop
+            raise HeaderError("Next hop is not an IP address", status=500)
+        if ours and (request.to_tag or addr in self.targets) and not self.is_me(request.uri):
+            if next_hop := to_address(request.uri):
+                return next_hop
+        return self.targets.choose(request.call_id or "")
 
-    def take_our_route(self, request: Message) -> bool:
-        """Takes the URI of our Record-Route out of the request; whether it was there (RFC 3261 16.4)."""
-        routes = request.routes
-        if not routes:
-            return False
-        strict = isinstance(request.uri, SipUri) and request.uri.lr and self.is_me(request.uri)
-        if strict:  # a strict router put it into the Request-URI, and the Request-URI behind the routes
+    def take_our_route(self, request: Message) -> tuple[bool, Sequence[NameAddr]]:
+        """Takes the URI of our Record-Route out of the request: whether it was there, and the routes that are left."""
+        routes, ours = request.routes, False
+        if routes and request.request_uri == self.uri:  # by a strict router, which put the Request-URI last
+            ours = True
             request.request_uri = routes[-1].uri
             routes = routes[:-1]
             request.remove_header("Route")
             for route in routes:
                 request.add_header("Route", route)
         if routes and self.is_me(routes[0].uri):
+            ours = True
             request.pop_route()
-            return True
-        return strict
+            routes = routes[1:]
+        return ours, routes
 
 
 def make_probe(call_id: str, number: int, target: Target, source: Address | None) -> Message:
@@ -224,12 +225,12 @@ def make_probe(call_id: str, number: int, target: Target, source: Address | None
 
 def digest(text: str) -> str:
     """64 bits that are the same for the same text in every process."""
-    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
 def checksum(text: str) -> int:
     """32 bits, where a stray collision does no harm."""
-    return zlib.crc32(text.encode(errors="surrogateescape"))
+    return zlib.crc32(text.encode("utf-8", "surrogateescape"))
 
 
 def host_port(address: Address) -> str:
@@ -237,21 +238,37 @@ def host_port(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def to_address(uri: Uri | None) -> Address | None:
+    """Where a URI points, if its host is an IP address."""
+    if isinstance(uri, SipUri) and is_ip(uri.host):
+        return uri.host.strip("[]"), uri.port or 5060
+    return None
+
+
 @functools.lru_cache(maxsize=65536)
-def to_address(text: str) -> Address:
-    """The address that `192.0.2.1:5060` or `[2001:db8::1]` names. Raises HeaderError for a host name."""
-    uri = SipUri.parse(f"sip:{text}")
+def is_ip(host: str) -> bool:
     try:
-        return str(ipaddress.ip_address(uri.host.strip("[]"))), uri.port or 5060
+        ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        raise HeaderError("Next hop is not an IP address", status=500) from None
+        return False
+    return True
+
+
+def parse_address(text: str) -> Address:
+    """The address that a command line argument names."""
+    address = to_address(parse_uri(f"sip:{text}"))
+    if address is None:
+        raise ValueError("not an IP address")
+    return address
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="A stateless SIP proxy and load balancer")
-    parser.add_argument("targets", nargs="+", type=to_address, metavar="HOST:PORT", help="where new requests go")
-    parser.add_argument("--listen", type=to_address, default="127.0.0.1:5060", metavar="HOST:PORT")
-    parser.add_argument("--advertise", type=to_address, metavar="HOST:PORT", help="our address in Via and Record-Route")
+    parser.add_argument("targets", nargs="+", type=parse_address, metavar="HOST:PORT", help="where new requests go")
+    parser.add_argument("--listen", type=parse_address, default="127.0.0.1:5060", metavar="HOST:PORT")
+    parser.add_argument(
+        "--advertise", type=parse_address, metavar="HOST:PORT", help="our address in Via and Record-Route"
+    )
     parser.add_argument("--no-record-route", action="store_true", help="something in front of us does that")
     parser.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two health checks")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the port")

@@ -149,7 +149,7 @@ class TestNewRequests:
             ({"Proxy_Require": "foo"}, 420),
             ({"call_id": None}, 400),
             ({"routes": ["<sip:proxy.example.com;lr>"]}, 500),
-            ({"routes": ["<tel:+15551234>"]}, 416),
+            ({"routes": ["<tel:+15551234>"]}, 500),
             ({"routes": ["<<>"]}, 400),
         ],
     )
@@ -270,6 +270,12 @@ class TestRoutes:
         request = make_request(uri="sip:bob@203.0.113.9:5099", routes=[self.OURS])
         assert (await bench.pass_on(request))[1] in (ONE, TWO, THREE)
         assert (await bench.pass_on(request, ONE))[1] == ("203.0.113.9", 5099)
+
+    async def test_behind_a_client_that_has_us_as_its_outbound_proxy(self, bench: Bench) -> None:
+        for uri in ("sip:bob@example.com", "sip:bob@192.0.2.1"):
+            invite, to = await bench.pass_on(make_request(uri=uri, routes=[self.OURS]))
+            ack, there = await bench.pass_on(make_request("ACK", uri, to_tag=";tag=x", routes=[self.OURS]))
+            assert (branch(ack), there) == (branch(invite), to)
 
     async def test_ipv6(self, bench: Bench) -> None:
         request = make_request("BYE", "sip:[2001:db8::9]:5099", to_tag=";tag=1", routes=[self.OURS])
@@ -451,7 +457,7 @@ class Lab:
     def callee(self, port: int) -> Program:
         """A SIPp that takes calls; ended by itself after two minutes, whatever happens here."""
         scenario = str(HERE / "sipp" / "call_uas.xml")
-        command = [self.client("sipp"), "-sf", scenario, "-i", "127.0.0.1", "-p", str(port), "-nostdin"]
+        command = [self.client("sipp"), "-sf", scenario, "-i", "127.0.0.1", "-p", str(port), "-nostdin", *ROOM]
         return self.start("callee", [*command, "-timeout", "120s"])
 
     def caller(self, port: int, calls: int, rate: int) -> "Caller":
@@ -465,6 +471,9 @@ class Lab:
         return program
 
 
+ROOM = ("-buff_size", "2000000")  # SIPp's own sockets hold 64 KiB, which is little when the machine is busy
+
+
 class Caller:
     """A SIPp that makes calls, with the results at its end."""
 
@@ -472,7 +481,7 @@ class Caller:
         scenario = str(HERE / "sipp" / "call_uac.xml")
         command = [lab.client("sipp"), f"127.0.0.1:{port}", "-sf", scenario, "-i", "127.0.0.1", "-p", str(new_port())]
         command += ["-m", str(calls), "-r", str(rate), "-d", "100", "-l", "1000", "-nostdin", "-timeout", "60s"]
-        command += ["-trace_stat", "-fd", "1", "-stf", "statistics.csv", "-trace_err", "-error_file", "errors"]
+        command += [*ROOM, "-trace_stat", "-fd", "1", "-stf", "statistics.csv", "-trace_err", "-error_file", "errors"]
         self.program = lab.start("caller", command)
 
     def results(self) -> tuple[int, int]:
@@ -496,13 +505,13 @@ class TestCalls:
         port, target = new_port(), new_port()
         lab.callee(target)
         lab.proxy(port, target)
-        assert lab.caller(port, 300, 150).results() == (300, 0)
+        assert lab.caller(port, 150, 50).results() == (150, 0)
 
     def test_two_workers(self, lab: Lab) -> None:
         port, target = new_port(), new_port()
         lab.callee(target)
         lab.proxy(port, target, arguments=("--workers", "2"))
-        assert lab.caller(port, 300, 150).results() == (300, 0)
+        assert lab.caller(port, 150, 50).results() == (150, 0)
 
     def test_one_of_two_callees_is_killed_under_load(self, lab: Lab) -> None:
         """What is in progress there may fail. What begins after the health check does not."""
@@ -510,17 +519,17 @@ class TestCalls:
         lab.callee(first)
         victim = lab.callee(second)
         proxy = lab.proxy(port, first, second)
-        caller = lab.caller(port, 400, 100)
+        caller = lab.caller(port, 200, 50)
         time.sleep(1.5)
         victim.kill()
         at = proxy.wait_for(rf"{second}\) is down")
-        assert lab.caller(port, 200, 100).results() == (200, 0)
+        assert lab.caller(port, 100, 50).results() == (100, 0)
         succeeded, failed = caller.results()
-        assert succeeded + failed == 400
-        assert failed < 100, "more calls failed than were at the callee that was killed"
+        assert succeeded + failed == 200
+        assert failed < 60, "more calls failed than were at the callee that was killed"
         lab.callee(second)
         proxy.wait_for(rf"{second}\) is up", start=at)
-        assert lab.caller(port, 200, 100).results() == (200, 0)
+        assert lab.caller(port, 100, 50).results() == (100, 0)
 
 
 class TestKamailioBehindIt:
@@ -551,18 +560,18 @@ class TestBehindKamailio:
         victim, other = (lab.proxy(node, callee, arguments=("--no-record-route",)) for node in nodes)
         define = f'DISPATCHER_LIST="{nodes_list}"'
         kamailio = lab.kamailio(front, folder / "kamailio.cfg", "-A", define)
-        assert lab.caller(front, 200, 100).results() == (200, 0)
-        caller = lab.caller(front, 400, 100)
+        assert lab.caller(front, 100, 50).results() == (100, 0)
+        caller = lab.caller(front, 200, 50)
         time.sleep(1.5)
         victim.kill()
         at = kamailio.wait_for(rf"node sip:127.0.0.1:{nodes[0]} is down")
-        assert lab.caller(front, 200, 100).results() == (200, 0)
+        assert lab.caller(front, 100, 50).results() == (100, 0)
         # What the node had without an answer goes to the other one when Kamailio's timer has run out. Lost are those
         # that rang through it in that moment: their answer goes where their Via says.
         succeeded, failed = caller.results()
-        assert (succeeded + failed, failed < 20) == (400, True)
+        assert (succeeded + failed, failed < 20) == (200, True)
         lab.proxy(nodes[0], callee, arguments=("--no-record-route",))
         kamailio.wait_for(rf"node sip:127.0.0.1:{nodes[0]} is up", start=at)
         other.kill()
         kamailio.wait_for(rf"node sip:127.0.0.1:{nodes[1]} is down", start=at)
-        assert lab.caller(front, 200, 100).results() == (200, 0)
+        assert lab.caller(front, 100, 50).results() == (100, 0)
