@@ -839,9 +839,10 @@ def test_a_transport_that_fails_ends_serve(go, error):
         endpoint = Endpoint(EndpointConfig(on_read_error=errors.append, on_event=events.append), transport=memory)
         endpoint.open()
         memory.inbox.put_nowait(error)
-        with pytest.raises(TransportError, match="broken"):
+        with pytest.raises(TransportError, match="broken") as caught:
             await endpoint.serve()
         assert len(errors) == 1
+        assert error in (caught.value, caught.value.__cause__)
         assert [event.type for event in events] == [EventType.READ_ERROR]
         memory.inbox.put_nowait([(request_bytes(), SOURCE)])
         endpoint.register_handler("OPTIONS", ok)
@@ -1063,7 +1064,7 @@ def test_aclose_answers_what_was_received(run, batch):
     run(main())
 
 
-def test_aclose_does_not_wait_for_ever(go):
+def test_aclose_does_not_wait_for_ever(go, caplog):
     async def waits(request, addr):
         await asyncio.sleep(60)
 
@@ -1076,6 +1077,7 @@ def test_aclose_does_not_wait_for_ever(go):
             await endpoint.aclose()
             assert time.monotonic() - began < 2
             assert endpoint.stats.pending == 0
+            assert "1 handlers did not end in 0.1 s" in caplog.text
 
     go(main())
 
@@ -1262,6 +1264,24 @@ def test_a_full_send_buffer(loop, batch):
                 sock.setblocking(False)
                 assert [(await hear(sock)).call_id for _ in range(5)] == [f"c{number}" for number in range(5)]
                 assert (await ask(endpoint, request_bytes(), sock)).status_code == 200
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("loop", [name for name in sorted(LOOPS) if name != "no_reader"])
+def test_aclose_waits_for_the_send_buffer(loop, batch):
+    async def main():
+        async with served() as endpoint:
+            clogged = endpoint.transport._batch = Clogged(endpoint.transport._batch, 0)
+            with udp_socket() as sock:
+                for number in range(8):
+                    sock.sendto(request_bytes(Call_ID=f"c{number}"), endpoint.listen_addr)
+                asyncio.get_running_loop().call_later(0.05, setattr, clogged, "room", 1000)
+                await endpoint.aclose()
+                sock.setblocking(False)
+                assert [(await hear(sock)).call_id for _ in range(8)] == [f"c{number}" for number in range(8)]
+            assert endpoint.stats.queue_drops == 0
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(main())

@@ -554,11 +554,18 @@ def test_a_full_send_buffer(loop, batch, peer):
         runner.run(main())
 
 
-def test_without_a_loop_nothing_is_queued(batch, peer):
-    with opened() as it:
-        it._batch = Clogged(it._batch, 0)
-        [(_, _, error)] = it.send([(b"x", peer.getsockname())])
+def test_a_full_send_buffer_without_a_loop(batch, peer):
+    addr = peer.getsockname()
+    with opened(send_queue=2) as it:
+        clogged = it._batch = Clogged(it._batch, 0)
+        [(data, _, error)] = it.send([(b"1", addr), (b"2", addr), (b"3", addr)])
+        assert data == b"3"
         assert isinstance(error, BlockingIOError)
+        assert it.flush() == 2
+        clogged.room = 10
+        assert not it.send([(b"4", addr)])  # which sends those before it first
+        assert it.flush() == 0
+        assert [peer.recv(10) for _ in range(3)] == [b"1", b"2", b"4"]
 
 
 def test_a_full_buffer_of_the_fallback(batch, peer):

@@ -243,8 +243,7 @@ class Endpoint:
     def _on_read_error(self, error: OSError) -> None:
         self._hook(self.config.on_read_error, error)
         self._event(EventType.READ_ERROR, error=error)
-        failure = error if isinstance(error, TransportError) else TransportError(error.errno, f"cannot read: {error}")
-        failure.__cause__ = None if failure is error else error
+        failure = error if isinstance(error, TransportError) else _as_transport_error(error)
         if self._stopped is not None and not self._stopped.done():
             self._stopped.set_exception(failure)
 
@@ -290,7 +289,14 @@ class Endpoint:
         if self._stopped is not None and not self._stopped.done():
             self._stopped.set_result(None)
         if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=max(0.0, end - loop.time()))
+            _, late = await asyncio.wait(self._tasks.values(), timeout=max(0.0, end - loop.time()))
+            if late:
+                _logger.warning(
+                    "%d handlers did not end in %.1f s and are cancelled", len(late), self.config.drain_timeout
+                )
+        self._flush()
+        while isinstance(self._transport, UDPTransport) and self._transport.flush() and loop.time() < end:
+            await asyncio.sleep(0.002)
         self.close()
         if self._tasks:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -949,7 +955,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _as_transport_error(error: Exception) -> TransportError:
-    failure = TransportError(errno.EIO, f"cannot read: {error!r}")
+    failure = TransportError(getattr(error, "errno", None) or errno.EIO, f"cannot read: {error}")
     failure.__cause__ = error
     return failure
 

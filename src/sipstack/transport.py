@@ -309,6 +309,8 @@ class UDPTransport:
             raise _transport_error(error, f"cannot listen on {where}") from error
         try:
             if self._reuse_port:
+                if not hasattr(socket, "SO_REUSEPORT"):
+                    raise OSError(errno.ENOPROTOOPT, "this system has no SO_REUSEPORT")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if self._host == "::":
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -336,8 +338,7 @@ class UDPTransport:
             return
         self.stop()
         if self._queue:
-            self._flush_queue()
-            self._totals["queue_drops"] += len(self._queue)
+            self._totals["queue_drops"] += self.flush()
             self._queue.clear()
         self.counters()
         self._keep_totals()
@@ -525,7 +526,7 @@ class UDPTransport:
             raise TransportError(errno.EBADF, "the transport is not open")
         if self._fallback is not None:
             return self._send_fallback(datagrams)
-        if self._queue:
+        if self._queue and (self._loop is not None or self.flush()):
             return self._enqueue(datagrams, 0)
         taken, failures = self._batch.send(datagrams)
         if taken == len(datagrams) and not failures:
@@ -544,7 +545,7 @@ class UDPTransport:
         return described
 
     def _enqueue(self, datagrams: list[Datagram], start: int) -> list[Failure]:
-        room = max(0, self._queue_size - len(self._queue)) if self._loop is not None else 0
+        room = max(0, self._queue_size - len(self._queue))
         self._queue.extend(datagrams[start : start + room])
         if self._queue and self._loop is not None and self._sock is not None:
             self._loop.add_writer(self._sock.fileno(), self._on_writable)
@@ -554,17 +555,23 @@ class UDPTransport:
         return dropped
 
     def _on_writable(self) -> None:
-        self._flush_queue()
-        if not self._queue and self._loop is not None and self._sock is not None:
+        if not self.flush() and self._loop is not None and self._sock is not None:
             self._loop.remove_writer(self._sock.fileno())
 
-    def _flush_queue(self) -> None:
+    def flush(self) -> int:
+        """Sends what waits in the send queue, as far as the socket has room; returns how many still wait.
+
+        While the transport is being read, the loop does it.
+        """
+        if not self._queue or self._batch is None:
+            return 0
         waiting = list(self._queue)
         taken, failures = self._batch.send(waiting)
         for _ in range(taken):
             self._queue.popleft()
         for _, address, error in self._describe(waiting, failures):
             self._log.log(logging.WARNING, "cannot send to %s: %s", address, error)
+        return len(self._queue)
 
     def _send_fallback(self, datagrams: list[Datagram]) -> Sequence[Failure]:
         assert self._fallback is not None
