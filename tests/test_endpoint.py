@@ -1321,7 +1321,7 @@ def test_a_timer_is_not_starved(run, batch):
                     await asyncio.sleep(0.001)
                     late.append(time.monotonic() - began - 0.001)
             assert len(late) > 5
-            assert sorted(late)[len(late) // 2] < 0.05
+            assert sorted(late)[len(late) // 2] < 0.1
 
     run(main())
 

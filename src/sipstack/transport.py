@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import sys
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -38,7 +39,9 @@ _ICMP: Final = frozenset(
     )
     if hasattr(errno, name)
 )  # fmt: skip
-_DRAIN: Final = 256  # datagrams, about, taken in one wake-up of the loop, so that its timers and tasks get their turn
+# A wake-up of the loop takes so many datagrams, or goes on for so long, and then its timers and tasks have their turn.
+_DRAIN: Final = 256
+_DRAIN_SECONDS: Final = 0.001
 _SO_MEMINFO: Final = 55  # Linux: nine 32-bit counters of the socket; the last one is what it had to drop
 _SO_DETACH_FILTER: Final = 27  # Linux
 _MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
@@ -448,8 +451,9 @@ class UDPTransport:
 
     def _on_readable(self) -> None:
         # To look once more costs a tenth of what a turn of the loop does, and while a batch is answered more comes.
+        end = time.monotonic() + _DRAIN_SECONDS
         for _ in range(max(1, _DRAIN // self._batch_size)):
-            if self._take() == 0 or self._loop is None:
+            if self._take() == 0 or self._loop is None or time.monotonic() > end:
                 break
 
     def _take(self) -> int:
