@@ -371,6 +371,11 @@ def test_reference_has_every_public_name() -> None:
     assert [name for name in own if not re.search(rf"sipstack\.headers\.{name}\b", pages)] == []
 
 
+def test_typing_test_has_every_public_name() -> None:
+    program = (REPOSITORY / "tests/typing/public_api.py").read_text(encoding="utf-8")
+    assert [name for name in sipstack.__all__ if not re.search(rf"\b{name}\b", program)] == []
+
+
 # --- programs of the how-to pages, run as they stand -----------------------------------------------------------------
 
 REQUEST = {
@@ -591,6 +596,9 @@ def test_commands(session: list[tuple[str, str]], tmp_path: Path, serve: Any, mo
         if not expected and "printf" not in command:
             program, *arguments = shlex.split(command)
             assert (program, cli.main(arguments)) == ("sipstack", 0)
+            continue
+        if command.startswith("cat "):
+            (tmp_path / command[4:]).write_bytes(expected.encode().replace(b"\n", b"\r\n") + b"\r\n")
             continue
         if sys.platform == "win32":
             pytest.skip("the shell is not that of the page")

@@ -1,6 +1,7 @@
 """A user's program, for mypy --strict and pyright: what the public API's types are. It is checked, never run."""
 
 import asyncio
+import io
 from collections.abc import Iterator
 from typing import assert_type
 
@@ -126,12 +127,54 @@ def errors(data: bytes) -> None:
         assert_type(error.reason, str)
         assert_type(error.offset, int)
         assert_type(error.status, int)
+    try:
+        sipstack.parse_header("Via", "x")
+    except sipstack.HeaderError as error:
+        assert_type(error.header, str)
+    except (sipstack.SerializeError, ValueError) as error:
+        assert_type(str(error), str)
+    except (sipstack.TransportError, sipstack.SipError) as error:
+        raise RuntimeError from error
+
+
+def other_values(message: Message) -> None:
+    for contact in message.contacts:
+        assert_type(contact, sipstack.Contact)
+        if contact is not sipstack.STAR and isinstance(contact, NameAddr):
+            assert_type(contact.q, float | None)
+            assert_type(contact.expires, int | None)
+    assert_type(message.content_type, sipstack.ContentType | None)
+    number = sipstack.TelUri("+12015550123")
+    assert_type(number.params, sipstack.Params)
+    assert_type(number.params.get("isub"), str | None)
+    assert_type(sipstack.AbsoluteUri.parse("urn:service:sos").rest, str)
+    value: sipstack.HeaderValue = number
+    message.set_header("X-Number", value)
+    assert_type(sipstack.parse_list(NameAddr, "<sip:a@b>"), tuple[NameAddr, ...])
+    assert_type(sipstack.split_list("a, b"), list[str])
+    assert_type(sipstack.headers.Date.parse("Sat, 13 Nov 2010 23:29:00 GMT"), sipstack.headers.Date)
+
+
+def words() -> None:
+    assert_type(sipstack.IMPLEMENTATION, str)
+    assert_type(sipstack.__version__, str)
+    assert_type(sipstack.escape_uri("a b"), str)
+    assert_type(sipstack.unescape_uri("a%20b"), str)
+    assert_type(sipstack.reason_phrase(200), str)
+    assert_type(sipstack.methods.METHODS, tuple[str, ...])
+    assert_type(sipstack.parse_cseq_num("1 INVITE"), int)
+    assert_type(sipstack.parse_rack("1 1 INVITE"), RAck)
+    assert_type(sipstack.with_cseq_ack("1 INVITE"), str)
+    assert_type(sipstack.body_bytes_len(b""), int)
 
 
 async def streams(reader: asyncio.StreamReader) -> None:
     parser = StreamParser()
     assert_type(parser.feed(b""), Iterator[Message])
+    assert_type(parser.eof(), None)
     assert_type(await sipstack.read_message(reader), Message | None)
+    assert_type(sipstack.read_message_from(io.BytesIO()), Message | None)
+    assert_type(sipstack.is_signaling_noise_datagram(b"\r\n"), bool)
 
 
 def endpoints() -> None:
@@ -177,6 +220,9 @@ async def serving(endpoint: Endpoint) -> None:
         await endpoint.serve()
 
 
-def transports() -> None:
+def transports(datagram: sipstack.Datagram) -> None:
+    assert_type(datagram, tuple[bytes, Address])
     transport: DatagramTransport = UDPTransport("127.0.0.1", 0)
     Endpoint(transport=transport)
+    handler: sipstack.Handler = later
+    Endpoint().set_no_route_handler(handler)
