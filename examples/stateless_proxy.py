@@ -124,7 +124,7 @@ class Proxy:
             next_hop = self.next_hop(request, addr)
         except HeaderError as error:
             return request.reply(error.status, error.reason)
-        if any(loop in via for via in request.get_headers("Via")):
+        if loop in " ".join(request.get_headers("Via")):
             return request.reply(482)
         if (wanted := request.get_header("Proxy-Require")) and method not in (ACK, CANCEL):
             return request.reply(420, headers={"Unsupported": wanted})
@@ -160,17 +160,17 @@ class Proxy:
     def make_branch(self, request: Message) -> tuple[str, str]:
         """The branch, in two parts (RFC 3261 16.6 step 8, 16.11).
 
-        The first is of what the request is routed by: a request that comes back with it is in a loop. The second is of
+        The first is of what the request is routed by: a request that comes back with it is in a loop. The second is
         what its transaction is known by, and the same for a retransmission, the CANCEL and the ACK to a failure.
         """
         via, uri, call_id = request.via, request.request_uri, request.call_id
         if via and via.branch and via.branch.startswith(MAGIC_COOKIE):
-            transaction = f"{via.host} {via.port} {via.branch}"
+            transaction = via.branch
         else:  # RFC 2543
             cseq = request.cseq
-            transaction = f"{via} {request.from_tag} {call_id} {cseq and cseq.num} {uri}"
-        route = f"{self.name} {uri} {call_id} {''.join(request.get_headers('Route'))}"
-        return f"{MAGIC_COOKIE}{checksum(route)}.", digest(transaction)
+            transaction = digest(f"{via} {request.from_tag} {call_id} {cseq and cseq.num} {uri}")
+        where = checksum(f"{self.name} {uri} {call_id} {''.join(request.get_headers('Route'))}")
+        return f"{MAGIC_COOKIE}{where}.", transaction
 
     def next_hop(self, request: Message, addr: Address) -> Address:
         """Takes our part off the route and says where the request goes (RFC 3261 16.4 to 16.6)."""
@@ -184,9 +184,9 @@ class Proxy:
             if next_hop := to_address(uri):
                 return next_hop
             raise HeaderError("Next hop is not an IP address", status=500)
-        if ours and (request.to_tag or addr in self.targets) and not self.is_me(request.uri):
-            if next_hop := to_address(request.uri):
-                return next_hop
+        in_dialog = ours and (request.to_tag or addr in self.targets) and not self.is_me(request.uri)
+        if in_dialog and (next_hop := to_address(request.uri)):
+            return next_hop
         return self.targets.choose(request.call_id or "")
 
     def take_our_route(self, request: Message) -> tuple[bool, Sequence[NameAddr]]:

@@ -199,8 +199,8 @@ class TestTransactions:
     async def test_another_transaction_has_another_branch(self, bench: Bench, via: str | None) -> None:
         changes = ({"cseq": 2}, {"call_id": "other"}, {"uri": "sip:carol@example.com"})
         if via is None:
-            changes = ({"via": "SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bKother"},
-                       {"via": "SIP/2.0/UDP 198.51.100.7:5063;branch=z9hG4bK776asdhds"})  # fmt: skip
+            changes += ({"via": "SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bKother"},)
+            changes = changes[1:]  # CSeq is no part of it: another number has another branch
         branches = [branch((await bench.pass_on(make_request(**{"via": via, **one})))[0]) for one in ({}, *changes)]
         assert len(set(branches)) == len(branches)
 
