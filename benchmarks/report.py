@@ -61,7 +61,8 @@ def peers_table(saved: dict[str, Any]) -> Table:
     run = Run(saved)
     groups = [group for group in GROUPS if len(run.subjects(group)) > 2]
     table = [["", "parse invite", *groups, "cannot parse", "keeps", "refuses"]]
-    for subject in [name for name in (COMPILED, PLAIN, *saved["peers"]) if ("parse", name, "invite") in run.results]:
+    measured = {subject for _, subject, _ in run.results}
+    for subject in [name for name in (COMPILED, PLAIN, *saved["peers"]) if name in measured]:
         ratios = [times(run.times_as_long(group, PLAIN, subject)) for group in groups]
         about = saved["peers"].get(subject) or saved["own"][subject]
         label = f"{subject} {about['version']}".strip()

@@ -547,10 +547,12 @@ class Message:
         if at < 0:
             self.add_header("Max-Forwards", 70)
             return 70
-        left = _max_forwards(self._table()[at])
+        lines = self._table()
+        left = _max_forwards(lines[at])
         if left == 0:
             raise HeaderError("Max-Forwards is 0", "Max-Forwards", 0, 483)
-        self._replace(at, str(left - 1))
+        self._edit()
+        lines[at] = (lines[at][0], b": %d\r\n" % (left - 1))
         return left - 1
 
     # --- building
