@@ -262,7 +262,9 @@ cdef int checked_line(Message m, sip_span *span, name, value) except -1:
     if n.length == 0 or sip_token_end(n.p, n.p + n.length) != n.p + n.length:
         name_bytes = encode_name(name)
         n = of_bytes(name_bytes)
-    if v.length == 0 or sip_is_blank(v.p[0]) or sip_is_blank(v.p[v.length - 1]) or not is_plain(&v):
+    if v.p == NULL or (
+        v.length and (sip_is_blank(v.p[0]) or sip_is_blank(v.p[v.length - 1]) or not is_plain(&v))
+    ):
         value_bytes = encode_value(name, value)
         v = of_bytes(value_bytes)
         m.high = True  # perhaps
