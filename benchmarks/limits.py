@@ -107,9 +107,12 @@ def _parse(run: Run) -> list[Line]:
     worst = max(ratios, key=lambda name: ratios[name])
     spread = tuple(run.to_floor("parse", COMPILED, quartile)[worst] for quartile in ("q1", "q3"))
     together = run.sum_to_floor("parse", COMPILED)
+    best = {name: run.best("parse", COMPILED, name) or 0.0 for name in ratios}
+    note = f"best rounds {sum(best.values()) / sum(run.floor()[name] for name in best):.2f}"
+    about = f"{worst}, best round {best[worst] / run.floor()[worst]:.2f}"
     return [
-        Line(1, "parse, all messages, to the floor", 3.5, together, "x", "", (low, high)),
-        Line(1, "parse, the worst message, to the floor", 4.5, ratios[worst], "x", worst, (spread[0], spread[1])),
+        Line(1, "parse, all messages, to the floor", 3.5, together, "x", note, (low, high)),
+        Line(1, "parse, the worst message, to the floor", 4.5, ratios[worst], "x", about, (spread[0], spread[1])),
     ]
 
 
