@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import time
+import types
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -492,6 +493,25 @@ def test_asyncio_handler_and_probe(free_port: int) -> None:
     assert asyncio.run(ask_all()) == [501, 302, 404]
     assert names["waiting"] == {}
     assert "respond" in second.text
+
+
+def test_load_balance() -> None:
+    page = DOCS / "how-to/load-balance.md"
+    names: dict[str, Any] = {"__name__": "sample"}
+    for fence in fences(page, "python"):
+        run(fence, page, names)
+    sent: list[tuple[bytes, sipstack.Address]] = []
+    names["endpoint"] = types.SimpleNamespace(send_soon=lambda message, addr: sent.append((bytes(message), addr)))
+    source = ("127.0.0.1", 5062)
+    invite = sipstack.parse(request("INVITE"))
+    invite.stamp_received(*source)
+    names["on_request"](invite, source)
+    data, target = sent.pop()
+    forwarded = sipstack.parse(data)
+    assert (target, forwarded.max_forwards, len(forwarded.vias)) == (("192.0.2.11", 5060), 69, 2)
+    names["on_response"](forwarded.reply(200), target)
+    data, target = sent.pop()
+    assert (target, len(sipstack.parse(data).vias)) == (source, 1)
 
 
 def test_tcp(start: Any, free_port: int) -> None:
