@@ -12,7 +12,7 @@ cdef class Message:
 
     cdef bytes raw  # what was parsed; the message itself as long as it is not edited
     cdef bytes new_body  # None where the body is that of raw
-    cdef list cache  # structured values that were asked for; None after an edit
+    cdef tuple cache  # structured values that were asked for; None after an edit
     # The headers, and the text of edits, in bytes objects that nobody else sees: they are freed like any other, so no
     # way out of a function can leak them, and there is no __dealloc__, which would cost 60 instructions a message.
     cdef bytes table, text

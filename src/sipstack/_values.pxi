@@ -4,7 +4,6 @@ cdef extern from "Python.h":
     ctypedef struct PyObject
     ctypedef struct PyTypeObject
     object PyType_GenericAlloc(PyTypeObject *type, Py_ssize_t items)
-    void Py_INCREF(object)
 
 cdef extern from "structmember.h":  # until CPython 3.12, which has it in Python.h
     ctypedef struct PyMemberDef:
@@ -177,17 +176,34 @@ cdef tuple every(Message m, unsigned int id, parser):
 
 cdef cached(Message m, unsigned int which):
     """A structured value, from the cache or made for it."""
-    cdef list cache = m.cache
+    cdef tuple cache = m.cache
     if cache is not None:
         value = cache[which]
         if value is not None:
             return value
     value = make_value(m, which)
     if value is not None:
-        if m.cache is None:
-            m.cache = [None, None, None, None, None]
-        m.cache[which] = value
+        remember(m, which, value)
     return value
+
+
+cdef tuple new_cache():
+    cdef tuple cache = PyTuple_New(5)
+    cdef Py_ssize_t at
+    for at in range(5):
+        Py_INCREF(None)
+        PyTuple_SET_ITEM(cache, at, None)
+    return cache
+
+
+cdef int remember(Message m, unsigned int which, value) except -1:
+    """Keep a value in the cache: a tuple that nobody else ever sees, for Python makes those faster than lists."""
+    if m.cache is None:
+        m.cache = new_cache()
+    Py_INCREF(value)
+    PyTuple_SET_ITEM(m.cache, which, value)
+    Py_DECREF(None)  # what stood there
+    return 0
 
 
 cdef first_via(str value):
