@@ -283,14 +283,12 @@ class Message:
     def add_header(self, name: str, value: "str | int | HeaderValue") -> None:
         """Append a header."""
         new = self._new_line(name, value)
-        self._edit()
-        self._table().append(new)
+        self._edit().append(new)
 
     def prepend_header(self, name: str, value: "str | int | HeaderValue") -> None:
         """Insert a header before the first of its name, or before all where there is none."""
         new = self._new_line(name, value)
-        self._edit()
-        self._table().insert(max(self._find(name), 0), new)
+        self._edit().insert(max(self._find(name), 0), new)
 
     def remove_header(self, name: str) -> int:
         """Remove every header of that name; how many there were."""
@@ -327,13 +325,17 @@ class Message:
             self._lines = _LINES.findall(raw, self._start.end(), end - 1 - (raw[end - 2] == 13))
         return self._lines
 
-    def _edit(self) -> None:
-        """Take the message apart before it changes."""
+    def _edit(self) -> list[Line]:
+        """Take the message apart before it changes; its headers."""
         self._cache = None
+        lines = self._lines or self._table()
         if self._raw is not None:
-            self._table()
             self._body = self._raw[self._body_at :]
             self._raw = None
+        return lines
+
+    def _prepend(self, number: int, line: Line) -> None:
+        self._edit().insert(max(self._find_id(number), 0), line)
 
     def _places(self, name: str) -> list[int]:
         if not isinstance(name, str):
@@ -490,7 +492,7 @@ class Message:
 
     def push_via(self, value: "str | Via") -> None:
         """Put a Via above the others (RFC 3261 16.6, step 8)."""
-        self.prepend_header("Via", value)
+        self._prepend(VIA, self._new_line("Via", value))
 
     def pop_via(self) -> str | None:
         """Remove the top Via value and return it (RFC 3261 16.7, step 3); None where there is none."""
@@ -498,7 +500,7 @@ class Message:
 
     def push_record_route(self, value: "str | NameAddr") -> None:
         """Put a Record-Route above the others (RFC 3261 16.6, step 4)."""
-        self.prepend_header("Record-Route", value)
+        self._prepend(RECORD_ROUTE, self._new_line("Record-Route", value))
 
     def pop_route(self) -> str | None:
         """Remove the top Route value and return it (RFC 3261 16.4); None where there is none."""
@@ -518,8 +520,7 @@ class Message:
 
     def _replace(self, at: int, value: str) -> None:
         """Give a header another value under the name as it is spelled."""
-        self._edit()
-        lines = self._table()
+        lines = self._edit()
         lines[at] = (lines[at][0], b": %b\r\n" % value.encode("utf-8", "surrogateescape"))
 
     def stamp_received(self, host: str, port: int) -> bool:
@@ -547,11 +548,10 @@ class Message:
         if at < 0:
             self.add_header("Max-Forwards", 70)
             return 70
-        lines = self._table()
-        left = _max_forwards(lines[at])
+        left = _max_forwards(self._table()[at])
         if left == 0:
             raise HeaderError("Max-Forwards is 0", "Max-Forwards", 0, 483)
-        self._edit()
+        lines = self._edit()
         lines[at] = (lines[at][0], b": %d\r\n" % (left - 1))
         return left - 1
 
