@@ -566,6 +566,41 @@ def test_a_handler_that_fails(run, caplog):
     run(main())
 
 
+def count_down(request, addr):
+    request.decrement_max_forwards()
+    return request.reply(200)
+
+
+async def count_down_later(request, addr):
+    return count_down(request, addr)
+
+
+def look_at_the_uri(request, addr):
+    return request.reply(200, headers={"X-Host": request.uri.host})
+
+
+@pytest.mark.parametrize("handler", [count_down, count_down_later])
+def test_a_malformed_value_that_a_handler_meets_is_the_senders_fault(run, handler, caplog):
+    async def main():
+        async with served(handlers={"OPTIONS": handler, "INFO": look_at_the_uri}) as endpoint:
+            assert (await ask(endpoint, request_bytes())).status_code == 200
+            assert (await ask(endpoint, request_bytes(Max_Forwards="0"))).status_code == 483
+            answer = await ask(endpoint, request_bytes("INFO", "sip:b@[::"))
+            assert (answer.status_code, answer.status_text) == (400, "Request-URI host is not a host name or address")
+            assert endpoint.stats.rejected == 2
+            assert endpoint.stats.handler_errors == 0
+            assert "Traceback" not in caplog.text
+
+    run(main())
+
+
+def test_a_malformed_value_in_dispatch():
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", count_down)
+    assert endpoint.dispatch_request(parse(request_bytes(Max_Forwards="0"))).status_code == 483
+    assert endpoint.stats.rejected == 1
+
+
 @pytest.mark.parametrize(
     "wrong", [200, "200 OK", b"SIP/2.0 200 OK\r\n\r\n", object(), Message.request("BYE", "sip:a@b")]
 )

@@ -660,10 +660,10 @@ def test_values_may_be_text_numbers_or_header_values(message: Any):
         assert f"X: {text}\r\n".encode("utf-8", "surrogateescape") in message.to_bytes()
 
 
-@pytest.mark.parametrize("value", [None, b"x", 1.5, True, ["x"], object()])
+@pytest.mark.parametrize("value", [None, b"x", 1.5, True, {"x"}, [["x"]], object()])
 @pytest.mark.parametrize("call", ["set_header", "add_header", "prepend_header"])
 def test_values_of_another_type(message: Any, call: str, value: Any):
-    with pytest.raises(TypeError, match="must be str, int or a header value"):
+    with pytest.raises(TypeError, match="must be str, int, a header value or several"):
         getattr(message, call)("X", value)
     assert message.to_bytes() == REQUEST
 
@@ -1530,3 +1530,31 @@ def test_cost_grows_no_faster_than_the_input(impl: ModuleType, name: str):
             return
         small = max(small, cost(1 << 12, 16))
     pytest.fail(f"64 KiB cost {cost(1 << 16, 1) / small:.1f} times as much a byte as 4 KiB")
+
+
+# --- several values, and a reply's own headers
+
+
+def test_several_values_make_one_line(impl):
+    message = impl.parse(REQUEST)
+    message.set_header("Allow", ("INVITE", "ACK"))
+    message.add_header("Route", [NameAddr("sip:p1.example.com;lr"), "<sip:p2.example.com;lr>"])
+    message.headers["Supported"] = []
+    assert message.get_header("Allow") == "INVITE, ACK"
+    assert message.get_header("Route") == "<sip:p1.example.com;lr>, <sip:p2.example.com;lr>"
+    assert message.get_header("Supported") == ""
+    before = bytes(message)
+    with pytest.raises(SerializeError):
+        message.set_header("Allow", ("INVITE", "A\rCK"))
+    with pytest.raises(TypeError, match="not NoneType"):
+        message.set_header("Allow", ("INVITE", None))
+    assert bytes(message) == before
+
+
+@pytest.mark.parametrize("name", ["Via", "f", "TO", "Call-ID", "cseq"])
+def test_a_reply_is_not_given_what_it_copies(impl, name):
+    request = impl.parse(REQUEST)
+    with pytest.raises(SerializeError, match=f"^{name} is copied from the request"):
+        request.reply(200, headers=[("X", "1"), (name, "x")])
+    bare = impl.parse(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n")
+    assert bare.reply(400, headers={name: "x"}).get_headers(name) == ["x"]

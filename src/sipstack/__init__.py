@@ -4,6 +4,7 @@
 """
 
 from . import headers, methods
+from ._shared import HeaderInput, Headers, HeaderSource
 from .endpoint import Endpoint, EndpointConfig, Event, EventType, Handler, Stats
 from .errors import HeaderError, ParseError, SerializeError, SipError, TransportError
 from .headers import (
@@ -26,10 +27,10 @@ from .headers import (
 )
 from .message import IMPLEMENTATION, Message, parse
 from .methods import reason_phrase
-from .stream import StreamParser, is_signaling_noise_datagram, read_message, read_message_from
+from .stream import StreamParser, is_signaling_noise_datagram, is_stun, read_message, read_message_from
 from .transport import Address, Datagram, DatagramTransport, UDPTransport
 from .uri import AbsoluteUri, SipUri, TelUri, Uri, escape_uri, parse_uri, unescape_uri
-from .validation import Violation
+from .validation import Violation, unsupported_options
 
 __all__ = [
     "IMPLEMENTATION",
@@ -47,7 +48,10 @@ __all__ = [
     "EventType",
     "Handler",
     "HeaderError",
+    "HeaderInput",
+    "HeaderSource",
     "HeaderValue",
+    "Headers",
     "Message",
     "NameAddr",
     "Params",
@@ -69,6 +73,7 @@ __all__ = [
     "escape_uri",
     "headers",
     "is_signaling_noise_datagram",
+    "is_stun",
     "methods",
     "parse",
     "parse_cseq_num",
@@ -81,6 +86,7 @@ __all__ = [
     "reason_phrase",
     "split_list",
     "unescape_uri",
+    "unsupported_options",
     "with_cseq_ack",
 ]
 

@@ -68,7 +68,7 @@ class EndpointConfig:
         send_queue: datagrams kept while the send buffer is full; further ones are dropped and counted.
         max_pending: coroutine handlers in flight; requests beyond it get 503 with Retry-After.
         retry_after: seconds, for that header.
-        validate: answer 400, 416, 420, 483 and 505 without asking a handler.
+        validate: answer 400, 416, 420 and 505 without asking a handler (483 is a proxy's: see `Message.check`).
         schemes: URI schemes that `validate` lets through; others get 416.
         supported: option tags a Require may name; others get 420. None: do not look (a proxy's choice).
         use_maddr: let the Via's maddr say where a response goes. Off: whoever sends a request could aim it.

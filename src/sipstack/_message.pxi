@@ -397,12 +397,23 @@ cdef int set_start(Message m, const sip_byte *line, Py_ssize_t length) except -1
     return 0
 
 
+cdef bint was_copied(Message m, uint32_t copied, unsigned int id) noexcept:
+    cdef uint32_t at
+    for at in range(copied):
+        if sip_id(&m.spans[at]) == id:
+            return True
+    return False
+
+
 cdef finish(Message m, headers):
     """Append the caller's headers, and a Content-Length where they have none."""
     cdef sip_span span
+    cdef uint32_t copied = m.count
     if headers is not ():
         for name, value in headers if type(headers) is list or type(headers) is tuple else pairs(headers):
             checked_line(m, &span, name, value)
+            if VIA <= sip_id(&span) <= CSEQ and was_copied(m, copied, sip_id(&span)):
+                refuse_copied(name)
             insert(m, m.count, &span)
     if find_id(m, CONTENT_LENGTH) < 0:
         content_length_line(m, &span, PyBytes_GET_SIZE(m.new_body))

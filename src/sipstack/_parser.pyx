@@ -35,6 +35,7 @@ from ._shared import (
     encode_value,
     pairs,
     parse_value,
+    refuse_copied,
     read_length,
     split_first,
     split_off,

@@ -29,6 +29,7 @@ from ._shared import (
     pairs,
     parse_value,
     read_length,
+    refuse_copied,
     split_first,
     split_off,
     stamp,
@@ -43,7 +44,7 @@ from .validation import check as check_message
 from .validation import validate as validate_message
 
 if TYPE_CHECKING:
-    from ._values import HeaderValue
+    from ._shared import HeaderInput
 
 __all__ = ["Message", "parse"]
 
@@ -274,18 +275,18 @@ class Message:
         lines = self._table()
         return [_value(lines[at]) for at in self._places(name)]
 
-    def set_header(self, name: str, value: "str | int | HeaderValue") -> None:
+    def set_header(self, name: str, value: "HeaderInput") -> None:
         """Replace the first `name` and drop the others; append it where there is none."""
         line = self._new_line(name, value)
         self._edit()
         self._set(line)
 
-    def add_header(self, name: str, value: "str | int | HeaderValue") -> None:
+    def add_header(self, name: str, value: "HeaderInput") -> None:
         """Append a header."""
         new = self._new_line(name, value)
         self._edit().append(new)
 
-    def prepend_header(self, name: str, value: "str | int | HeaderValue") -> None:
+    def prepend_header(self, name: str, value: "HeaderInput") -> None:
         """Insert a header before the first of its name, or before all where there is none."""
         new = self._new_line(name, value)
         self._edit().insert(max(self._find(name), 0), new)
@@ -356,7 +357,7 @@ class Message:
                 return at
         return -1
 
-    def _new_line(self, name: str, value: "str | int | HeaderValue") -> Line:
+    def _new_line(self, name: str, value: "HeaderInput") -> Line:
         known = _NAMES.get(name) if type(name) is str else None
         start = known[1] if known else encode_name(name)
         number = known[0] if known else header_id(name)
@@ -738,8 +739,12 @@ def _build(
     message._body_at = 0
     message._body = encode_body(body)
     message._lines = lines
+    copied = {number for line in lines if VIA <= (number := _IDS[line[0]]) <= CSEQ}
     for name, value in pairs(headers):
-        lines.append(message._new_line(name, value))
+        line = message._new_line(name, value)
+        if _IDS[line[0]] in copied:
+            refuse_copied(name)
+        lines.append(line)
     if message._find_id(CONTENT_LENGTH) < 0:
         lines.append((b"Content-Length", b": %d\r\n" % len(message._body)))
     return message

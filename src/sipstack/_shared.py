@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, overload
 
 from ._diagnose import bad_control
@@ -78,7 +78,7 @@ class Headers:
     def __getitem__(self, name: str) -> str:
         return self.getone(name)
 
-    def __setitem__(self, name: str, value: "str | int | HeaderValue") -> None:
+    def __setitem__(self, name: str, value: "HeaderInput") -> None:
         self._message.set_header(name, value)
 
     def __delitem__(self, name: str) -> None:
@@ -131,7 +131,7 @@ class Headers:
             raise KeyError(name)
         return default
 
-    def add(self, name: str, value: "str | int | HeaderValue") -> None:
+    def add(self, name: str, value: "HeaderInput") -> None:
         """Append a header."""
         self._message.add_header(name, value)
 
@@ -202,6 +202,9 @@ class Headers:
             self._message.remove_header(name)
 
 
+HeaderInput = str | int | HeaderValue | Sequence[str | int | HeaderValue]
+"""What can be written as a header's value; of several, one line with commas between them is made."""
+
 HeaderSource = Mapping[str, Any] | Iterable[tuple[str, Any]] | Headers
 """What the builders take as headers: a mapping, pairs, or another message's headers."""
 
@@ -242,12 +245,20 @@ def encode_name(name: str) -> bytes:
     return name.encode("ascii")
 
 
-def encode_value(name: str, value: "str | int | HeaderValue") -> bytes:
-    """A header value's bytes, trimmed; SerializeError where it would end the header or hide a control byte."""
+def _value_text(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, HeaderValue) or (isinstance(value, int) and not isinstance(value, bool)):
-        value = str(value)
-    elif not isinstance(value, str):
-        raise TypeError(f"value of {name} must be str, int or a header value, not {type(value).__name__}")
+        return str(value)
+    raise TypeError(f"value of {name} must be str, int, a header value or several, not {type(value).__name__}")
+
+
+def encode_value(name: str, value: "HeaderInput") -> bytes:
+    """A header value's bytes, trimmed; SerializeError where it would end the header or hide a control byte."""
+    if isinstance(value, (tuple, list)):
+        value = ", ".join([_value_text(name, part) for part in value])
+    else:
+        value = _value_text(name, value)
     data = encode(value, f"value of {name}").strip(b" \t")
     if not _PLAIN_BYTES.fullmatch(data):
         at = len(data)
@@ -267,6 +278,11 @@ def encode_method(method: str) -> bytes:
     if not _TOKEN.fullmatch(method):
         raise SerializeError(f"method {method!r} is not a token")
     return method.encode("ascii")
+
+
+def refuse_copied(name: str) -> None:
+    """A reply has each of the headers that it copies once."""
+    raise SerializeError(f"{name} is copied from the request, a reply cannot be given another")
 
 
 def encode_uri(uri: "str | HeaderValue") -> bytes:

@@ -607,6 +607,13 @@ class Endpoint:
         self._respond(request, response, addr)
 
     def _on_handler_error(self, request: Message, addr: Address, error: Exception) -> None:
+        """A handler that failed is answered 500; one that met a malformed value of the request, with what that says.
+
+        So a handler uses `request.uri` or `decrement_max_forwards` as if all were well: what is not is 400, 416, 483.
+        """
+        if isinstance(error, HeaderError):
+            self._reject(request, addr, _fault_of(error))
+            return
         self._note_handler_error(request, addr, error)
         self._refuse(request, addr, _Fault(500))
 
@@ -877,6 +884,10 @@ class Endpoint:
         return self._failed_dispatch(request, addr, TypeError(f"a handler answers a response or None, not {result!r}"))
 
     def _failed_dispatch(self, request: Message, addr: Address | None, error: Exception) -> Message:
+        if isinstance(error, HeaderError):
+            self._counts["rejected"] += 1
+            fault = _fault_of(error)
+            return request.reply(fault.status, fault.reason)
         self._note_handler_error(request, addr or _NOWHERE, error)
         return request.reply(500)
 
@@ -917,6 +928,10 @@ class _Fault(NamedTuple):
     status: int
     reason: str | None = None
     headers: Mapping[str, str] = MappingProxyType({})
+
+
+def _fault_of(error: HeaderError) -> _Fault:
+    return _Fault(error.status, f"{error.header} {error.reason}".strip() if error.status == 400 else None)
 
 
 _COUNTS: Final = (

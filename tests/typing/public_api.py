@@ -150,6 +150,13 @@ def other_values(message: Message) -> None:
     assert_type(sipstack.AbsoluteUri.parse("urn:service:sos").rest, str)
     value: sipstack.HeaderValue = number
     message.set_header("X-Number", value)
+    several: sipstack.HeaderInput = ["INVITE", "ACK"]
+    message.set_header("Allow", several)
+    message.set_header("Allow", None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    source: sipstack.HeaderSource = message.headers
+    assert_type(message.headers, sipstack.Headers)
+    Message.request("INVITE", "sip:a@b", headers=source)
+    assert_type(sipstack.unsupported_options(message, {"timer"}), tuple[str, ...])
     assert_type(sipstack.parse_list(NameAddr, "<sip:a@b>"), tuple[NameAddr, ...])
     assert_type(sipstack.split_list("a, b"), list[str])
     assert_type(sipstack.headers.Date.parse("Sat, 13 Nov 2010 23:29:00 GMT"), sipstack.headers.Date)
@@ -175,6 +182,7 @@ async def streams(reader: asyncio.StreamReader) -> None:
     assert_type(await sipstack.read_message(reader), Message | None)
     assert_type(sipstack.read_message_from(io.BytesIO()), Message | None)
     assert_type(sipstack.is_signaling_noise_datagram(b"\r\n"), bool)
+    assert_type(sipstack.is_stun(b"\r\n"), bool)
 
 
 def endpoints() -> None:
