@@ -1558,3 +1558,43 @@ def test_a_reply_is_not_given_what_it_copies(impl, name):
         request.reply(200, headers=[("X", "1"), (name, "x")])
     bare = impl.parse(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n")
     assert bare.reply(400, headers={name: "x"}).get_headers(name) == ["x"]
+
+
+CAPABILITIES = (("Allow", "OPTIONS"), ("Accept", "application/sdp"), ("Supported", ""), ("Server", "Vermittlung Köln"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        CAPABILITIES,
+        (("Content-Length", "3"), ("X", "y")),
+        (["Allow", "INVITE"],),
+        (("Expires", 60),),
+        (("X", "a" * 5000),),
+        (("Content-Type", "text/plain"),) * 40,
+    ],
+)
+def test_the_same_headers_again_and_again(impl, headers):
+    """The compiled core keeps the lines of a tuple that cannot change: they are those that were given, every time."""
+    request = impl.parse(REQUEST)
+    for _ in range(3):
+        reply = request.reply(200, headers=headers, body=b"abc")
+        assert [item for item in reply.headers.items() if item[0] in dict(headers)] == [
+            (name, str(value)) for name, value in headers
+        ]
+        assert impl.parse(bytes(reply)) == reply
+        reply.set_header(headers[0][0], "3")
+        assert reply.get_header(headers[0][0]) == "3"
+        built = impl.Message.request("OPTIONS", "sip:a@b", headers=headers, body=b"abc")
+        assert built.headers.items()[: len(headers)] == [(name, str(value)) for name, value in headers]
+    other = tuple((name, "1") for name, _ in headers if name != "Content-Length")
+    assert request.reply(200, headers=other).get_headers(other[0][0]) == [
+        value for name, value in other if name == other[0][0]
+    ]
+
+
+def test_headers_that_were_fine_in_a_request_are_still_refused_in_a_reply(impl):
+    headers = (("Via", "SIP/2.0/UDP a"), ("Subject", "x"))
+    impl.Message.request("OPTIONS", "sip:a@b", headers=headers)
+    with pytest.raises(SerializeError, match="Via is copied"):
+        impl.parse(REQUEST).reply(200, headers=headers)

@@ -405,16 +405,99 @@ cdef bint was_copied(Message m, uint32_t copied, unsigned int id) noexcept:
     return False
 
 
+@cython.final
+cdef class Constants:
+    """The lines of a tuple of headers that can never change: what a server says in every answer is written once."""
+
+    cdef tuple headers
+    cdef bytes text, table  # the lines, and their spans with places in that text
+    cdef bint high
+
+
+# The last such tuple. A tuple itself is the key, not what it holds; the lock is for builds without the GIL.
+cdef Constants KNOWN = None
+cdef object KNOWN_LOCK = object()
+
+
+cdef Constants known_constants(headers):
+    with cython.critical_section(KNOWN_LOCK):
+        return KNOWN if KNOWN is not None and KNOWN.headers is headers else None
+
+
+cdef bint are_constant(Message m, tuple headers, uint32_t first):
+    """Whether a tuple holds pairs of str alone, and no header that a reply copies or that depends on the body."""
+    cdef uint32_t at
+    for at in range(first, m.count):
+        if VIA <= sip_id(&m.spans[at]) <= CSEQ or sip_id(&m.spans[at]) == CONTENT_LENGTH:
+            return False
+    for pair in headers:
+        if type(pair) is not tuple or type((<tuple>pair)[0]) is not str or type((<tuple>pair)[1]) is not str:
+            return False
+    return True
+
+
+cdef int learn(Message m, tuple headers, uint32_t first, uint32_t text) except -1:
+    """Keep the lines from span `first` on, which begin at `text` of the owned text."""
+    global KNOWN
+    cdef Constants constants = Constants.__new__(Constants)
+    cdef sip_span *spans
+    cdef uint32_t at, count = m.count - first
+    constants.headers = headers
+    constants.high = m.high
+    constants.text = m.owned[text : m.owned_size]
+    constants.table = (<char *>&m.spans[first])[: count * sizeof(sip_span)]
+    spans = <sip_span *>PyBytes_AS_STRING(constants.table)
+    for at in range(count):
+        shift(&spans[at], text)
+    with cython.critical_section(KNOWN_LOCK):
+        KNOWN = constants
+    return 0
+
+
+cdef inline void shift(sip_span *span, uint32_t back) noexcept:
+    span.name -= back
+    span.value -= back
+    span.value_end -= back
+    span.line_end -= back
+
+
+cdef int append_constants(Message m, Constants constants) except -1:
+    cdef sip_span span
+    cdef Py_ssize_t at
+    cdef const sip_span *spans = <const sip_span *>PyBytes_AS_STRING(constants.table)
+    reserve(m, PyBytes_GET_SIZE(constants.text))
+    put(m.owned + m.owned_size, of_bytes(constants.text).p, PyBytes_GET_SIZE(constants.text))
+    for at in range(PyBytes_GET_SIZE(constants.table) // <Py_ssize_t>sizeof(sip_span)):
+        span = spans[at]
+        shift(&span, -m.owned_size)  # wraps round to the other direction
+        insert(m, m.count, &span)
+    m.owned_size += <uint32_t>PyBytes_GET_SIZE(constants.text)
+    m.high = m.high or constants.high
+    return 0
+
+
+cdef int append_headers(Message m, headers) except -1:
+    """Append the caller's headers."""
+    cdef sip_span span
+    cdef uint32_t copied = m.count, text = m.owned_size
+    cdef Constants constants = known_constants(headers)
+    if constants is not None:
+        return append_constants(m, constants)
+    for name, value in headers if type(headers) is list or type(headers) is tuple else pairs(headers):
+        checked_line(m, &span, name, value)
+        if VIA <= sip_id(&span) <= CSEQ and was_copied(m, copied, sip_id(&span)):
+            refuse_copied(name)
+        insert(m, m.count, &span)
+    if type(headers) is tuple and m.owned_size - text < 4096 and are_constant(m, headers, copied):
+        learn(m, headers, copied, text)
+    return 0
+
+
 cdef finish(Message m, headers):
     """Append the caller's headers, and a Content-Length where they have none."""
     cdef sip_span span
-    cdef uint32_t copied = m.count
     if headers is not ():
-        for name, value in headers if type(headers) is list or type(headers) is tuple else pairs(headers):
-            checked_line(m, &span, name, value)
-            if VIA <= sip_id(&span) <= CSEQ and was_copied(m, copied, sip_id(&span)):
-                refuse_copied(name)
-            insert(m, m.count, &span)
+        append_headers(m, headers)
     if find_id(m, CONTENT_LENGTH) < 0:
         content_length_line(m, &span, PyBytes_GET_SIZE(m.new_body))
         insert(m, m.count, &span)
