@@ -575,3 +575,27 @@ class TestBehindKamailio:
         other.kill()
         kamailio.wait_for(rf"node sip:127.0.0.1:{nodes[1]} is down", start=at)
         assert lab.caller(front, 100, 50).results() == (100, 0)
+
+
+class TestWhatItStandsOn:
+    """The endpoint's part in it."""
+
+    async def test_what_cannot_be_sent_soon_is_counted(self, bench: Bench) -> None:
+        endpoint = bench.proxy.endpoint
+        bench.wire.send = lambda datagrams: [(data, addr, OSError("no route")) for data, addr in datagrams]
+        endpoint.send_soon(make_request().reply(200), ONE)
+        endpoint.send_soon(make_request(), ONE)
+        assert endpoint.stats.send_errors == 0
+        await asyncio.sleep(0)
+        stats = endpoint.stats
+        assert (stats.send_errors, dict(stats.responses_by_class)) == (2, {"2xx": 1})
+
+    def test_run_ends_with_what_fails_beside_it(self) -> None:
+        async def beside() -> None:
+            await asyncio.sleep(0.01)
+            raise LookupError("beside")
+
+        endpoint = Endpoint(stateless_proxy.EndpointConfig(port=0))
+        with pytest.raises(LookupError, match="beside"):
+            endpoint.run(beside=beside)
+        assert endpoint.listen_addr is None
