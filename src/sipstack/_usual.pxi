@@ -275,17 +275,16 @@ cdef bint scan_via(const sip_byte *p, const sip_byte *end, ViaParts *via) noexce
 
 
 cdef bint note_via_param(ViaParts *via, Slice name, Slice value) noexcept nogil:
-    cdef Slice host
-    cdef int port
     cdef const sip_byte *p
-    if is_word(name.p, name.end, b"branch", 6):
+    cdef Py_ssize_t length = name.end - name.p
+    if length == 6 and is_word(name.p, name.end, b"branch", 6):
         via.branch = value
         return value.p != NULL
-    if is_word(name.p, name.end, b"rport", 5):
+    if length == 5 and is_word(name.p, name.end, b"rport", 5):
         via.rport = cut(name.p, name.end if value.p == NULL else value.end)
         via.rport_number = 0
         return value.p == NULL or (scan_port(value.p, value.end, &via.rport_number) == value.end and via.rport_number > 0)
-    if is_word(name.p, name.end, b"received", 8):
+    if length == 8 and is_word(name.p, name.end, b"received", 8):
         via.received = cut(name.p, value.end)
         via.received_value = value
         if value.p == NULL:

@@ -15,7 +15,6 @@ cdef object parse_vias = partial(parse_list, Via)
 cdef object parse_addresses = partial(parse_list, NameAddr)
 cdef object parse_rack_value = RAck.parse
 cdef object parse_content_type = ContentType.parse
-cdef tuple KNOWN_METHODS = METHODS
 
 cdef type VIA_CLASS = Via, URI_CLASS = SipUri, TEL_CLASS = TelUri, ADDRESS_CLASS = NameAddr, CSEQ_CLASS = CSeq
 
@@ -136,17 +135,35 @@ cdef inline Slice value_of(Message m, Py_ssize_t at) noexcept:
     return cut(base(m, span) + span.value, base(m, span) + span.value_end)
 
 
+cdef inline Py_ssize_t method_place(sip_byte first, Py_ssize_t length) noexcept:
+    """A place for each known method, by its first letter and its length."""
+    return ((<Py_ssize_t>first << 3) + length) & 63
+
+
+cdef list methods_by_place():
+    cdef list places = [""] * 64
+    cdef Py_ssize_t place
+    for method in METHODS:
+        place = method_place(ord(method[0]), len(method))
+        if places[place]:
+            raise ImportError(f"methods {method} and {places[place]} share a place; see method_place")
+        places[place] = method
+    return places
+
+
+cdef list METHOD_PLACES = methods_by_place()
+
+
 cdef str method_text(const sip_byte *p, Py_ssize_t length):
     """A method; a known one is always the same object."""
-    cdef str known
-    for known in KNOWN_METHODS:
-        if PyUnicode_GET_LENGTH(known) == length and memcmp(p, PyUnicode_DATA(known), length) == 0:
-            return known
+    cdef str known = <str>METHOD_PLACES[method_place(p[0], length)]
+    if PyUnicode_GET_LENGTH(known) == length and memcmp(p, PyUnicode_DATA(known), length) == 0:
+        return known
     return to_text(p, length, False)
 
 
 cdef inline str method_of(Message m):
-    return method_text(line_text(m, 0), m.method_length)
+    return "" if m.status else method_text(line_text(m, 0), m.method_length)
 
 
 cdef one(Message m, unsigned int id, parser):
