@@ -602,7 +602,14 @@ class Endpoint:
             response = request.reply(fault.status, fault.reason, headers=fault.headers)
         except (SipError, ValueError) as error:
             self._counts["unanswerable"] += 1
-            self._log.log(logging.INFO, "no answer is possible to a %s from %s: %s", request.method, addr, error)
+            self._log.log(
+                logging.INFO,
+                "no answer is possible to %s from %s%s: %s",
+                request.method,
+                addr,
+                _call_id((request,)),
+                error,
+            )
             return
         self._respond(request, response, addr)
 
