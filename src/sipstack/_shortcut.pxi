@@ -25,7 +25,7 @@ cdef class Shortcut:
     """
 
     cdef tuple _methods, _handlers, _schemes
-    cdef object _on_datagram, _on_response, _on_result, _on_coroutine, _on_error
+    cdef object _on_datagram, _on_response, _on_hook_error, _on_result, _on_coroutine, _on_error
     cdef bint _validate, _look_at_require
     cdef Py_ssize_t _max_size, _max_headers
     cdef uint64_t[MOST_ROUTES] _requests
@@ -34,7 +34,7 @@ cdef class Shortcut:
     cdef Py_ssize_t _ack
 
     def __init__(
-        self, handlers, *, on_datagram, on_response, on_result, on_coroutine, on_error, bint validate, schemes,
+        self, handlers, *, on_datagram, on_response, on_hook_error, on_result, on_coroutine, on_error, bint validate, schemes,
         bint look_at_require, Py_ssize_t max_size, Py_ssize_t max_headers,
     ):
         cdef list some = list(handlers.items())[:MOST_ROUTES]
@@ -42,7 +42,8 @@ cdef class Shortcut:
         self._handlers = tuple([handler for _, handler in some])
         self._ack = self._methods.index(b"ACK") if b"ACK" in self._methods else -1
         self._schemes = tuple([f"{scheme}:".encode() for scheme in schemes])
-        self._on_datagram, self._on_response, self._on_error = on_datagram, on_response, on_error
+        self._on_datagram, self._on_error = on_datagram, on_error
+        self._on_response, self._on_hook_error = on_response, on_hook_error
         self._on_result, self._on_coroutine = on_result, on_coroutine
         self._validate, self._look_at_require = validate, look_at_require
         self._max_size, self._max_headers = max_size, max_headers
@@ -66,7 +67,7 @@ cdef class Shortcut:
             if request is not None:
                 if request.status:
                     self._received += 1
-                    self._on_response(request, addr)
+                    self._take_response(request, addr)
                     continue
                 route = self._route_of(request)
             if route < 0:
@@ -92,6 +93,13 @@ cdef class Shortcut:
                 self._on_coroutine(request, result, addr, addr if symmetric else None)
             elif result is not None:
                 self._on_result(request, result, addr, addr if symmetric else None)
+
+    cdef _take_response(self, Message response, addr):
+        if self._on_response is not None:
+            try:
+                self._on_response(response, addr)
+            except Exception as error:
+                self._on_hook_error(self._on_response, (response, addr), error)
 
     cdef Message _read_ordinary(self, bytes data):
         """The response or the ordinary request in these bytes."""

@@ -140,7 +140,8 @@ class Endpoint:
             self._shortcut = _Shortcut(
                 handlers,
                 on_datagram=self._on_datagram,
-                on_response=self.invoke_on_sip_response,
+                on_response=cfg.on_sip_response,
+                on_hook_error=self._on_hook_error,
                 on_result=self._on_result,
                 on_coroutine=self._start,
                 on_error=self._on_handler_error,
@@ -911,9 +912,12 @@ class Endpoint:
         try:
             hook(*args)
         except Exception as error:
-            self._counts["hook_errors"] += 1
-            name = getattr(hook, "__name__", hook)
-            self._log.log(logging.ERROR, "the hook %s failed%s", name, _call_id(args), exc_info=error)
+            self._on_hook_error(hook, args, error)
+
+    def _on_hook_error(self, hook: Callable[..., object], args: tuple[object, ...], error: Exception) -> None:
+        self._counts["hook_errors"] += 1
+        name = getattr(hook, "__name__", hook)
+        self._log.log(logging.ERROR, "the hook %s failed%s", name, _call_id(args), exc_info=error)
 
     def _event(
         self,
