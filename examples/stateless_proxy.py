@@ -141,8 +141,7 @@ class Proxy:
             if via and (via.host, via.port) == self.host_and_port:
                 response.pop_via()
                 if via := response.via:
-                    host = via.received or via.host.strip("[]")
-                    self.endpoint.send_soon(response, (host, via.rport or via.port or 5060))
+                    self.endpoint.send_soon(response, via.response_address)
         except HeaderError as error:
             log.info("a response is dropped: %s", error)
 

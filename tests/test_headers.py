@@ -1161,6 +1161,20 @@ def test_any_value_is_an_error_or_comes_back(name, seed, middle, end):
     assert "\r" not in written
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("SIP/2.0/UDP 192.0.2.1", ("192.0.2.1", 5060)),
+        ("SIP/2.0/UDP [2001:db8::1]:5070", ("2001:db8::1", 5070)),
+        ("SIP/2.0/UDP pc33.example.com:5070;rport;received=192.0.2.9", ("192.0.2.9", 5070)),
+        ("SIP/2.0/UDP pc33.example.com:5070;rport=1024;received=2001:db8::9", ("2001:db8::9", 1024)),
+        ("SIP/2.0/UDP pc33.example.com;maddr=224.0.1.75", ("pc33.example.com", 5060)),
+    ],
+)
+def test_where_a_response_goes(text, address):
+    assert Via.parse(text).response_address == address
+
+
 # --- cost
 
 

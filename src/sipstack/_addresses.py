@@ -156,6 +156,14 @@ class Via(HeaderValue):
         """Host and port as written."""
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
+    @property
+    def response_address(self) -> tuple[str, int]:
+        """Where a response goes that has this Via on top: host without brackets, and port (18.2.2, RFC 3581 4).
+
+        `received` and `rport` come before what the sender wrote; 5060 where no port is named. `maddr` is not followed.
+        """
+        return self.received or self.host.strip("[]"), self.rport or self.port or 5060
+
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed: `via.replace(received="192.0.2.1", rport=5061)`."""
         mine = {name: getattr(self, name) for name in _VIA_OWN}

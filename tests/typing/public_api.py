@@ -150,6 +150,8 @@ def other_values(message: Message) -> None:
     assert_type(sipstack.AbsoluteUri.parse("urn:service:sos").rest, str)
     value: sipstack.HeaderValue = number
     message.set_header("X-Number", value)
+    if message.via is not None:
+        assert_type(message.via.response_address, tuple[str, int])
     several: sipstack.HeaderInput = ["INVITE", "ACK"]
     message.set_header("Allow", several)
     message.set_header("Allow", None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
