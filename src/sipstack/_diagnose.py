@@ -16,7 +16,7 @@ LARGEST_MAX_SIZE = (1 << 22) - 1
 
 TOKEN = rb"[!%'*+\-.0-9A-Z_`a-z~]"
 _TOKEN = re.compile(TOKEN + rb"++")
-_EMPTY_LINES = re.compile(rb"(?:\r?\n)*+")
+EMPTY_LINES = re.compile(rb"(?:\r?\n)*+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _VERSION = re.compile(rb"(?i:SIP)/[0-9]++\.[0-9]++")
 _STATUS = re.compile(rb" ([0-9]++)(?= |\Z)")
@@ -31,8 +31,7 @@ _CLEAN_VALUE = re.compile(
 
 def bad_control(value: bytes) -> int:
     """The offset of the first control byte that a header value may not hold; -1 where there is none."""
-    match = _CLEAN_VALUE.match(value)
-    end = match.end() if match else 0
+    end = end_of(_CLEAN_VALUE, value, 0)
     if end == len(value):
         return -1
     found = _CONTROL.search(value, end)
@@ -46,7 +45,7 @@ def diagnose(data: bytes, max_size: int, max_headers: int) -> None:
     """
     if len(data) > max_size:
         raise ParseError("message is too large", max_size, 513)
-    start = _end_of(_EMPTY_LINES, data, 0)
+    start = end_of(EMPTY_LINES, data, 0)
     if start == len(data):
         raise ParseError("no message, only empty lines" if data else "no message, no bytes", start)
     position = _check_start_line(data, start)
@@ -66,7 +65,8 @@ def diagnose(data: bytes, max_size: int, max_headers: int) -> None:
         raise ParseError("Content-Length is more than the bytes that are there", len(data))
 
 
-def _end_of(pattern: re.Pattern[bytes], data: bytes, position: int) -> int:
+def end_of(pattern: re.Pattern[bytes], data: bytes, position: int) -> int:
+    """Where what the pattern matches at a position ends; the position where it does not match."""
     match = pattern.match(data, position)
     return match.end() if match else position
 
@@ -96,7 +96,7 @@ def _check_start_line(data: bytes, start: int) -> int:
 
 
 def _check_status_line(line: bytes, start: int) -> None:
-    version = _end_of(_VERSION, line, 0)
+    version = end_of(_VERSION, line, 0)
     if not version or (line[version : version + 1] not in (b" ", b"")):
         raise ParseError("SIP version is malformed", start + (version or 4))
     code = _STATUS.match(line, version)
@@ -107,7 +107,7 @@ def _check_status_line(line: bytes, start: int) -> None:
 
 
 def _check_request_line(line: bytes, start: int) -> None:
-    method = _end_of(_TOKEN, line, 0)
+    method = end_of(_TOKEN, line, 0)
     if line[method : method + 1] != b" ":
         if method == len(line):
             raise ParseError("request line ends after the method", start + method)
@@ -122,7 +122,7 @@ def _check_request_line(line: bytes, start: int) -> None:
         raise ParseError("request line ends after the Request-URI", start + len(line))
     if uri_end == method + 1:
         raise ParseError("Request-URI is missing or there is more than one space before it", start + uri_end)
-    version = _end_of(_VERSION, line, uri_end + 1)
+    version = end_of(_VERSION, line, uri_end + 1)
     if version == uri_end + 1:
         raise ParseError("SIP version is missing or there is a space too many", start + version)
     if version != len(line):
@@ -132,7 +132,7 @@ def _check_request_line(line: bytes, start: int) -> None:
 def _check_header(data: bytes, position: int, length: int | None) -> tuple[int, int | None]:
     """Check the header at `position`; the next line's place and the Content-Length known so far."""
     first_end, after = _line_end(data, position)
-    name_end = _end_of(_TOKEN, data, position)
+    name_end = end_of(_TOKEN, data, position)
     colon = name_end
     while colon < first_end and data[colon] in b" \t":
         colon += 1

@@ -63,7 +63,7 @@ cdef bint usual_source(host, port, Slice *source):
     if type(host) is not str or type(port) is not int or not PyUnicode_IS_COMPACT_ASCII(host):
         return False
     number = PyLong_AsLongAndOverflow(port, &overflow)
-    source[0] = cut(<const sip_byte *>PyUnicode_DATA(host), <const sip_byte *>PyUnicode_DATA(host) + len(<str>host))
+    source[0] = slice_of(host)
     p = source.p
     while p < source.end and (sip_is(p[0], SIP_HOST) or p[0] == c":"):
         p += 1

@@ -525,8 +525,8 @@ cdef bytes request_line(method, uri):
     cdef bytes line
     cdef sip_byte *to
     if type(method) is str and type(uri) is str and PyUnicode_IS_COMPACT_ASCII(method) and PyUnicode_IS_COMPACT_ASCII(uri):
-        m = cut(<const sip_byte *>PyUnicode_DATA(method), <const sip_byte *>PyUnicode_DATA(method) + len(<str>method))
-        u = cut(<const sip_byte *>PyUnicode_DATA(uri), <const sip_byte *>PyUnicode_DATA(uri) + len(<str>uri))
+        m = slice_of(method)
+        u = slice_of(uri)
         if m.p != m.end and sip_token_end(m.p, m.end) == m.end and u.p != u.end and is_visible(u):
             line = PyBytes_FromStringAndSize(NULL, (m.end - m.p) + (u.end - u.p) + 11)
             to = put(<sip_byte *>PyBytes_AS_STRING(line), m.p, m.end - m.p)

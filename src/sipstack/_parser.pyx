@@ -67,7 +67,6 @@ cdef extern from "_scan.h" nogil:
         int high
     const uint32_t SIP_LONGEST
     const int SIP_WRONG
-    const int SIP_TAB
     const uint32_t SIP_OWNED
     const uint32_t SIP_FOLDED
     uint32_t sip_bits(size_t name_length, uint32_t flags, unsigned int id)

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from ._diagnose import LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE, TOKEN, diagnose
+from ._diagnose import EMPTY_LINES, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE, TOKEN, diagnose, end_of
 from ._shared import (
     DIALOG_METHODS,
     TAG_KEY,
@@ -52,7 +52,6 @@ VIA, FROM, TO, CALL_ID, CSEQ, MAX_FORWARDS, CONTENT_LENGTH = range(1, 8)
 CONTACT, ROUTE, RECORD_ROUTE, CONTENT_TYPE, RACK = range(8, 13)
 TIMESTAMP = header_id("Timestamp")
 
-_EMPTY_LINES = re.compile(rb"(?:\r?\n)++")
 _START = re.compile(
     rb"(?:((?i:SIP)/[0-9]++\.[0-9]++) ([1-6][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?"
     rb"|(" + TOKEN + rb"++) ([^\x00-\x20\x7f]++) ((?i:SIP)/[0-9]++\.[0-9]++))\r?\n"
@@ -132,10 +131,7 @@ def _message(data: bytes, line: Any, body: int) -> "Message":
 
 
 def _parse_unusual(data: bytes, max_size: int, max_headers: int) -> "Message":
-    start = 0
-    if data[:1] in (b"\r", b"\n"):
-        empty = _EMPTY_LINES.match(data)
-        start = empty.end() if empty else 0
+    start = end_of(EMPTY_LINES, data, 0)
     line = _START.match(data, start)
     if line is None or len(data) > max_size:
         diagnose(data, max_size, max_headers)

@@ -42,6 +42,12 @@ cdef inline Slice cut(const sip_byte *p, const sip_byte *end) noexcept nogil:
     return slice
 
 
+cdef inline Slice slice_of(str text) noexcept:
+    """The bytes of a compact ASCII text."""
+    cdef const sip_byte *p = <const sip_byte *>PyUnicode_DATA(text)
+    return cut(p, p + PyUnicode_GET_LENGTH(text))
+
+
 cdef inline bint is_word(const sip_byte *p, const sip_byte *end, const char *lower, Py_ssize_t length) noexcept nogil:
     """Whether a name is this one, in any case."""
     cdef Py_ssize_t at

@@ -276,11 +276,6 @@ class UDPTransport:
         return self._sock
 
     @property
-    def is_batched(self) -> bool:
-        """Whether recvmmsg and sendmmsg are in use."""
-        return _Batch is not PlainBatch
-
-    @property
     def max_payload(self) -> int:
         """The largest datagram this socket can send, in bytes."""
         return _MAX_PAYLOAD[self._sock.family] if self._sock else 65_507
