@@ -1,0 +1,237 @@
+r"""The grammar of SIP, each rule once for Python (RFC 3261 25.1, where a rule names no other section).
+
+A rule is the source of a regular expression, under the rule's own name. `..._CHARS` is what stands between the brackets
+of a character class. Text is read by `re.compile(RULE)`, bytes by `re.compile(RULE.encode())`: one source for both.
+
+Two habits keep every expression linear in its input. Runs of one class are possessive (`[..]*+`). Runs of several
+alternatives are a greedy group in an atomic one (`(?>(?:..)*)`), never `(?:..)*+`: up to CPython 3.11.4 that keeps what
+a repetition that failed had already read (gh-106052).
+"""
+
+import ipaddress
+import re
+from typing import Final
+
+from ._limits import MAX_CONTENT_LENGTH
+from .errors import HeaderError
+
+# --- characters ------------------------------------------------------------------------------------------------------
+
+BLANK: Final = " \t"
+"""WSP: what is cut from both ends of a value."""
+DIGIT_CHARS: Final = "0-9"
+HEX_CHARS: Final = "0-9A-Fa-f"
+CTL_CHARS: Final = r"\x00-\x1F\x7F"
+"""CTL (RFC 5234 B.1): every control byte, HTAB and DEL among them."""
+CONTROL_CHARS: Final = r"\x00-\x08\x0A-\x1F\x7F"
+"""Every control byte but HTAB, which is a blank: what a start line and a header may not hold."""
+TOKEN_CHARS: Final = r"A-Za-z0-9\-.!%*_+`'~"  # noqa: S105 - characters, no password
+UNRESERVED_CHARS: Final = r"A-Za-z0-9\-_.!~*'()"
+RESERVED: Final = ";/?:@&=+$,"
+"""The reserved characters themselves, not a class."""
+UTF8_CHARS: Final = r"\u0080-\uD7FF\uDC80-\uDCFF\uE000-\U0010FFFF"
+"""Text beyond ASCII that UTF-8 with surrogateescape can write. For text alone: bytes have `\x80-\xff`."""
+
+# --- blanks, tokens, quoted strings, comments ------------------------------------------------------------------------
+
+SWS: Final = rf"[{BLANK}]*+"
+"""SWS and LWS of a value that is unfolded already."""
+LWS: Final = rf"[{BLANK}]++"
+LINE_END: Final = r"\r?\n"
+"""CRLF; a bare LF ends a line too, a bare CR does not."""
+FOLD: Final = rf"{LINE_END}(?=[{BLANK}])"
+"""The line end inside LWS, up to the blank behind it."""
+DIGITS: Final = f"[{DIGIT_CHARS}]++"
+TOKEN: Final = f"[{TOKEN_CHARS}]++"
+QUOTED_PAIR: Final = r"\\[^\r\n]"
+"""A control byte is legal behind a backslash inside quotes and nowhere else, and CR and LF not even there."""
+QDTEXT: Final = rf'[^"\\{CONTROL_CHARS}]++'
+QUOTED_STRING: Final = rf'"((?>(?:{QDTEXT}|{QUOTED_PAIR})*))"'
+"""Group: what stands between the quotes."""
+CTEXT: Final = rf"(?>(?:[^\\{CONTROL_CHARS}]++|{QUOTED_PAIR})*)"
+"""What a comment may hold between its outermost parentheses. They nest, which no regular expression counts."""
+
+# --- hosts -----------------------------------------------------------------------------------------------------------
+
+HOST_CHARS: Final = r"A-Za-z0-9\-._"
+"""What host names and IPv4 addresses are made of, the tolerated `_` included."""
+LABEL: Final = r"[A-Za-z0-9_]++(?>(?:-++[A-Za-z0-9_]++)*)"
+HOSTNAME: Final = rf"{LABEL}(?>(?:\.{LABEL})*)\.?"
+DEC_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])"
+"""RFC 5954 4.1; leading zeros are tolerated."""
+IPV4_ADDRESS: Final = rf"{DEC_OCTET}(?:\.{DEC_OCTET}){{3}}"
+IPV6_REFERENCE: Final = rf"\[[{HEX_CHARS}:.]{{2,47}}\]"
+"""The characters of one alone; see is_ipv6."""
+HOST: Final = f"(?:{IPV6_REFERENCE}|{HOSTNAME})"
+"""Where a host ends; whether what was found is one, is_host says."""
+
+# --- parameters of a header ------------------------------------------------------------------------------------------
+
+# RFC 3261 has a token, a host or a quoted string as a parameter's value. Trunks and IMS cores also send / @ = & $
+# without quotes (icid-value, base64 tags); none of them can be mistaken for something else there.
+VALUE_CHARS: Final = TOKEN_CHARS + r"\[\]:/@=&$"
+STRICT_VALUE: Final = rf"(?:{TOKEN}|\[[{HEX_CHARS}:.]++\])"
+"""What is written as a parameter's value without quotes."""
+GENERIC_PARAM: Final = rf"{SWS}({TOKEN})(?:{SWS}={SWS}(?:([{VALUE_CHARS}]++)|{QUOTED_STRING}))?{SWS}"
+"""Groups: name, value without quotes, what stands between the quotes."""
+
+# --- URIs ------------------------------------------------------------------------------------------------------------
+
+SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.\-]*+"
+ESCAPED: Final = f"%[{HEX_CHARS}]{{2}}"
+USER_CHARS: Final = UNRESERVED_CHARS + "&=+$,;?/"
+URI_PARAM_CHARS: Final = UNRESERVED_CHARS + r"\[\]/:&+$"
+URI_HEADER_CHARS: Final = UNRESERVED_CHARS + r"\[\]/?:+$"
+STRICT_USER: Final = f"(?>(?:[{USER_CHARS}]++|{ESCAPED})+)"
+# '#' (dial strings) and raw UTF-8 are no part of the RFC's user, but phones send both, and neither is ambiguous.
+USER: Final = f"(?>(?:[{USER_CHARS}#{UTF8_CHARS}]++|{ESCAPED})+)"
+PASSWORD: Final = f"(?>(?:[{UNRESERVED_CHARS}&=+$,]++|{ESCAPED})*)"
+USERINFO: Final = f"({USER})(?::({PASSWORD}))?@"
+HOSTPORT: Final = f"({HOST})(?::({DIGITS}))?"
+URI_PARAM_PART: Final = f"(?>(?:[{URI_PARAM_CHARS}]++|{ESCAPED})+)"
+URI_PARAM: Final = f"({URI_PARAM_PART})(?:=({URI_PARAM_PART}))?"
+URI_HEADER_PART: Final = f"(?:[{URI_HEADER_CHARS}]++|{ESCAPED})"
+URI_HEADER: Final = f"((?>{URI_HEADER_PART}+))=((?>{URI_HEADER_PART}*))"
+STRICT_OPAQUE: Final = rf"(?>(?:[{UNRESERVED_CHARS};/?:@&=+$,\[\]#]++|{ESCAPED})+)"
+# Everything a URI may be made of, and what is often sent raw in one; never a blank, a control, or a delimiter.
+OPAQUE: Final = rf"(?>(?:[{UNRESERVED_CHARS};/?:@&=+$,\[\]#|^`{{}}{UTF8_CHARS}]++|{ESCAPED})+)"
+TELEPHONE_SUBSCRIBER: Final = rf"(?:\+[0-9.()\-]*+|[{HEX_CHARS}*#.()\-]++)"
+"""RFC 3966 3, a global number or a local one. It needs a digit too, which is_telephone_number sees to."""
+
+# --- the start line --------------------------------------------------------------------------------------------------
+
+SIP_VERSION: Final = rf"(?i:SIP)/{DIGITS}\.{DIGITS}"
+METHOD: Final = TOKEN
+REQUEST_URI: Final = r"[^\x00-\x20\x7F]++"
+STATUS_CODE: Final = "[1-6][0-9][0-9]"
+REASON_PHRASE: Final = f"[^{CONTROL_CHARS}]*+"
+STATUS_LINE: Final = f"({SIP_VERSION}) ({STATUS_CODE})(?: ({REASON_PHRASE}))?"
+REQUEST_LINE: Final = f"({METHOD}) ({REQUEST_URI}) ({SIP_VERSION})"
+START_LINE: Final = f"(?:{STATUS_LINE}|{REQUEST_LINE}){LINE_END}"
+"""Groups: version, status code and reason phrase of a response; method, Request-URI and version of a request."""
+EMPTY_LINES: Final = f"(?>(?:{LINE_END})*)"
+"""What may stand before a start line (7.5)."""
+
+# --- the header section, of bytes ------------------------------------------------------------------------------------
+
+
+def _without(chars: str, these: str) -> str:
+    """A class without some of its characters."""
+    kept = [chr(code) for code in range(128) if re.match(f"[{chars}]", chr(code)) and chr(code) not in these]
+    return re.escape("".join(kept))
+
+
+HEADER_NAME: Final = TOKEN
+# Everything but CONTROL_CHARS once more, for bytes: ranges, the frequent one first. A class that names what is not in
+# it takes three times as long.
+LINE_TEXT: Final = r"[ -~\x80-\xff\t]*+"
+FOLDED_LINES: Final = rf"(?>(?:[{BLANK}]{LINE_TEXT}{LINE_END})*)"
+HEADER_LINES: Final = rf"(?>(?:{HEADER_NAME}(?::|{LWS}:){LINE_TEXT}{LINE_END}{FOLDED_LINES})*)(?={LINE_END})"
+"""Every header with its folds, up to the empty line."""
+
+# The header section of nearly every message: CRLF throughout, no folds, no space before a colon, at most one
+# Content-Length. What the values hold is left to `bytes.translate`: a search for one byte and a table are three times
+# as fast as a class.
+_OTHER_HEADERS: Final = (
+    rf"(?>(?:(?:[{_without(TOKEN_CHARS, 'CcLl')}]|[Cc](?!(?i:ontent-length):)|[Ll](?!:))"
+    rf"[{TOKEN_CHARS}]*+:[^\r]*+\r\n)*)"
+)
+UNFOLDED_HEADERS: Final = (
+    rf"{_OTHER_HEADERS}(?:(?:[Cc](?i:ontent-length)|[Ll]):{SWS}([0-9]{{1,9}}){SWS}\r\n)?{_OTHER_HEADERS}\r\n"
+)
+"""Group: the Content-Length. The values are yet to be searched for control bytes."""
+
+# These take headers apart that were found to be in order.
+HEADER: Final = rf"({HEADER_NAME})([^\n]*+\n(?>(?:[{BLANK}][^\n]*+\n)*))"
+"""Groups: name, and everything behind it with its line ends."""
+UNFOLDED_HEADER: Final = rf"^([^{BLANK}\r\n:]++){SWS}:{SWS}([^\r]*+)\r\n"
+"""Groups: name and value. With re.MULTILINE."""
+CONTENT_LENGTHS: Final = rf"\n(?i:content-length|l){SWS}:([^\n]*+(?>(?:\n[{BLANK}][^\n]*+)*))"
+"""Group: the value with its folds. Found behind the end of the line before it."""
+HEAD_END: Final = rf"\n{LINE_END}"
+"""Where the header section ends: the end of its last line, and the empty line."""
+
+FIELD_VALUE: Final = (
+    rf'(?>(?:[^"{CONTROL_CHARS}]++|{FOLD}'
+    rf'|"(?>(?:{QDTEXT}|{FOLD}|{QUOTED_PAIR}|\\(?=[\r\n])|\\\Z)*)(?:"|\Z))*)'
+)
+"""The longest start of a header's value that holds no control byte outside of a quoted-pair."""
+
+BYTE_CLASSES: Final = {
+    name: frozenset(byte for byte in range(256) if re.match(f"[{chars}]".encode(), bytes([byte])))
+    for name, chars in {
+        "token": TOKEN_CHARS,
+        "control": CTL_CHARS,
+        "hex": HEX_CHARS,
+        "host": HOST_CHARS,
+        "value": VALUE_CHARS,
+        "user": USER_CHARS,
+        "uri-param": URI_PARAM_CHARS,
+    }.items()
+}
+"""The bytes of the classes that the compiled core has a table of."""
+
+# --- what an expression alone does not say ---------------------------------------------------------------------------
+
+_TOKEN: Final = re.compile(TOKEN)
+_DIGITS: Final = re.compile(DIGITS.encode())
+_HOST: Final = re.compile(HOST)
+_NUMERIC_LABEL: Final = re.compile(r"(?:.*\.)?[0-9]++\.?")
+_IPV4: Final = re.compile(IPV4_ADDRESS)
+_TELEPHONE_SUBSCRIBER: Final = re.compile(TELEPHONE_SUBSCRIBER)
+_PHONE_DIGIT: Final = re.compile(f"[{HEX_CHARS}*#]")
+
+
+def is_token(text: str) -> bool:
+    """Whether the text is a token."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def is_host(text: str) -> bool:
+    """Whether the text is a host: a name, an IPv4 address, an IPv6 reference in brackets (and RFC 5954)."""
+    if _HOST.fullmatch(text) is None:
+        return False
+    if text[0] == "[":
+        return is_ipv6(text[1:-1])
+    # A name whose last label is a number is an address or nothing.
+    last = text.rstrip(".")[-1:]
+    if "0" <= last <= "9" and _NUMERIC_LABEL.fullmatch(text):
+        return _IPV4.fullmatch(text) is not None
+    return True
+
+
+def is_ipv6(text: str) -> bool:
+    """Whether the text is an IPv6 address, without brackets and zone.
+
+    RFC 3261's own grammar derives three colons before an embedded IPv4 address; RFC 5118 4.10 asks to tolerate them.
+    """
+    if "%" in text or len(text) > 46:
+        return False
+    if ":::" in text and "." in text:
+        text = text.replace(":::", "::", 1)
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_telephone_number(text: str) -> bool:
+    """Whether the text is a telephone number, which has a digit among its visual separators (RFC 3966 3)."""
+    return _TELEPHONE_SUBSCRIBER.fullmatch(text) is not None and _PHONE_DIGIT.search(text) is not None
+
+
+def read_content_length(value: bytes) -> int:
+    """What a Content-Length says, for datagrams, streams and edits (RFC 3261 20.14).
+
+    `value` is all that stands behind the colon: blanks and folds around the digits do not count, nor do zeros before
+    the others. Raises HeaderError, whose offset is in `value`.
+    """
+    digits = value.strip(b" \t\r\n")
+    offset = value.find(digits) if digits else 0
+    if not _DIGITS.fullmatch(digits):
+        raise HeaderError("Content-Length is not a number", "Content-Length", offset)
+    significant = digits.lstrip(b"0")
+    if len(significant) > len(str(MAX_CONTENT_LENGTH)):
+        raise HeaderError("Content-Length is too large", "Content-Length", offset)
+    return int(significant or b"0")

@@ -1,0 +1,40 @@
+"""Every limit and default once, each with the section that gives it, or the reason where none does."""
+
+from typing import Final
+
+# --- one message
+
+MAX_SIZE: Final = 65_535
+"""The bytes of a message, where the caller names no other limit: what fits into a datagram (RFC 3261 18.1.1)."""
+MAX_HEADERS: Final = 256
+"""The headers of a message, where the caller names no other limit."""
+LARGEST_MAX_SIZE: Final = (1 << 22) - 1
+"""What `max_size` may be raised to, in bytes: the compiled core keeps lengths in 22 bits."""
+
+# --- numbers in headers
+
+MAX_CONTENT_LENGTH: Final = 999_999_999
+"""RFC 3261 20.14 gives no bound. Nine digits are more than any message, and fit into 32 bits."""
+MAX_CSEQ: Final = 2**31 - 1
+"""RFC 3261 8.1.1.5."""
+MAX_FORWARDS: Final = 255
+"""RFC 3261 20.22."""
+MAX_BREADTH: Final = 2**32 - 1
+"""RFC 5393 5.3 gives no bound."""
+MAX_RSEQ: Final = 2**32 - 1
+"""RFC 3262 7.1; the smallest is 1."""
+MAX_SECONDS: Final = 2**32 - 1
+"""delta-seconds (RFC 3261 20.19)."""
+MAX_CAUSE: Final = 2**32 - 1
+"""The cause of a Reason (RFC 3326 2), which gives no bound."""
+MAX_TTL: Final = 255
+"""The ttl of a Via (RFC 3261 25.1)."""
+MAX_PORT: Final = 65_535
+DEFAULT_PORT: Final = 5060
+"""The port of SIP over UDP and TCP where none is named (RFC 3261 18.2.2, 19.1.2)."""
+STATUS_CODES: Final = (100, 699)
+"""The first and the last status code (RFC 3261 7.2)."""
+WARN_CODES: Final = (100, 999)
+"""The first and the last warn-code, which has three digits (RFC 3261 20.43)."""
+MAX_PARAMETER: Final = 2**63
+"""An int that a constructor takes as a parameter's value; larger ones are a mistake of the caller's."""
