@@ -3,9 +3,9 @@ r"""The grammar of SIP, each rule once for Python (RFC 3261 25.1, where a rule n
 A rule is the source of a regular expression, under the rule's own name. `..._CHARS` is what stands between the brackets
 of a character class. Text is read by `re.compile(RULE)`, bytes by `re.compile(RULE.encode())`: one source for both.
 
-Two habits keep every expression linear in its input. Runs of one class are possessive (`[..]*+`). Runs of several
-alternatives are a greedy group in an atomic one (`(?>(?:..)*)`), never `(?:..)*+`: up to CPython 3.11.4 that keeps what
-a repetition that failed had already read (gh-106052).
+Every expression is linear in its input. A run of one class is possessive (`[..]*+`). A run of several alternatives is
+not (`(?:..)*+`): up to CPython 3.11.4 that keeps what a repetition that failed had already read (gh-106052). It is
+written so that giving a repetition back helps nothing that follows, or it stands in an atomic group.
 """
 
 import ipaddress
@@ -45,17 +45,17 @@ DIGITS: Final = f"[{DIGIT_CHARS}]++"
 TOKEN: Final = f"[{TOKEN_CHARS}]++"
 QUOTED_PAIR: Final = r"\\[^\r\n]"
 """A control byte is legal behind a backslash inside quotes and nowhere else, and CR and LF not even there."""
-QDTEXT: Final = rf'[^"\\{CONTROL_CHARS}]++'
-QUOTED_STRING: Final = rf'"((?>(?:{QDTEXT}|{QUOTED_PAIR})*))"'
+QDTEXT: Final = rf'[^"\\{CONTROL_CHARS}]*+'
+QUOTED_STRING: Final = rf'"({QDTEXT}(?:{QUOTED_PAIR}{QDTEXT})*)"'
 """Group: what stands between the quotes."""
-CTEXT: Final = rf"(?>(?:[^\\{CONTROL_CHARS}]++|{QUOTED_PAIR})*)"
+CTEXT: Final = rf"[^\\{CONTROL_CHARS}]*+(?:{QUOTED_PAIR}[^\\{CONTROL_CHARS}]*+)*"
 """What a comment may hold between its outermost parentheses. They nest, which no regular expression counts."""
 
 # --- hosts -----------------------------------------------------------------------------------------------------------
 
 HOST_CHARS: Final = r"A-Za-z0-9\-._"
 """What host names and IPv4 addresses are made of, the tolerated `_` included."""
-LABEL: Final = r"[A-Za-z0-9_]++(?>(?:-++[A-Za-z0-9_]++)*)"
+LABEL: Final = r"[A-Za-z0-9_]++(?>(?:-++[A-Za-z0-9_]++)*)"  # a label does not end with a hyphen
 HOSTNAME: Final = rf"{LABEL}(?>(?:\.{LABEL})*)\.?"
 DEC_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])"
 """RFC 5954 4.1; leading zeros are tolerated."""
@@ -79,22 +79,29 @@ GENERIC_PARAM: Final = rf"{SWS}({TOKEN})(?:{SWS}={SWS}(?:([{VALUE_CHARS}]++)|{QU
 
 SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.\-]*+"
 ESCAPED: Final = f"%[{HEX_CHARS}]{{2}}"
+
+
+def _escapable(chars: str, *, empty: bool = False) -> str:
+    """Characters of a class and escapes, at least one of them unless `empty`."""
+    first = f"[{chars}]*+" if empty else f"(?:[{chars}]++|(?={ESCAPED}))"
+    return f"{first}(?:{ESCAPED}[{chars}]*+)*"
+
+
 USER_CHARS: Final = UNRESERVED_CHARS + "&=+$,;?/"
 URI_PARAM_CHARS: Final = UNRESERVED_CHARS + r"\[\]/:&+$"
 URI_HEADER_CHARS: Final = UNRESERVED_CHARS + r"\[\]/?:+$"
-STRICT_USER: Final = f"(?>(?:[{USER_CHARS}]++|{ESCAPED})+)"
+STRICT_USER: Final = _escapable(USER_CHARS)
 # '#' (dial strings) and raw UTF-8 are no part of the RFC's user, but phones send both, and neither is ambiguous.
-USER: Final = f"(?>(?:[{USER_CHARS}#{UTF8_CHARS}]++|{ESCAPED})+)"
-PASSWORD: Final = f"(?>(?:[{UNRESERVED_CHARS}&=+$,]++|{ESCAPED})*)"
+USER: Final = _escapable(f"{USER_CHARS}#{UTF8_CHARS}")
+PASSWORD: Final = _escapable(f"{UNRESERVED_CHARS}&=+$,", empty=True)
 USERINFO: Final = f"({USER})(?::({PASSWORD}))?@"
 HOSTPORT: Final = f"({HOST})(?::({DIGITS}))?"
-URI_PARAM_PART: Final = f"(?>(?:[{URI_PARAM_CHARS}]++|{ESCAPED})+)"
+URI_PARAM_PART: Final = _escapable(URI_PARAM_CHARS)
 URI_PARAM: Final = f"({URI_PARAM_PART})(?:=({URI_PARAM_PART}))?"
-URI_HEADER_PART: Final = f"(?:[{URI_HEADER_CHARS}]++|{ESCAPED})"
-URI_HEADER: Final = f"((?>{URI_HEADER_PART}+))=((?>{URI_HEADER_PART}*))"
-STRICT_OPAQUE: Final = rf"(?>(?:[{UNRESERVED_CHARS};/?:@&=+$,\[\]#]++|{ESCAPED})+)"
+URI_HEADER: Final = f"({_escapable(URI_HEADER_CHARS)})=({_escapable(URI_HEADER_CHARS, empty=True)})"
+STRICT_OPAQUE: Final = _escapable(rf"{UNRESERVED_CHARS};/?:@&=+$,\[\]#")
 # Everything a URI may be made of, and what is often sent raw in one; never a blank, a control, or a delimiter.
-OPAQUE: Final = rf"(?>(?:[{UNRESERVED_CHARS};/?:@&=+$,\[\]#|^`{{}}{UTF8_CHARS}]++|{ESCAPED})+)"
+OPAQUE: Final = _escapable(rf"{UNRESERVED_CHARS};/?:@&=+$,\[\]#|^`{{}}{UTF8_CHARS}")
 TELEPHONE_SUBSCRIBER: Final = rf"(?:\+[0-9.()\-]*+|[{HEX_CHARS}*#.()\-]++)"
 """RFC 3966 3, a global number or a local one. It needs a digit too, which is_telephone_number sees to."""
 
@@ -125,7 +132,7 @@ HEADER_NAME: Final = TOKEN
 # Everything but CONTROL_CHARS once more, for bytes: ranges, the frequent one first. A class that names what is not in
 # it takes three times as long.
 LINE_TEXT: Final = r"[ -~\x80-\xff\t]*+"
-FOLDED_LINES: Final = rf"(?>(?:[{BLANK}]{LINE_TEXT}{LINE_END})*)"
+FOLDED_LINES: Final = rf"(?:(?![{BLANK}])|(?:[{BLANK}]{LINE_TEXT}{LINE_END})+)"
 HEADER_LINES: Final = rf"(?>(?:{HEADER_NAME}(?::|{LWS}:){LINE_TEXT}{LINE_END}{FOLDED_LINES})*)(?={LINE_END})"
 """Every header with its folds, up to the empty line."""
 
@@ -153,7 +160,7 @@ HEAD_END: Final = rf"\n{LINE_END}"
 
 FIELD_VALUE: Final = (
     rf'(?>(?:[^"{CONTROL_CHARS}]++|{FOLD}'
-    rf'|"(?>(?:{QDTEXT}|{FOLD}|{QUOTED_PAIR}|\\(?=[\r\n])|\\\Z)*)(?:"|\Z))*)'
+    rf'|"(?>(?:[^"\\{CONTROL_CHARS}]++|{FOLD}|{QUOTED_PAIR}|\\(?=[\r\n])|\\\Z)*)(?:"|\Z))*)'
 )
 """The longest start of a header's value that holds no control byte outside of a quoted-pair."""
 
