@@ -797,7 +797,7 @@ def test_a_body_that_is_no_utf_8(message: Any):
     assert message.to_bytes() == REQUEST
 
 
-@pytest.mark.parametrize("value", ["4", "6", "", "-5", "+5", "5 5", "5.", "\u0665", "0x5", "00000000005", "5_"])
+@pytest.mark.parametrize("value", ["4", "6", "", "-5", "+5", "5 5", "5.", "\u0665", "0x5", "00000000004", "5_"])
 @pytest.mark.parametrize("name", ["Content-Length", "l", "CONTENT-LENGTH"])
 def test_a_content_length_that_is_not_the_bodys(impl: ModuleType, message: Any, name: str, value: str):
     for call in (message.set_header, message.add_header, message.prepend_header):
@@ -806,6 +806,11 @@ def test_a_content_length_that_is_not_the_bodys(impl: ModuleType, message: Any, 
     assert message.to_bytes() == REQUEST
     with pytest.raises(SerializeError, match="Content-Length"):
         impl.Message.request("A", "sip:a", headers={name: value}, body=b"v=0\r\n")
+
+
+def test_a_content_length_with_zeros_in_front(message: Any):
+    message.set_header("Content-Length", "00000000005")
+    assert message.content_length == 5
 
 
 def test_a_content_length_that_is(message: Any):
@@ -957,7 +962,11 @@ def test_the_to_tag_of_a_reply(impl: ModuleType, message: Any):
 @pytest.mark.parametrize(("value", "tagged"), [
     (b"sip:a@b", "sip:a@b;tag=x"), (b"<sip:a@b>;y=z", "<sip:a@b>;y=z;tag=x"),
     (b"<sip:a@b>\r\n ;y", "<sip:a@b> ;y;tag=x"),
-    (b"<sip:a@b>\t ", "<sip:a@b>;tag=x"), (b"<sip:a@b;tag=1>", "<sip:a@b;tag=1>;tag=x"), (b'"a', '"a'), (b"", ""),
+    (b"<sip:a@b>\t ", "<sip:a@b>;tag=x"), (b"<sip:a@b;tag=1>", "<sip:a@b;tag=1>;tag=x"), (b'"a', '"a;tag=x'), (b"", ";tag=x"),
+    # Where the To cannot be read it gets one too: 8.2.6.2 knows no exception.
+    (b"<sip:b@h>;", "<sip:b@h>;tag=x"), (b"<sip:b@h;lr=>", "<sip:b@h;lr=>;tag=x"), (b"Bob, Jr <sip:b@h>", "Bob, Jr <sip:b@h>;tag=x"),
+    (b"<sip:0398765432100;user=phone>", "<sip:0398765432100;user=phone>;tag=x"), (b"<sip:b@h>;tag", "<sip:b@h>;tag;tag=x"),
+    (b"<sip:b@h", "<sip:b@h;tag=x"), (b'"a;tag=1" <sip:b@h>', '"a;tag=1" <sip:b@h>;tag=x'), (b"<sip:b@h> ; tag = 1", "<sip:b@h> ; tag = 1"),
     (b"<sip:a@b>;x=\";tag=1\"", '<sip:a@b>;x=";tag=1";tag=x'), (b"<sip:a@b>;TAG=1", "<sip:a@b>;TAG=1"),
 ])  # fmt: skip
 def test_where_a_to_tag_goes(impl: ModuleType, value: bytes, tagged: str):
@@ -1079,8 +1088,13 @@ def test_push_record_route_and_pop_route(impl: ModuleType):
         ("SIP/2.0/UDP h;RPORT , SIP/2.0/UDP i", "::1", 2, "SIP/2.0/UDP h;RPORT=2;received=::1 , SIP/2.0/UDP i", True),
         ('SIP/2.0/UDP h;x=";rport";rport', "::1", 2, 'SIP/2.0/UDP h;x=";rport";rport=2;received=::1', True),
         ("SIP/2.0/UDP h ; rport ; x", "::1", 2, "SIP/2.0/UDP h ; rport=2 ; x;received=::1", True),
-        ("garbage", "::1", 2, "garbage", True),
-        ("SIP/2.0/UDP h;received=x y", "::1", 2, "SIP/2.0/UDP h;received=x y", True),
+        # What cannot be read is stamped all the same: a forged received would send our answers to somebody else.
+        ("garbage", "::1", 2, "garbage;received=::1", False),
+        ("SIP/2.0/UDP h;received=x y", "::1", 2, "SIP/2.0/UDP h;received=::1", False),
+        ("SIP/2.0/UDP h;received=1.1.1.1;rport=9;received=2.2.2.2;rport", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
+        ('SIP/2.0/UDP h;received="1.1.1.1;rport', "::1", 2, "SIP/2.0/UDP h;received=::1", False),
+        ("SIP / 2.0 / UDP 1.2.3.4 : 5060", "1.2.3.4", 2, "SIP / 2.0 / UDP 1.2.3.4 : 5060", False),
+        ("SIP/2.0/UDP [::1]:5060", "::1", 2, "SIP/2.0/UDP [::1]:5060", False),
     ],
 )  # fmt: skip
 def test_stamp_received(impl: ModuleType, via: str, host: str, port: int, stamped: str, asked: bool):

@@ -4,7 +4,8 @@
 """
 
 from . import headers, methods
-from ._shared import HeaderInput, Headers, HeaderSource
+from ._view import Headers
+from ._writing import HeaderInput, HeaderSource
 from .endpoint import Endpoint, EndpointConfig, Event, EventType, Handler, Stats
 from .errors import HeaderError, ParseError, SerializeError, SipError, TransportError
 from .headers import (

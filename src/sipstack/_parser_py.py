@@ -5,16 +5,30 @@ the head into lines; a line is turned into text when it is asked for. An edit re
 """
 
 import re
+import threading
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from ._diagnose import EMPTY_LINES, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE, TOKEN, diagnose, end_of
-from ._shared import (
+from ._diagnose import bad_control, diagnose
+from ._grammar import (
+    CONTENT_LENGTHS,
+    CONTROL_CHARS,
+    EMPTY_LINES,
+    HEADER,
+    HEADER_LINES,
+    START_LINE,
+    UNFOLDED_HEADER,
+    UNFOLDED_HEADERS,
+    read_content_length,
+)
+from ._limits import LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
+from ._rewrite import add_tag, has_tag, parse_value, split_first, stamp, unfold
+from ._view import Headers
+from ._writing import (
     DIALOG_METHODS,
     TAG_KEY,
-    Headers,
     HeaderSource,
     as_bytes,
     check_content_length,
@@ -27,56 +41,34 @@ from ._shared import (
     encode_uri,
     encode_value,
     pairs,
-    parse_value,
-    read_length,
     refuse_copied,
-    split_first,
-    split_off,
-    stamp,
-    unfold,
 )
 from .errors import HeaderError, ParseError
 from .headers import Contact, ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list, parse_max_forwards
-from .methods import COMPACT_FORMS, HEADER_NAMES, header_id, reason_phrase
+from .methods import COMPACT_FORMS, HEADER_NAMES, header_id
 from .uri import Uri, parse_uri
 from .validation import Violation
 from .validation import check as check_message
 from .validation import validate as validate_message
 
 if TYPE_CHECKING:
-    from ._shared import HeaderInput
+    from ._writing import HeaderInput
 
 __all__ = ["Message", "parse"]
 
-VIA, FROM, TO, CALL_ID, CSEQ, MAX_FORWARDS, CONTENT_LENGTH = range(1, 8)
-CONTACT, ROUTE, RECORD_ROUTE, CONTENT_TYPE, RACK = range(8, 13)
-TIMESTAMP = header_id("Timestamp")
+VIA, FROM, TO, CALL_ID, CSEQ = (header_id(name) for name in ("Via", "From", "To", "Call-ID", "CSeq"))
+MAX_FORWARDS, CONTENT_LENGTH = header_id("Max-Forwards"), header_id("Content-Length")
+CONTACT, ROUTE, RECORD_ROUTE = header_id("Contact"), header_id("Route"), header_id("Record-Route")
+CONTENT_TYPE, RACK, TIMESTAMP = header_id("Content-Type"), header_id("RAck"), header_id("Timestamp")
 
-_START = re.compile(
-    rb"(?:((?i:SIP)/[0-9]++\.[0-9]++) ([1-6][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?"
-    rb"|(" + TOKEN + rb"++) ([^\x00-\x20\x7f]++) ((?i:SIP)/[0-9]++\.[0-9]++))\r?\n"
-)
-# Ranges, the frequent one first: a class that names what is not in it takes three times as long.
-_VALUE = rb"[ -~\x80-\xff\t]*+"
-_NAME = rb"[A-Za-z\-!%'*+.0-9_`~]"
-# An atomic group around a greedy one, not `(...)*+`: up to Python 3.11.4 that one keeps what the repetition that failed
-# had already read (CPython gh-106052), and a line without a colon would be skipped.
-_HEADS = re.compile(
-    rb"(?>(?:" + _NAME + rb"++(?::|[ \t]++:)" + _VALUE + rb"\r?\n(?:[ \t]" + _VALUE + rb"\r?\n)*+)*)(?=\r?\n)"
-)
-# The head of nearly every message: CRLF throughout, no folds, no space before a colon, at most one Content-Length. What
-# the values hold is left to `translate`: a search for one byte and a table are three times as fast as a class.
-_OTHERS = (
-    rb"(?>(?:(?:[ABD-KM-Zabd-km-z\-!%'*+.0-9_`~]|[Cc](?!(?i:ontent-length):)|[Ll](?!:))" + _NAME + rb"*+:[^\r]*+\r\n)*)"
-)
-_USUAL = re.compile(
-    _OTHERS + rb"(?:(?:[Cc](?i:ontent-length)|[Ll]):[ \t]*+([0-9]{1,9})[ \t]*+\r\n)?" + _OTHERS + rb"\r\n"
-)
-_TEXT = bytes([byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127)])
-_LINES = re.compile(rb"(" + _NAME + rb"++)([^\n]*+\n(?>(?:[ \t][^\n]*+\n)*))")
-_PAIRS = re.compile(r"^([^ \t\r\n:]++)[ \t]*+:[ \t]*+([^\r]*+)\r\n", re.MULTILINE)
-_LENGTHS = re.compile(rb"\n(?i:content-length|l)[ \t]*+:([^\n]*+(?>(?:\n[ \t][^\n]*+)*))")
-_DIGITS = re.compile(rb"[ \t]*+([0-9]{1,9})[ \t]*+\r?+")
+_START = re.compile(START_LINE.encode())
+_HEADERS = re.compile(HEADER_LINES.encode())
+_UNFOLDED = re.compile(UNFOLDED_HEADERS.encode())
+_LINES = re.compile(HEADER.encode())
+_PAIRS = re.compile(UNFOLDED_HEADER, re.MULTILINE)
+_LENGTHS = re.compile(CONTENT_LENGTHS.encode())
+_EMPTY_LINES = re.compile(EMPTY_LINES.encode())
+_NOT_CONTROL = re.sub(f"[{CONTROL_CHARS}]".encode(), b"", bytes(range(256)))
 _WORDS = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
@@ -111,14 +103,14 @@ def parse(
     if max_size > LARGEST_MAX_SIZE:
         raise ValueError(f"max_size is over {LARGEST_MAX_SIZE} bytes")
     line = _START.match(data) if len(data) <= max_size else None
-    usual = _USUAL.match(data, line.end()) if line else None
-    if line and usual:
-        body, length = usual.end(), usual[1]
-        ends = data[line.end() : body].translate(None, _TEXT)  # everything but text: the line ends, and bad controls
+    headers = _UNFOLDED.match(data, line.end()) if line else None
+    if line and headers:
+        body, length = headers.end(), headers[1]
+        ends = data[line.end() : body].translate(None, _NOT_CONTROL)  # what is left: the line ends, and other control bytes
         lines = len(ends) // 2
         if ends == b"\r\n" * lines and lines <= max_headers + 1 and (length is None or body + int(length) == len(data)):
             return _message(data, line, body)
-    return _parse_unusual(data, max_size, max_headers)
+    return _parse_any(data, max_size, max_headers)
 
 
 def _message(data: bytes, line: Any, body: int) -> "Message":
@@ -130,18 +122,19 @@ def _message(data: bytes, line: Any, body: int) -> "Message":
     return message
 
 
-def _parse_unusual(data: bytes, max_size: int, max_headers: int) -> "Message":
-    start = end_of(EMPTY_LINES, data, 0)
+def _parse_any(data: bytes, max_size: int, max_headers: int) -> "Message":
+    """Read a message that may have folds, bare LFs, several Content-Lengths, or nothing of a message."""
+    start = _EMPTY_LINES.match(data).end()  # type: ignore[union-attr]  # it matches nothing too
     line = _START.match(data, start)
     if line is None or len(data) > max_size:
         diagnose(data, max_size, max_headers)
         raise ParseError("malformed message", start)
-    heads = _HEADS.match(data, line.end())
-    if heads is None:
+    headers = _HEADERS.match(data, line.end())
+    if headers is None:
         diagnose(data, max_size, max_headers)  # returns where control bytes hide in quoted strings
         head_end = _end_of_head(data, line.end())
     else:
-        head_end = heads.end()
+        head_end = headers.end()
     if data.count(b"\n", line.end(), head_end) > max_headers:
         diagnose(data, max_size, max_headers)
     body = head_end + (2 if data[head_end] == 13 else 1)
@@ -167,15 +160,25 @@ def _content_length(data: bytes, start: int, end: int, max_size: int, max_header
     found = _LENGTHS.findall(data, start, end)
     if not found:
         return None
-    digits = _DIGITS.fullmatch(found[0])
-    if len(found) == 1 and digits:
-        return int(digits[1])
-    diagnose(data, max_size, max_headers)  # returns where several agree, or one is folded or has leading zeros
-    return read_length(unfold(found[0]))
+    if len(found) > 1:
+        diagnose(data, max_size, max_headers)  # returns where they agree
+    try:
+        return read_content_length(found[0])
+    except HeaderError:
+        diagnose(data, max_size, max_headers)
+        raise
 
 
 V = TypeVar("V")
 _new: Any = object.__new__
+
+_EDITING = threading.RLock()
+"""Held while a message changes, so that two threads which edit one lose none of what they do.
+
+A finalizer may edit it too, in the same thread, wherever Python looks whether there is something else to do: at a call, at the
+end of a loop's turn, when a list or a tuple is made. So an edit finds the line it is about, and makes the new one; then it asks,
+in one straight line without a call, whether that line still stands there, and acts. If not, it begins anew.
+"""
 
 
 @final
@@ -222,8 +225,10 @@ class Message:
         if not self.is_request:
             raise AttributeError("a response has no Request-URI")
         text = encode_uri(uri)
-        self._edit()
-        self._start = _START.match(b"%b %b %b\r\n" % (self._start[4], text, self._start[6]))
+        with _EDITING:
+            self._open()
+            self._start = _START.match(b"%b %b %b\r\n" % (self._start[4], text, self._start[6]))
+            self._cache = None
 
     @property
     def status_code(self) -> int:
@@ -245,14 +250,16 @@ class Message:
     @property
     def body(self) -> bytes:
         """The body. Assigning bytes takes them as they are, str gets CRLF and UTF-8; Content-Length is set too."""
-        return self._raw[self._body_at :] if self._raw is not None else self._body or b""
+        raw = self._raw
+        return raw[self._body_at :] if raw is not None else self._body or b""
 
     @body.setter
     def body(self, body: bytes | bytearray | memoryview | str) -> None:
         data = encode_body(body)
-        self._edit()
-        self._body = data
-        self._set((b"Content-Length", b": %d\r\n" % len(data)))
+        with _EDITING:
+            self._open()
+            self._body = data
+            self._set((b"Content-Length", b": %d\r\n" % len(data)))
 
     # --- headers as text
 
@@ -263,50 +270,56 @@ class Message:
 
     def get_header(self, name: str, default: Any = None) -> Any:
         """The first value of `name`, or the default."""
-        at = self._find(name)
-        return default if at < 0 else _value(self._table()[at])
+        _, line = self._find(*_wanted(name))
+        return default if line is None else _value(line)
 
     def get_headers(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
-        lines = self._table()
-        return [_value(lines[at]) for at in self._places(name)]
+        number, lower_name = _wanted(name)
+        return [_value(line) for line in self._table() if _is_named(line, number, lower_name)]
 
     def set_header(self, name: str, value: "HeaderInput") -> None:
         """Replace the first `name` and drop the others; append it where there is none."""
-        line = self._new_line(name, value)
-        self._edit()
-        self._set(line)
+        line = _new_line(name, value)
+        with _EDITING:
+            self._check_length(line)
+            self._set(line)
 
     def add_header(self, name: str, value: "HeaderInput") -> None:
         """Append a header."""
-        new = self._new_line(name, value)
-        self._edit().append(new)
+        line = _new_line(name, value)
+        with _EDITING:
+            self._check_length(line)
+            self._open().append(line)
+            self._cache = None
 
     def prepend_header(self, name: str, value: "HeaderInput") -> None:
         """Insert a header before the first of its name, or before all where there is none."""
-        new = self._new_line(name, value)
-        self._edit().insert(max(self._find(name), 0), new)
+        line = _new_line(name, value)
+        with _EDITING:
+            self._check_length(line)
+            self._prepend(line)
 
     def remove_header(self, name: str) -> int:
         """Remove every header of that name; how many there were."""
-        places = self._places(name)
-        if places:
-            self._edit()
-            for at in reversed(places):
-                del self._table()[at]
-        return len(places)
+        with _EDITING:
+            return self._remove(*_wanted(name))
 
     def remove_first_header(self, name: str) -> bool:
         """Remove the first header of that name; whether there was one."""
-        at = self._find(name)
-        if at >= 0:
-            self._edit()
-            del self._table()[at]
-        return at >= 0
+        number, lower_name = _wanted(name)
+        with _EDITING:
+            while True:
+                at, line = self._find(number, lower_name)
+                if line is None:
+                    return False
+                if self._replace(at, line, None):
+                    return True
 
     def _items(self) -> list[tuple[str, str]]:
-        if self._raw is not None:
-            head = _text(self._raw[self._start.end() : self._body_at])
+        raw = self._raw
+        if raw is not None:
+            head = _text(raw[self._start.end() : self._body_at])
             found: list[tuple[str, str]] = _PAIRS.findall(head)
             whole = head.endswith("\r\n\r\n") and len(found) == head.count("\n") - 1  # no fold, no bare LF
             if whole and " \r" not in head and "\t\r" not in head:
@@ -316,82 +329,121 @@ class Message:
     def _count(self) -> int:
         return len(self._table())
 
-    def _table(self) -> list[Line]:
-        if self._lines is None:
-            raw, end = self._raw or b"", self._body_at
-            self._lines = _LINES.findall(raw, self._start.end(), end - 1 - (raw[end - 2] == 13))
-        return self._lines
+    # --- the lines, and how they change: see _EDITING
 
-    def _edit(self) -> list[Line]:
+    def _table(self) -> list[Line]:
+        """The headers; taken apart at the first look."""
+        lines = self._lines
+        return self._make_table() if lines is None else lines
+
+    def _make_table(self) -> list[Line]:
+        with _EDITING:
+            raw, end = self._raw or b"", self._body_at
+            lines = _LINES.findall(raw, self._start.end(), end - 1 - (raw[end - 2] == 13))
+            if self._lines is None:
+                self._lines = lines
+            return self._lines
+
+    def _open(self) -> list[Line]:
         """Take the message apart before it changes; its headers."""
-        self._cache = None
-        lines = self._lines or self._table()
+        lines = self._table()
         if self._raw is not None:
             self._body = self._raw[self._body_at :]
             self._raw = None
         return lines
 
-    def _prepend(self, number: int, line: Line) -> None:
-        self._edit().insert(max(self._find_id(number), 0), line)
-
-    def _places(self, name: str) -> list[int]:
-        if not isinstance(name, str):
-            raise TypeError(f"header name must be str, not {type(name).__name__}")
-        return _places(self._table(), header_id(name), name)
-
-    def _find(self, name: str) -> int:
-        known = _NAMES.get(name) if type(name) is str else None
-        if known:
-            return self._find_id(known[0])
-        places = self._places(name)
-        return places[0] if places else -1
-
-    def _find_id(self, number: int) -> int:
+    def _find(self, number: int, lower_name: bytes = b"", start: int = 0) -> tuple[int, Line | None]:
+        """Place and line of the first header of an id, or of a name without one, from a place on."""
         ids = _IDS
-        for at, line in enumerate(self._table()):
-            if ids[line[0]] == number:
-                return at
-        return -1
+        for at, line in enumerate(self._table() if not start else self._table()[start:], start):
+            if ids[line[0]] == number and (number or line[0].lower() == lower_name):
+                return at, line
+        return -1, None
 
-    def _new_line(self, name: str, value: "HeaderInput") -> Line:
-        known = _NAMES.get(name) if type(name) is str else None
-        start = known[1] if known else encode_name(name)
-        number = known[0] if known else header_id(name)
-        data = value.encode("ascii") if type(value) is str and _WORDS.fullmatch(value) else encode_value(name, value)
-        if number == CONTENT_LENGTH:
-            check_content_length(data, len(self.body))
-        return start, b": %b\r\n" % data
+    def _replace(self, at: int, old: Line, new: Line | None) -> bool:
+        """Put a line in the place of another, or nothing for None; False where that stands there no more."""
+        lines = self._open()
+        try:
+            if lines[at] is not old:
+                return False
+            if new is None:
+                del lines[at]
+            else:
+                lines[at] = new
+        except IndexError:
+            return False
+        self._cache = None
+        return True
+
+    def _remove(self, number: int, lower_name: bytes, start: int = 0) -> int:
+        """Remove every header of an id or name from a place on."""
+        removed, at = 0, start
+        while True:
+            at, line = self._find(number, lower_name, at)
+            if line is None:
+                return removed
+            if self._replace(at, line, None):
+                removed += 1
+            else:
+                at = start
 
     def _set(self, line: Line) -> None:
-        lines = self._table()
-        places = _places(lines, _IDS[line[0]], line[0].decode())
-        for at in reversed(places[1:]):
-            del lines[at]
-        if places:
-            lines[places[0]] = line
-        else:
-            lines.append(line)
+        number, lower_name = _IDS[line[0]], line[0].lower()
+        while True:
+            at, first = self._find(number, lower_name)
+            if first is None:
+                self._open().append(line)
+                self._cache = None
+                return
+            if self._replace(at, first, line):
+                self._remove(number, lower_name, at + 1)
+                return
+
+    def _prepend(self, line: Line) -> None:
+        number, lower_name = _IDS[line[0]], line[0].lower()
+        while True:
+            at, first = self._find(number, lower_name)
+            lines = self._open()
+            if first is None:
+                lines.insert(0, line)
+            elif at < len(lines) and lines[at] is first:
+                lines.insert(at, line)
+            else:
+                continue
+            self._cache = None
+            return
+
+    def _check_length(self, line: Line) -> None:
+        """A Content-Length of the caller's own must be the body's."""
+        if _IDS[line[0]] == CONTENT_LENGTH:
+            check_content_length(_raw_value(line), len(self.body))
 
     def _first(self, number: int) -> str | None:
-        at = self._find_id(number)
-        return None if at < 0 else _value(self._table()[at])
+        _, line = self._find(number)
+        return None if line is None else _value(line)
 
     # --- headers as structured values
 
-    def _cached(self, header: str, make: Any) -> Any:
-        if self._cache is None:
-            self._cache = {}
-        if header not in self._cache:
-            self._cache[header] = make()
-        return self._cache[header]
+    def _cached(self, header: str, read: Callable[[], V]) -> V:
+        """A value that was read before, or is read now. An edit takes the cache away: a value that was read before it is
+        put into one that nobody looks at any more.
+        """
+        cache = self._cache
+        if cache is None:
+            cache = self._cache = {}
+        if header not in cache:
+            cache[header] = read()
+        value: V = cache[header]
+        return value
 
     def _one(self, number: int, parser: Callable[[str], V]) -> V | None:
         header = HEADER_NAMES[number]
-        value = self._first(number)
-        if value is None:
-            return None
-        found: V = self._cached(header, lambda: parse_value(header, parser, value))
-        return found
+
+        def read() -> V | None:
+            value = self._first(number)
+            return None if value is None else parse_value(header, parser, value)
+
+        return self._cached(header, read)
 
     def _all(self, number: int, parser: Callable[[str], tuple[V, ...]]) -> tuple[V, ...]:
         header = HEADER_NAMES[number]
@@ -403,8 +455,7 @@ class Message:
         """The Request-URI's parts; None for a response. Raises HeaderError (RFC 3261 19.1)."""
         if not self.is_request:
             return None
-        uri: Uri = self._cached("", lambda: parse_value("Request-URI", parse_uri, self.request_uri))
-        return uri
+        return self._cached("", lambda: parse_value("Request-URI", parse_uri, self.request_uri))
 
     @property
     def via(self) -> Via | None:
@@ -471,14 +522,14 @@ class Message:
     @property
     def max_forwards(self) -> int | None:
         """Max-Forwards, 0 to 255 (RFC 3261 20.22). Raises HeaderError."""
-        at = self._find_id(MAX_FORWARDS)
-        return None if at < 0 else _max_forwards(self._table()[at])
+        _, line = self._find(MAX_FORWARDS)
+        return None if line is None else _max_forwards(line)
 
     @property
     def content_length(self) -> int | None:
         """Content-Length in bytes (RFC 3261 20.14)."""
-        value = self._first(CONTENT_LENGTH)
-        return None if value is None else read_length(value)
+        _, line = self._find(CONTENT_LENGTH)
+        return None if line is None else read_content_length(_raw_value(line))
 
     @property
     def content_type(self) -> ContentType | None:
@@ -489,7 +540,7 @@ class Message:
 
     def push_via(self, value: "str | Via") -> None:
         """Put a Via above the others (RFC 3261 16.6, step 8)."""
-        self._prepend(VIA, self._new_line("Via", value))
+        self.prepend_header("Via", value)
 
     def pop_via(self) -> str | None:
         """Remove the top Via value and return it (RFC 3261 16.7, step 3); None where there is none."""
@@ -497,60 +548,63 @@ class Message:
 
     def push_record_route(self, value: "str | NameAddr") -> None:
         """Put a Record-Route above the others (RFC 3261 16.6, step 4)."""
-        self._prepend(RECORD_ROUTE, self._new_line("Record-Route", value))
+        self.prepend_header("Record-Route", value)
 
     def pop_route(self) -> str | None:
         """Remove the top Route value and return it (RFC 3261 16.4); None where there is none."""
         return self._pop(ROUTE)
 
     def _pop(self, number: int) -> str | None:
-        at = self._find_id(number)
-        if at < 0:
-            return None
-        value, rest = parse_value(HEADER_NAMES[number], split_off, _value(self._table()[at]))
-        self._edit()
-        if rest:
-            self._replace(at, rest)
-        else:
-            del self._table()[at]
-        return value
-
-    def _replace(self, at: int, value: str) -> None:
-        """Give a header another value under the name as it is spelled."""
-        lines = self._edit()
-        lines[at] = (lines[at][0], b": %b\r\n" % value.encode("utf-8", "surrogateescape"))
+        with _EDITING:
+            while True:
+                at, line = self._find(number)
+                if line is None:
+                    return None
+                value = _value(line)
+                first, rest = split_first(value)
+                if rest and bad_control(rest.encode("utf-8", "surrogateescape")) >= 0:
+                    # Quotes inside <> or a comment are no quoted string for a list, but they are for who checks the value
+                    # as a whole: what stood in quotes there may stand outside of them when the rest stands alone, and a
+                    # control byte may not.
+                    reason = "control byte behind the first value is in no quoted string"
+                    raise HeaderError(reason, HEADER_NAMES[number], len(value) - len(rest))
+                if self._replace(at, line, _line(line[0], rest) if rest else None):
+                    return first
 
     def stamp_received(self, host: str, port: int) -> bool:
         """Write into the top Via where the request came from (RFC 3261 18.2.1, RFC 3581 4).
 
-        `host` is the source address without brackets, `port` the source port. Returns whether the response goes to
-        that address and port (there is an `rport`); otherwise it goes to that address and the port of the sent-by.
+        `host` is the source address without brackets, `port` the source port. What the sender wrote into `received` and
+        `rport` is overwritten, in a Via that cannot be read too. Returns whether the response goes to that address and
+        port (there is an `rport`); otherwise it goes to that address and the port of the sent-by.
         """
         host = check_source(host, port)
-        at = self._find_id(VIA)
-        if at < 0:
-            return True
-        value = _value(self._table()[at])
-        stamped, asked = stamp(value, host, port)
-        if stamped != value:
-            self._replace(at, stamped)
-        return asked
+        with _EDITING:
+            while True:
+                at, line = self._find(VIA)
+                if line is None:
+                    return True
+                value = _value(line)
+                stamped, asked = stamp(value, host, port)
+                if stamped == value or self._replace(at, line, _line(line[0], stamped)):
+                    return asked
 
     def decrement_max_forwards(self) -> int:
         """Count Max-Forwards down and return what is left; 70 is added where there is none (RFC 3261 16.6, step 3).
 
         Raises HeaderError where it is malformed, and with status 483 where it is 0.
         """
-        at = self._find_id(MAX_FORWARDS)
-        if at < 0:
-            self.add_header("Max-Forwards", 70)
-            return 70
-        left = _max_forwards(self._table()[at])
-        if left == 0:
-            raise HeaderError("Max-Forwards is 0", "Max-Forwards", 0, 483)
-        lines = self._edit()
-        lines[at] = (lines[at][0], b": %d\r\n" % (left - 1))
-        return left - 1
+        with _EDITING:
+            while True:
+                at, line = self._find(MAX_FORWARDS)
+                if line is None:
+                    self.add_header("Max-Forwards", 70)
+                    return 70
+                left = _max_forwards(line)
+                if left == 0:
+                    raise HeaderError("Max-Forwards is 0", "Max-Forwards", 0, 483)
+                if self._replace(at, line, (line[0], b": %d\r\n" % (left - 1))):
+                    return left - 1
 
     # --- building
 
@@ -567,7 +621,7 @@ class Message:
 
         Raises SerializeError where a part cannot be written (RFC 3261 7.1).
         """
-        return _build(b"%b %b SIP/2.0\r\n" % (encode_method(method), encode_uri(uri)), [], headers, body)
+        return _build(b"%b %b SIP/2.0\r\n" % (encode_method(method), encode_uri(uri)), [], headers, encode_body(body))
 
     @classmethod
     def response(
@@ -582,7 +636,7 @@ class Message:
 
         Raises SerializeError where a part cannot be written (RFC 3261 7.2).
         """
-        return _build(_status_line(status, reason), [], headers, body)
+        return _build(b"SIP/2.0 %b\r\n" % encode_status(status, reason), [], headers, encode_body(body))
 
     def reply(
         self,
@@ -600,33 +654,19 @@ class Message:
         """
         if not self.is_request:
             raise TypeError("reply is for requests")
-        start = _status_line(status, reason)
+        start = b"SIP/2.0 %b\r\n" % encode_status(status, reason)
         tag = None if to_tag is None else encode_tag(to_tag)
-        lines = [_tidy(line) for line in self._table() if _IDS[line[0]] == VIA]
+        data = encode_body(body)
+        asked = list(self._table())  # one state of the request for all that is copied
+        lines = [_tidy(line) for line in asked if _IDS[line[0]] == VIA]
         for number in (FROM, TO, CALL_ID, CSEQ):
-            at = self._find_id(number)
-            if at >= 0:
-                name, rest = _tidy(self._table()[at])
-                if number == TO and status > 100 and self._lacks_to_tag():
-                    rest = b"%b;tag=%b\r\n" % (rest[:-2].rstrip(b" \t"), tag or self._make_tag())
-                lines.append((name, rest))
+            line = _first_of(asked, number)
+            if line is not None:
+                needs_tag = number == TO and status > 100 and not has_tag(_value(line))
+                lines.append(_tagged(line, tag or _make_tag(asked)) if needs_tag else _tidy(line))
         copied = _copied(status, self.method)
-        lines += [_tidy(line) for line in self._table() if _IDS[line[0]] == copied]
-        return _build(start, lines, headers, body)
-
-    def _lacks_to_tag(self) -> bool:
-        try:
-            return self.to_tag is None
-        except HeaderError:
-            return False
-
-    def _make_tag(self) -> bytes:
-        """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same."""
-        values = [_raw_value(self._table()[at]) for n in (CALL_ID, VIA) if (at := self._find_id(n)) >= 0]
-        cseq = self._find_id(CSEQ)
-        if cseq >= 0:
-            values.append(_raw_value(self._table()[cseq]).partition(b" ")[0])
-        return b"%016x" % (hash(b"".join([TAG_KEY, *values])) & 0xFFFF_FFFF_FFFF_FFFF)
+        lines += [_tidy(line) for line in asked if _IDS[line[0]] == copied]
+        return _build(start, lines, headers, data)
 
     # --- checking and writing
 
@@ -640,8 +680,9 @@ class Message:
 
     def to_bytes(self) -> bytes:
         """The message as it goes on the wire; the bytes it was parsed from where nothing was edited."""
-        if self._raw is not None:
-            return self._raw
+        raw = self._raw
+        if raw is not None:
+            return raw
         return b"".join([self._start[0], *chain.from_iterable(self._table()), b"\r\n", self._body or b""])
 
     __bytes__ = to_bytes
@@ -681,6 +722,37 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def _wanted(name: str) -> tuple[int, bytes]:
+    """A header name to look for: its id, or 0 and its bytes in lower case."""
+    known = _NAMES.get(name) if type(name) is str else None
+    if known:
+        return known[0], b""
+    if not isinstance(name, str):
+        raise TypeError(f"header name must be str, not {type(name).__name__}")
+    return header_id(name), name.encode("utf-8", "replace").lower()
+
+
+def _is_named(line: Line, number: int, lower_name: bytes) -> bool:
+    return _IDS[line[0]] == number and (number != 0 or line[0].lower() == lower_name)
+
+
+def _first_of(lines: list[Line], number: int) -> Line | None:
+    return next((line for line in lines if _IDS[line[0]] == number), None)
+
+
+def _line(name: bytes, value: str) -> Line:
+    """A header of a value that was read from one."""
+    return name, b": %b\r\n" % value.encode("utf-8", "surrogateescape")
+
+
+def _new_line(name: str, value: "HeaderInput") -> Line:
+    """A caller's header, checked."""
+    known = _NAMES.get(name) if type(name) is str else None
+    start = known[1] if known else encode_name(name)
+    data = value.encode("ascii") if type(value) is str and _WORDS.fullmatch(value) else encode_value(name, value)
+    return start, b": %b\r\n" % data
+
+
 def _raw_value(line: Line) -> bytes:
     rest = line[1]
     return rest[rest.index(b":") + 1 :].strip(b" \t\r\n")
@@ -704,19 +776,18 @@ def _tidy(line: Line) -> Line:
     return name, b": %b\r\n" % unfold(_raw_value(line))
 
 
-def _places(lines: list[Line], number: int, name: str) -> list[int]:
-    """Where the headers of that id stand, or of that name where it has no id."""
-    ids = _IDS
-    if number:
-        return [at for at, line in enumerate(lines) if ids[line[0]] == number]
-    wanted = name.encode("utf-8", "replace").lower()
-    return [at for at, line in enumerate(lines) if not ids[line[0]] and line[0].lower() == wanted]
+def _tagged(line: Line, tag: bytes) -> Line:
+    """A To with a tag."""
+    return _line(line[0], add_tag(_value(line), tag.decode("ascii")))
 
 
-def _status_line(status: int, reason: str | None) -> bytes:
-    if reason is None:
-        reason = reason_phrase(status) if isinstance(status, int) else ""
-    return b"SIP/2.0 %b\r\n" % encode_status(status, reason)
+def _make_tag(request: list[Line]) -> bytes:
+    """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same: Call-ID, the
+    top Via line, and of CSeq the number.
+    """
+    call_id, via, cseq = (line and _raw_value(line) for number in (CALL_ID, VIA, CSEQ) for line in (_first_of(request, number),))
+    identity = [TAG_KEY, call_id or b"", via or b"", (cseq or b"").partition(b" ")[0]]
+    return b"%016x" % (hash(b"".join(identity)) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 def _copied(status: int, method: str) -> int:
@@ -726,22 +797,22 @@ def _copied(status: int, method: str) -> int:
     return RECORD_ROUTE if 101 <= status <= 299 and method in DIALOG_METHODS else -1
 
 
-def _build(
-    start: bytes, lines: list[Line], headers: HeaderSource, body: bytes | bytearray | memoryview | str
-) -> Message:
+def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes) -> Message:
+    """A message of a start line, headers that were copied, and the caller's headers."""
     message: Message = _new(Message)
     message._raw = message._cache = None
     message._start = _START.match(start)
     message._body_at = 0
-    message._body = encode_body(body)
+    message._body = body
     message._lines = lines
     copied = {number for line in lines if VIA <= (number := _IDS[line[0]]) <= CSEQ}
     for name, value in pairs(headers):
-        line = message._new_line(name, value)
+        line = _new_line(name, value)
+        message._check_length(line)
         if _IDS[line[0]] in copied:
             refuse_copied(name)
         lines.append(line)
-    if message._find_id(CONTENT_LENGTH) < 0:
+    if _first_of(lines, CONTENT_LENGTH) is None:
         lines.append((b"Content-Length", b": %d\r\n" % len(message._body)))
     return message
 

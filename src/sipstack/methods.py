@@ -125,8 +125,8 @@ COMPACT_FORMS: Final[dict[str, str]] = {
 }
 """Compact form (lower case) to the header's long name."""
 
-# A header's place here is its id in both parsers: append, never reorder. The first ones are those the parsers
-# themselves look at, and both name them by number.
+# A header's place here is its id. The first ones, up to Require, are those the parsers themselves look at: the compiled one
+# has their ids as constants (_names.h), and does not import where one has another place.
 HEADER_NAMES: Final[tuple[str, ...]] = (
     "",  # id 0: a name that is not in this list
     "Via",
@@ -141,6 +141,8 @@ HEADER_NAMES: Final[tuple[str, ...]] = (
     "Record-Route",
     "Content-Type",
     "RAck",
+    "Timestamp",
+    "Require",
     "Accept",
     "Accept-Contact",
     "Accept-Encoding",
@@ -234,7 +236,6 @@ HEADER_NAMES: Final[tuple[str, ...]] = (
     "Replaces",
     "Reply-To",
     "Request-Disposition",
-    "Require",
     "Resource-Priority",
     "Resource-Share",
     "Response-Key",
@@ -257,7 +258,6 @@ HEADER_NAMES: Final[tuple[str, ...]] = (
     "Supported",
     "Suppress-If-Match",
     "Target-Dialog",
-    "Timestamp",
     "Trigger-Consent",
     "Unsupported",
     "User-Agent",

@@ -1,0 +1,276 @@
+# Building: requests and responses from their parts, replies from their requests. Everything here but `copy` fills a message that
+# nobody else has yet.
+
+
+cdef Message begin(bytes line, bytes body, bint high, size_t text, size_t headers):
+    """A message of a start line (checked, with its line end) and a body, with room for so much text and so many headers."""
+    cdef Message m = Message.__new__(Message)
+    m.new_body = body
+    m.edits = 1
+    m.high = high
+    make_text_room(m, PyBytes_GET_SIZE(line) + text)
+    make_table_room(m, headers)
+    put_start_line(m, line)
+    return m
+
+
+cdef int put_start_line(Message m, bytes line) except -1:
+    """Make a checked line the start line. It is read like any other, so that its parts are where reading would find them."""
+    cdef sip_text text = bytes_text(line)
+    cdef sip_start_line parts
+    if not sip_read_start_line(&parts, sip_run(text.p, text.end - 2)):
+        raise AssertionError("a start line that was checked cannot be read")
+    make_text_room(m, sip_length(text))
+    sip_put_text(owned(m) + m.text_size, text)
+    m.start_owned = True
+    m.start = m.text_size
+    m.line_end = m.text_size = m.text_size + <uint32_t>sip_length(text)
+    set_start_line(m, &parts)
+    return 0
+
+
+cdef list STATUS_LINES = [None] * 700
+
+
+cdef bytes status_line(status, reason):
+    cdef bytes line
+    cdef long code = 0
+    cdef int overflow = 0
+    if reason is None and type(status) is int:
+        code = PyLong_AsLongAndOverflow(status, &overflow)
+    if not 100 <= code <= 699:
+        return b"SIP/2.0 %b\r\n" % encode_status(status, reason)
+    line = <bytes>STATUS_LINES[code]
+    if line is None:
+        line = STATUS_LINES[code] = b"SIP/2.0 %b\r\n" % encode_status(status, None)
+    return line
+
+
+cdef bytes request_line(method, uri):
+    cdef sip_text m, u
+    cdef bytes line
+    cdef sip_byte *to
+    if is_ascii(method) and is_ascii(uri):
+        m, u = ascii_text(method), ascii_text(uri)
+        if sip_is_token(m) and is_visible(u):
+            line = PyBytes_FromStringAndSize(NULL, sip_length(m) + sip_length(u) + 11)
+            to = sip_put_text(sip_put(sip_put_text(<sip_byte *>PyBytes_AS_STRING(line), m), b" ", 1), u)
+            sip_put(to, b" SIP/2.0\r\n", 10)
+            return line
+    return b"%b %b SIP/2.0\r\n" % (encode_method(method), encode_uri(uri))
+
+
+cdef bint is_visible(sip_text text) noexcept:
+    """Whether an ASCII text has neither spaces nor control bytes, and is not empty."""
+    cdef const sip_byte *p = text.p
+    while p < text.end and c" " < p[0] < 0x7F:
+        p += 1
+    return p == text.end and p > text.p
+
+
+cdef int append_headers(Message m, headers, uint32_t copied) except -1:
+    """Append the caller's headers; none of those that a reply has copied, which are the first `copied`."""
+    cdef sip_span span
+    for name, value in headers if type(headers) is list or type(headers) is tuple else pairs(headers):
+        name, value = header_name(name), header_value(name, value)
+        span = write_header(m, name, value)
+        if copied and SIP_VIA <= sip_id(&span) <= SIP_CSEQ and is_among_first(m, copied, sip_id(&span)):
+            refuse_copied(name)
+        append(m, span)
+    return 0
+
+
+cdef bint is_among_first(Message m, uint32_t first, unsigned int id) noexcept:
+    cdef Py_ssize_t at = find_id(m, id)
+    return 0 <= at < <Py_ssize_t>first
+
+
+cdef int add_content_length(Message m) except -1:
+    """A Content-Length for a message that has none."""
+    if find_id(m, SIP_CONTENT_LENGTH) < 0:
+        append(m, write_content_length(m, PyBytes_GET_SIZE(m.new_body)))
+    return 0
+
+
+cdef enum:
+    BUILT_TEXT = 380  # bytes and headers that most messages need which are built from nothing
+    BUILT_HEADERS = 12
+
+
+cdef Message build(bytes line, headers, body):
+    cdef Message m = begin(line, body if type(body) is bytes else encode_body(body), True, BUILT_TEXT, BUILT_HEADERS)
+    if headers is not ():
+        append_headers(m, headers, 0)
+    add_content_length(m)
+    return m
+
+
+# ---------------------------------------------------------------- replies (RFC 3261 8.2.6)
+
+
+cdef frozenset DIALOGS = DIALOG_METHODS
+
+
+cdef Message build_reply(Message request, bytes line, bint high, bytes tag, headers, bytes body):
+    cdef Message m = begin(line, body, high or request.high, copied_size(request) + 64, 8)
+    copy_headers(m, request, tag)
+    if headers is not ():
+        append_headers(m, headers, m.count)
+    add_content_length(m)
+    return m
+
+
+cdef size_t copied_size(Message m) noexcept:
+    """Bytes of the headers that every reply copies."""
+    cdef Py_ssize_t at
+    cdef size_t size = 0
+    for at in range(m.count):
+        if SIP_VIA <= sip_id(&spans(m)[at]) <= SIP_CSEQ:
+            size += sip_length(span_line(m, &spans(m)[at]))
+    return size
+
+
+cdef int copy_headers(Message m, Message request, bytes tag) except -1:
+    """Copy what a reply has of its request: Via, From, To, Call-ID, CSeq, and what its status asks for."""
+    cdef unsigned int id
+    copy_all(m, request, SIP_VIA)
+    for id in range(SIP_FROM, SIP_CSEQ + 1):
+        copy_first(m, request, id, tag)
+    if m.status_code == 100:
+        copy_all(m, request, SIP_TIMESTAMP)  # 8.2.6.1
+    elif m.status_code <= 299 and find_id(request, SIP_RECORD_ROUTE) >= 0 and method_str(method_part(request)) in DIALOGS:
+        copy_all(m, request, SIP_RECORD_ROUTE)  # 12.1.1
+    return 0
+
+
+cdef int copy_all(Message m, Message request, unsigned int id) except -1:
+    cdef Py_ssize_t at = find_id(request, id)
+    while at >= 0:
+        copy_header(m, request, at, None)
+        at = find_id(request, id, at + 1)
+    return 0
+
+
+cdef int copy_first(Message m, Message request, unsigned int id, bytes tag) except -1:
+    cdef Py_ssize_t at = find_id(request, id)
+    if at < 0:
+        return 0
+    if id != SIP_TO or m.status_code == 100 or sip_has_tag(span_value(request, &spans(request)[at])):
+        return copy_header(m, request, at, None)
+    return copy_header(m, request, at, make_tag(request) if tag is None else tag)
+
+
+cdef int copy_header(Message m, Message request, Py_ssize_t at, bytes tag) except -1:
+    """Append a header of another message: as it stands, or on one line that ends with CRLF; perhaps with a tag."""
+    cdef const sip_span *span = &spans(request)[at]
+    cdef sip_text line = span_line(request, span), value = span_value(request, span)
+    cdef size_t room = sip_length(line) + 8 + (0 if tag is None else PyBytes_GET_SIZE(tag) + 5)
+    make_text_room(m, room)
+    make_table_room(m, 1)
+    if tag is None and (line.end - 2)[0] == c"\r" and memchr(line.p, c"\n", sip_length(line)) == line.end - 1:
+        append(m, put_copy(m, span, line))
+    else:
+        append(m, put_line_anew(m, sip_id(span), span_name(request, span), value, tag))
+    return 0
+
+
+cdef sip_span put_copy(Message m, const sip_span *span, sip_text line) noexcept:
+    """Write a line into the text as it stands."""
+    cdef sip_span copied = span[0]
+    copied.bits |= SIP_OWNED
+    sip_move(&copied, m.text_size - span.name)
+    sip_put_text(owned(m) + m.text_size, line)
+    m.text_size = copied.line_end
+    return copied
+
+
+cdef sip_span put_line_anew(Message m, unsigned int id, sip_text name, sip_text value, bytes tag) noexcept:
+    """Write a line into the text on one line, and a tag behind its value."""
+    cdef sip_byte *start = owned(m) + m.text_size
+    cdef sip_byte *value_start = sip_put(sip_put_text(start, name), b": ", 2)
+    cdef sip_byte *to = sip_unfold(value_start, value)
+    cdef sip_span span
+    if tag is not None:
+        to = sip_put(to, b";tag=", 5) if to == value_start or (to - 1)[0] != c";" else sip_put(to, b"tag=", 4)
+        to = sip_put_text(to, bytes_text(tag))
+    span.bits = sip_bits(sip_length(name), SIP_OWNED, id)
+    span.name = m.text_size
+    span.value = m.text_size + <uint32_t>(value_start - start)
+    span.value_end = m.text_size + <uint32_t>(to - start)
+    to = sip_put(to, b"\r\n", 2)
+    m.text_size += <uint32_t>(to - start)
+    span.line_end = m.text_size
+    return span
+
+
+cdef bytes make_tag(Message m):
+    """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same: Call-ID, the
+    top Via line, and of CSeq the number."""
+    cdef sip_text call_id = identity(m, SIP_CALL_ID), via = identity(m, SIP_VIA), cseq = identity(m, SIP_CSEQ)
+    cdef const sip_byte *blank = sip_find(cseq, c" ")
+    if blank != NULL:
+        cseq.end = blank
+    cdef bytes data = PyBytes_FromStringAndSize(
+        NULL, PyBytes_GET_SIZE(TAG_KEY) + sip_length(call_id) + sip_length(via) + sip_length(cseq)
+    )
+    cdef sip_byte *to = sip_put_text(<sip_byte *>PyBytes_AS_STRING(data), bytes_text(TAG_KEY))
+    sip_put_text(sip_put_text(sip_put_text(to, call_id), via), cseq)
+    return hexadecimal(<uint64_t>PyObject_Hash(data))
+
+
+cdef sip_text identity(Message m, unsigned int id) noexcept:
+    cdef Py_ssize_t at = find_id(m, id)
+    return sip_run(NULL, NULL) if at < 0 else span_value(m, &spans(m)[at])
+
+
+cdef bytes hexadecimal(uint64_t number):
+    """Its sixteen digits."""
+    cdef char[16] digits
+    cdef int at
+    for at in range(16):
+        digits[15 - at] = b"0123456789abcdef"[number & 15]
+        number >>= 4
+    return digits[:16]
+
+
+# ---------------------------------------------------------------- copying and writing
+
+
+cdef Message copy(Message m):
+    cdef Message other = Message.__new__(Message)
+    other.raw, other.new_body, other.body_at = m.raw, m.new_body, m.body_at
+    other.start, other.line_end, other.start_owned = m.start, m.line_end, m.start_owned
+    other.method_length, other.uri_length, other.version_length = m.method_length, m.uri_length, m.version_length
+    other.reason_length, other.status_code, other.high, other.edits = m.reason_length, m.status_code, m.high, m.edits
+    other.text = PyBytes_FromStringAndSize(<const char *>owned(m), m.text_size)
+    other.table = PyBytes_FromStringAndSize(<const char *>spans(m), m.count * sizeof(sip_span))
+    other.text_size, other.count = m.text_size, m.count
+    return other
+
+
+cdef bytes body_of(Message m):
+    if m.new_body is not None:
+        return m.new_body
+    return PyBytes_FromStringAndSize(<const char *>wire(m) + m.body_at, PyBytes_GET_SIZE(m.raw) - m.body_at)
+
+
+cdef bytes write(Message m):
+    """The message as bytes: one buffer of the right size; lines that stand next to each other are one copy."""
+    if not m.edits:
+        return m.raw
+    cdef size_t size = m.line_end - m.start + 2 + body_size(m)
+    cdef Py_ssize_t at
+    for at in range(m.count):
+        size += spans(m)[at].line_end - spans(m)[at].name
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, size)
+    cdef sip_byte *to = <sip_byte *>PyBytes_AS_STRING(data)
+    cdef sip_text line, run = sip_run(start_line(m), start_line(m) + (m.line_end - m.start))
+    for at in range(m.count):
+        line = span_line(m, &spans(m)[at])
+        if line.p != run.end:
+            to = sip_put_text(to, run)
+            run.p = line.p
+        run.end = line.end
+    to = sip_put(sip_put_text(to, run), b"\r\n", 2)
+    sip_put_text(to, bytes_text(m.new_body) if m.new_body is not None else sip_run(wire(m) + m.body_at, bytes_text(m.raw).end))
+    return data

@@ -1,0 +1,171 @@
+/* Bytes: what kinds there are, runs of them, numbers. The ground floor of the plain C rooms.
+ *
+ * The C rooms (_bytes, _lines, _names, _head, _values, _rewrite) know bytes and nothing of Python. Each function gets the
+ * end of what it may read and reads nothing at or behind it. Everything in them is called sip_ or SIP_. They are fuzzed
+ * and sanitized without an interpreter: see fuzz/fuzz_core.c.
+ */
+#ifndef SIPSTACK_BYTES_H
+#define SIPSTACK_BYTES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if (defined(__SSE2__) || defined(_M_X64)) && !defined(SIPSTACK_NO_SIMD)
+#define SIPSTACK_SSE2 1
+#include <emmintrin.h>
+#endif
+
+#if defined(_MSC_VER)
+#include <intrin.h>
+#define SIP_INLINE static __forceinline
+static __forceinline unsigned sip_ctz(uint64_t v) { unsigned long at; _BitScanForward64(&at, v); return (unsigned)at; }
+#define SIP_LIKELY(x) (x)
+#else
+#define SIP_INLINE static inline __attribute__((always_inline))
+#define sip_ctz(v) ((unsigned)__builtin_ctzll(v))
+#define SIP_LIKELY(x) __builtin_expect(!!(x), 1)
+#endif
+
+typedef uint8_t sip_byte;
+
+/* A run of bytes somewhere: the one view that everything here works on. p is NULL where there is none. */
+typedef struct {
+    const sip_byte *p, *end;
+} sip_text;
+
+SIP_INLINE sip_text sip_run(const sip_byte *p, const sip_byte *end)
+{
+    sip_text text = {p, end};
+    return text;
+}
+
+#define SIP_NOTHING sip_run(NULL, NULL)
+
+/* ---------------------------------------------------------------- kinds of bytes
+ *
+ * tests/test_grammar.py holds them against the rules of _grammar.py, byte by byte. */
+
+#define SIP_TOKEN 1        /* token (RFC 3261 25.1) */
+#define SIP_CONTROL 2      /* CTL (RFC 5234 B.1): HTAB and DEL are among them */
+#define SIP_HEX 4          /* HEXDIG, in either case */
+#define SIP_HOST 8         /* of a host name or an IPv4 address; the underscore is tolerated */
+#define SIP_PARAM_VALUE 16 /* of a header parameter's value without quotes */
+#define SIP_USER 32        /* of a URI's user, but for escapes */
+#define SIP_URI_PARAM 64   /* of a URI's parameters, but for escapes */
+
+static uint8_t sip_kinds[256];
+
+static void sip_add_kind(int kind, const char *bytes)
+{
+    for (; *bytes; bytes++) sip_kinds[(sip_byte)*bytes] |= (uint8_t)kind;
+}
+
+#define SIP_ALPHANUM "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define SIP_UNRESERVED SIP_ALPHANUM "-_.!~*'()"
+
+/* Called once, before anything else here. */
+static void sip_start_kinds(void)
+{
+    for (int byte = 0; byte < 32; byte++) sip_kinds[byte] |= SIP_CONTROL;
+    sip_kinds[127] |= SIP_CONTROL;
+    sip_add_kind(SIP_TOKEN, SIP_ALPHANUM "-.!%*_+`'~");
+    sip_add_kind(SIP_HEX, "0123456789ABCDEFabcdef");
+    sip_add_kind(SIP_HOST, SIP_ALPHANUM "-._");
+    sip_add_kind(SIP_PARAM_VALUE, SIP_ALPHANUM "-.!%*_+`'~" "[]:/@=&$");
+    sip_add_kind(SIP_USER, SIP_UNRESERVED "&=+$,;?/");
+    sip_add_kind(SIP_URI_PARAM, SIP_UNRESERVED "[]/:&+$");
+}
+
+SIP_INLINE int sip_is(sip_byte c, int kind) { return sip_kinds[c] & kind; }
+SIP_INLINE int sip_is_control(sip_byte c) { return sip_is(c, SIP_CONTROL) && c != '\t'; } /* one that a head may not hold */
+SIP_INLINE int sip_is_blank(sip_byte c) { return c == ' ' || c == '\t'; }
+SIP_INLINE int sip_is_digit(sip_byte c) { return (unsigned)(c - '0') < 10; }
+SIP_INLINE sip_byte sip_lower(sip_byte c) { return (unsigned)(c - 'A') < 26 ? c | 0x20 : c; }
+
+/* ---------------------------------------------------------------- runs of bytes */
+
+SIP_INLINE size_t sip_length(sip_text text) { return (size_t)(text.end - text.p); }
+
+/* Where the run of bytes of a kind ends that begins at p. */
+SIP_INLINE const sip_byte *sip_skip(const sip_byte *p, const sip_byte *end, int kind)
+{
+    while (p < end && sip_is(*p, kind)) p++;
+    return p;
+}
+
+SIP_INLINE const sip_byte *sip_skip_blanks(const sip_byte *p, const sip_byte *end)
+{
+    while (p < end && sip_is_blank(*p)) p++;
+    return p;
+}
+
+SIP_INLINE sip_text sip_trim(const sip_byte *p, const sip_byte *end)
+{
+    p = sip_skip_blanks(p, end);
+    while (end > p && sip_is_blank(end[-1])) end--;
+    return sip_run(p, end);
+}
+
+SIP_INLINE int sip_is_whole(sip_text text, int kind) { return sip_skip(text.p, text.end, kind) == text.end; }
+SIP_INLINE int sip_is_token(sip_text text) { return text.p < text.end && sip_is_whole(text, SIP_TOKEN); }
+
+SIP_INLINE const sip_byte *sip_find(sip_text text, char byte)
+{
+    return text.p == text.end ? NULL : memchr(text.p, byte, sip_length(text));
+}
+
+/* Whether two runs are the same but for the case of A to Z. */
+SIP_INLINE int sip_same(sip_text a, sip_text b)
+{
+    if (sip_length(a) != sip_length(b)) return 0;
+    for (; a.p < a.end; a.p++, b.p++)
+        if (sip_lower(*a.p) != sip_lower(*b.p)) return 0;
+    return 1;
+}
+
+/* Whether a run is this word in any case; the word is a literal. */
+#define sip_is_word(text, word) \
+    sip_same(text, sip_run((const sip_byte *)(word), (const sip_byte *)(word) + sizeof(word) - 1))
+
+SIP_INLINE sip_byte *sip_put(sip_byte *to, const void *bytes, size_t length)
+{
+    memcpy(to, bytes, length);
+    return to + length;
+}
+
+SIP_INLINE sip_byte *sip_put_text(sip_byte *to, sip_text text)
+{
+    return text.p == text.end ? to : sip_put(to, text.p, sip_length(text));
+}
+
+/* ---------------------------------------------------------------- numbers */
+
+#define SIP_NO_NUMBER (-1)
+#define SIP_TOO_LARGE (-2)
+
+/* The value of 1*DIGIT, leading zeros allowed, up to `most` (under 10**17). Nothing overflows: it is bounded in each step. */
+SIP_INLINE int64_t sip_number(sip_text text, int64_t most)
+{
+    int64_t value = 0;
+    if (text.p == text.end) return SIP_NO_NUMBER;
+    for (const sip_byte *p = text.p; p < text.end; p++) {
+        if (!sip_is_digit(*p)) return SIP_NO_NUMBER;
+        if (value <= most) value = value * 10 + (*p - '0');
+    }
+    return value <= most ? value : SIP_TOO_LARGE;
+}
+
+/* Writes a number of at most ten digits. */
+SIP_INLINE sip_byte *sip_put_number(sip_byte *to, uint32_t number)
+{
+    sip_byte digits[10];
+    int at = 10;
+    do {
+        digits[--at] = (sip_byte)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    return sip_put(to, digits + at, (size_t)(10 - at));
+}
+
+#endif

@@ -1,0 +1,54 @@
+# Docstrings: `_parser_py` has them, once for both. setup.py writes them into _docs.h, and they are set here when the module is
+# imported, as numpy sets those of its C functions: `help(sipstack.Message)` says the same in both builds.
+
+cdef extern from "_docs.h":
+    const char *sip_docs[][2]  # name and docstring; NULL ends them
+
+cdef extern from "Python.h":
+    ctypedef struct PyGetSetDef:
+        const char *doc
+    ctypedef struct PyMethodDef:
+        const char *ml_doc
+    ctypedef struct PyGetSetDescrObject:
+        PyGetSetDef *d_getset
+    ctypedef struct PyMethodDescrObject:
+        PyMethodDef *d_method
+    ctypedef struct PyCFunctionObject:
+        PyMethodDef *m_ml
+    ctypedef struct PyTypeWithDoc "PyTypeObject":
+        const char *tp_doc
+
+cdef list DOCSTRINGS = []  # what the C structures point at
+
+
+cdef const char *with_signature(const char *old, const char *text):
+    """A docstring behind the signature that a function has in front of its own."""
+    cdef bytes whole, mark = b"\n--\n\n"
+    whole = (b"" if old == NULL else <bytes>old).partition(mark)[0] + mark + <bytes>text
+    DOCSTRINGS.append(whole)
+    return whole
+
+
+cdef int describe() except -1:
+    cdef int at = 0
+    cdef object member
+    cdef PyMethodDef *method
+    while sip_docs[at][0] != NULL:
+        name, text = (<bytes>sip_docs[at][0]).decode(), sip_docs[at][1]
+        at += 1
+        if name == "Message":
+            (<PyTypeWithDoc *><PyObject *>Message).tp_doc = text
+            continue
+        member = parse if name == "parse" else Message.__dict__[name]
+        if type(member).__name__ == "getset_descriptor":
+            (<PyGetSetDescrObject *><PyObject *>member).d_getset.doc = text
+            continue
+        if name == "parse":
+            method = (<PyCFunctionObject *><PyObject *>member).m_ml
+        else:
+            method = (<PyMethodDescrObject *><PyObject *>member).d_method
+        method.ml_doc = with_signature(method.ml_doc, text)
+    return 0
+
+
+describe()

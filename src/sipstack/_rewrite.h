@@ -1,0 +1,188 @@
+/* Rewriting: what is changed in the text of a value, or cut from it, without understanding all of it.
+ *
+ * These decide by quotes, <>, commas and semicolons alone, so that they work on values that are otherwise wrong too: what a
+ * sender wrote cannot keep a server from stamping its Via or tagging its To. _rewrite.py says the same in Python.
+ */
+#ifndef SIPSTACK_REWRITE_H
+#define SIPSTACK_REWRITE_H
+
+#include "_bytes.h"
+
+/* Writes a value with one space where a fold stood (RFC 3261 7.3.1), and returns where that ends. It is never longer. */
+static sip_byte *sip_unfold(sip_byte *to, sip_text value)
+{
+    const sip_byte *start = to;
+    while (value.p < value.end) {
+        const sip_byte *line_end = sip_find(value, '\n');
+        sip_text line = sip_run(value.p, line_end == NULL ? value.end : line_end);
+        value.p = line_end == NULL ? value.end : line_end + 1;
+        while (line.p < line.end && (sip_is_blank(*line.p) || *line.p == '\r')) line.p++;
+        while (line.p < line.end && (sip_is_blank(line.end[-1]) || line.end[-1] == '\r')) line.end--;
+        if (line.p == line.end) continue;
+        if (to != start) *to++ = ' ';
+        to = sip_put_text(to, line);
+    }
+    return to;
+}
+
+/* Where the quoted string ends that opens at p; the end where it is not closed. */
+static const sip_byte *sip_skip_quoted(const sip_byte *p, const sip_byte *end)
+{
+    for (p++; p < end && *p != '"'; p++)
+        if (*p == '\\' && p + 1 < end) p++;
+    return p < end ? p + 1 : end;
+}
+
+/* Where the comment ends that opens at p: comments nest and know quoted-pairs; the end where it is not closed. */
+static const sip_byte *sip_skip_comment(const sip_byte *p, const sip_byte *end)
+{
+    for (int depth = 0; p < end; p++) {
+        if (*p == '\\' && p + 1 < end) p++;
+        else if (*p == '(') depth++;
+        else if (*p == ')' && --depth == 0) return p + 1;
+    }
+    return end;
+}
+
+/* Where the first element of a list ends: at a comma outside quotes, <> and comments. A comment opens at a "(" at the start
+ * or behind a blank; elsewhere that is a letter of a URI's user. The same as headers.split_list. */
+static const sip_byte *sip_element_end(sip_text list)
+{
+    const sip_byte *p = list.p, *end = list.end;
+    while (p < end && *p != ',') {
+        if (*p == '"') {
+            p = sip_skip_quoted(p, end);
+        } else if (*p == '<') {
+            const sip_byte *close = sip_find(sip_run(p, end), '>');
+            p = close == NULL ? end : close + 1;
+        } else if (*p == '(' && (p == list.p || sip_is_blank(p[-1]))) {
+            p = sip_skip_comment(p, end);
+        } else {
+            p++;
+        }
+    }
+    return p;
+}
+
+/* Where a parameter of a value ends: at a semicolon outside quotes. */
+static const sip_byte *sip_param_end(const sip_byte *p, const sip_byte *end)
+{
+    while (p < end && *p != ';') p = *p == '"' ? sip_skip_quoted(p, end) : p + 1;
+    return p;
+}
+
+/* The name of a parameter, whatever stands behind it. */
+static sip_text sip_param_name(const sip_byte *p, const sip_byte *end)
+{
+    p = sip_skip_blanks(p, end);
+    sip_text name = sip_run(p, p);
+    while (name.end < end && !sip_is_blank(*name.end) && *name.end != '=' && *name.end != '"') name.end++;
+    return name;
+}
+
+/* ---------------------------------------------------------------- the To tag */
+
+/* Where the parameters of an address begin: behind its <>, or at the first semicolon. */
+static const sip_byte *sip_address_params(sip_text address)
+{
+    const sip_byte *p = address.p, *end = address.end, *semicolon = NULL;
+    while (p < end) {
+        if (*p == '"') {
+            p = sip_skip_quoted(p, end);
+        } else if (*p == '<') {
+            const sip_byte *close = sip_find(sip_run(p, end), '>');
+            return close == NULL ? end : close + 1;
+        } else {
+            if (*p == ';' && semicolon == NULL) semicolon = p;
+            p++;
+        }
+    }
+    return semicolon == NULL ? end : semicolon;
+}
+
+/* Whether an address has a tag parameter with a value. */
+static int sip_has_tag(sip_text address)
+{
+    const sip_byte *p = sip_param_end(sip_address_params(address), address.end);
+    while (p < address.end) {
+        const sip_byte *end = sip_param_end(p + 1, address.end);
+        const sip_text name = sip_param_name(p + 1, end);
+        const sip_byte *behind = sip_skip_blanks(name.end, end);
+        if (sip_is_word(name, "tag") && behind < end && *behind == '=') return 1;
+        p = end;
+    }
+    return 0;
+}
+
+/* ---------------------------------------------------------------- received and rport (RFC 3261 18.2.1, RFC 3581 4) */
+
+/* The host of a sent-by, without brackets, of all that stands before a Via's parameters. */
+static sip_text sip_sent_by_host(sip_text head)
+{
+    sip_text host = sip_trim(head.p, head.end);
+    const sip_byte *digits = host.end;
+    while (digits > host.p && sip_is_digit(digits[-1])) digits--;
+    if (digits < host.end) {
+        const sip_byte *colon = digits;
+        while (colon > host.p && sip_is_blank(colon[-1])) colon--;
+        if (colon > host.p && colon[-1] == ':') host = sip_trim(host.p, colon - 1);
+    }
+    for (const sip_byte *p = host.end; p > host.p; p--)
+        if (sip_is_blank(p[-1])) { host.p = p; break; }
+    if (sip_length(host) > 2 && *host.p == '[' && host.end[-1] == ']') { host.p++; host.end--; }
+    return host;
+}
+
+/* Where the parameters received and rport of a Via are; p is NULL where one is not there. */
+typedef struct {
+    sip_text received, rport; /* the first of each, its name alone */
+} sip_stamps;
+
+static sip_stamps sip_find_stamps(const sip_byte *params, const sip_byte *end)
+{
+    sip_stamps found = {SIP_NOTHING, SIP_NOTHING};
+    for (const sip_byte *p = params; p < end;) {
+        const sip_byte *next = sip_param_end(p + 1, end);
+        const sip_text name = sip_param_name(p + 1, next);
+        sip_text *which = sip_is_word(name, "received") ? &found.received : sip_is_word(name, "rport") ? &found.rport : NULL;
+        if (which != NULL && which->p == NULL) *which = name;
+        p = next;
+    }
+    return found;
+}
+
+#define SIP_STAMP_ROOM 20 /* what a stamp can add besides the source address: ";received=", and "=65535" */
+
+/* Writes the value of a Via line with `received` and `rport` in its first Via as a receiver sets them, and returns where that
+ * ends. What the sender wrote there is overwritten, and what it wrote twice taken out: it would send our responses to others.
+ * *asked: whether rport is there, which the response goes back by. */
+static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32_t port, int *asked)
+{
+    const sip_byte *end = sip_trim(value.p, sip_element_end(value)).end;
+    const sip_byte *params = sip_param_end(value.p, end), *from = value.p;
+    const sip_stamps stamps = sip_find_stamps(params, end);
+    *asked = stamps.rport.p != NULL;
+    if (!*asked && stamps.received.p == NULL && sip_same(sip_sent_by_host(sip_run(value.p, params)), source))
+        return sip_put_text(to, value);
+    for (const sip_byte *p = params; p < end;) {
+        const sip_byte *next = sip_param_end(p + 1, end);
+        const sip_text name = sip_param_name(p + 1, next);
+        const int is_received = sip_is_word(name, "received"), is_rport = sip_is_word(name, "rport");
+        if (is_received && name.p == stamps.received.p) {
+            to = sip_put_text(sip_put(sip_put_text(to, sip_run(from, name.end)), "=", 1), source);
+            from = sip_trim(name.p, next).end;
+        } else if (is_rport && name.p == stamps.rport.p) {
+            to = sip_put_number(sip_put(sip_put_text(to, sip_run(from, name.end)), "=", 1), port);
+            from = sip_trim(name.p, next).end;
+        } else if (is_received || is_rport) {
+            to = sip_put_text(to, sip_run(from, p));
+            from = next;
+        }
+        p = next;
+    }
+    to = sip_put_text(to, sip_run(from, end));
+    if (stamps.received.p == NULL) to = sip_put_text(sip_put(to, ";received=", 10), source);
+    return sip_put_text(to, sip_run(end, value.end));
+}
+
+#endif

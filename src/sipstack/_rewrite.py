@@ -1,0 +1,108 @@
+"""Rewriting: what is changed in the text of a value, or cut from it, without understanding all of it.
+
+These decide by quotes, <>, commas and semicolons alone, so that they work on values that are otherwise wrong too: what a
+sender wrote cannot keep a server from stamping its Via or tagging its To. `_rewrite.h` says the same in C.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from ._grammar import BLANK
+from ._values import each_part, lower
+from .errors import HeaderError
+
+V = TypeVar("V")
+
+_QUOTED = r'"(?>(?:[^"\\]++|\\.?)*)"?'
+_UP_TO_SEMICOLON = re.compile(rf'(?>(?:[^";]++|{_QUOTED})*)', re.DOTALL)
+_PARAMETER = re.compile(rf';[{BLANK}]*+([^{BLANK}=";]*+)((?>(?:[^";]++|{_QUOTED})*))', re.DOTALL)
+_UP_TO_ANGLE = re.compile(rf'(?>(?:[^"<]++|{_QUOTED})*)', re.DOTALL)
+
+
+def parse_value(header: str, parser: Callable[[str], V], value: str) -> V:
+    """Apply a value's parser; its HeaderError gets the header's name."""
+    try:
+        return parser(value)
+    except HeaderError as error:
+        raise HeaderError(error.reason, header, error.offset, error.status) from None
+
+
+def unfold(value: bytes) -> bytes:
+    """A value with one space where a fold stood (RFC 3261 7.3.1)."""
+    return b" ".join([part for line in value.split(b"\n") if (part := line.strip(b" \t\r"))])
+
+
+def split_first(value: str) -> tuple[str, str]:
+    """The first element of a header's list, and the rest of the list ("" where there is none)."""
+    if "," not in value:
+        return value, ""
+    parts = each_part(value)
+    _, first = next(parts)
+    second = next(parts, None)
+    return first, "" if second is None else value[second[0] :]
+
+
+def first_element(value: str) -> str:
+    """The first element of a header's list."""
+    return split_first(value)[0]
+
+
+def has_tag(address: str) -> bool:
+    """Whether an address has a tag parameter with a value, behind its <> or, without them, behind its URI."""
+    angle = _UP_TO_ANGLE.match(address).end()  # type: ignore[union-attr]  # it matches nothing too
+    start = address.find(">", angle) if angle < len(address) else 0
+    if start < 0:
+        return False
+    return any(
+        lower(name) == "tag" and rest.lstrip(BLANK).startswith("=") for _, _, name, rest in _parameters(address, start)
+    )
+
+
+def add_tag(address: str, tag: str) -> str:
+    """An address with a tag parameter behind all others."""
+    return f"{address}tag={tag}" if address.endswith(";") else f"{address};tag={tag}"
+
+
+def _parameters(value: str, position: int = 0) -> Iterator[tuple[int, int, str, str]]:
+    """The parameters behind a position: where each begins and ends, its name, and the rest of it."""
+    position = _UP_TO_SEMICOLON.match(value, position).end()  # type: ignore[union-attr]  # it matches nothing too
+    while found := _PARAMETER.match(value, position):
+        yield position, found.end(), found[1], found[2]
+        position = found.end()
+
+
+def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
+    """A Via line with `received` and `rport` in its first Via as a receiver sets them (RFC 3261 18.2.1, RFC 3581 4).
+
+    What the sender wrote there is overwritten, and what it wrote twice taken out: it would send our responses to
+    others. Returns the line, and whether rport is there, which the response goes back by.
+    """
+    via, _ = split_first(value)
+    via = via.rstrip(BLANK)
+    values = {"received": host, "rport": str(port)}
+    written: set[str] = set()
+    parts = [via[: _UP_TO_SEMICOLON.match(via).end()]]  # type: ignore[union-attr]  # it matches nothing too
+    for start, end, name, rest in _parameters(via):
+        key = lower(name)
+        if key not in values:
+            parts.append(via[start:end])
+        elif key not in written:
+            written.add(key)
+            blanks = rest[len(rest.rstrip(BLANK)) :]
+            parts.append(f"{via[start:end - len(rest)]}={values[key]}{blanks}")
+    if not written and lower(_sent_by_host(parts[0])) == lower(host):
+        return value, False
+    if "received" not in written:
+        parts.append(f";received={host}")
+    return "".join(parts) + value[len(via) :], "rport" in written
+
+
+def _sent_by_host(head: str) -> str:
+    """The host of a sent-by, without brackets, of all that stands before a Via's parameters."""
+    head = head.rstrip(BLANK)
+    before = head.rstrip("0123456789").rstrip(BLANK)
+    if len(before) < len(head) and before.endswith(":"):
+        head = before[:-1].rstrip(BLANK)
+    host = head[max(head.rfind(" "), head.rfind("\t")) + 1 :]
+    return host[1:-1] if len(host) > 2 and host[0] == "[" and host[-1] == "]" else host

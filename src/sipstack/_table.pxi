@@ -1,0 +1,163 @@
+# The table: the headers of a message as spans, what they point at, and how one is found.
+
+
+cdef inline sip_span *spans(Message m) noexcept:
+    return <sip_span *>PyBytes_AS_STRING(m.table)
+
+
+cdef inline const sip_byte *wire(Message m) noexcept:
+    return <const sip_byte *>PyBytes_AS_STRING(m.raw)
+
+
+cdef inline sip_byte *owned(Message m) noexcept:
+    return <sip_byte *>PyBytes_AS_STRING(m.text)
+
+
+cdef inline const sip_byte *base(Message m, const sip_span *span) noexcept:
+    """What the places of a span count from."""
+    return <const sip_byte *>owned(m) if span.bits & SIP_OWNED else wire(m)
+
+
+cdef inline sip_text span_name(Message m, const sip_span *span) noexcept:
+    cdef const sip_byte *name = base(m, span) + span.name
+    return sip_run(name, name + sip_name_length(span))
+
+
+cdef inline sip_text span_value(Message m, const sip_span *span) noexcept:
+    """A value as it stands, with its folds."""
+    return sip_run(base(m, span) + span.value, base(m, span) + span.value_end)
+
+
+cdef inline sip_text span_line(Message m, const sip_span *span) noexcept:
+    return sip_run(base(m, span) + span.name, base(m, span) + span.line_end)
+
+
+cdef inline str value_str(Message m, const sip_span *span):
+    if span.bits & SIP_FOLDED:
+        return to_str(bytes_text(unfolded(span_value(m, span))), True)
+    return to_str(span_value(m, span), m.high)
+
+
+cdef str name_str(Message m, const sip_span *span):
+    """The name as it is spelled; where that is the usual way, the one str that all messages share."""
+    cdef sip_text name = span_name(m, span)
+    cdef str known
+    if sip_id(span):
+        known = <str>NAMES[sip_id(span)]
+        if sip_length(name) == <size_t>PyUnicode_GET_LENGTH(known) and memcmp(name.p, PyUnicode_DATA(known), sip_length(name)) == 0:
+            return known
+    return to_str(name, False)
+
+
+# ---------------------------------------------------------------- the start line
+
+
+cdef inline const sip_byte *start_line(Message m) noexcept:
+    return (<const sip_byte *>owned(m) if m.start_owned else wire(m)) + m.start
+
+
+cdef inline sip_text line_part(Message m, uint32_t offset, uint32_t length) noexcept:
+    return sip_run(start_line(m) + offset, start_line(m) + offset + length)
+
+
+cdef inline sip_text method_part(Message m) noexcept:
+    return line_part(m, 0, m.method_length)
+
+
+cdef inline sip_text uri_part(Message m) noexcept:
+    return line_part(m, m.method_length + 1, m.uri_length)
+
+
+cdef inline sip_text reason_part(Message m) noexcept:
+    return line_part(m, m.version_length + 5, m.reason_length)
+
+
+cdef inline sip_text version_part(Message m) noexcept:
+    return line_part(m, 0 if m.status_code else m.method_length + m.uri_length + 2, m.version_length)
+
+
+cdef inline void set_start_line(Message m, const sip_start_line *line) noexcept:
+    m.method_length = line.method
+    m.uri_length = line.uri
+    m.version_length = line.version
+    m.reason_length = line.reason
+    m.status_code = <uint16_t>line.status
+
+
+# ---------------------------------------------------------------- finding headers: a place, or -1
+
+
+cdef inline Py_ssize_t find_id(Message m, unsigned int id, Py_ssize_t at=0) noexcept:
+    for at in range(at, m.count):
+        if sip_id(&spans(m)[at]) == id:
+            return at
+    return -1
+
+
+cdef Py_ssize_t find_unknown(Message m, sip_text name, Py_ssize_t at) noexcept:
+    """The first header from `at` on with a name that has no id."""
+    for at in range(at, m.count):
+        if sip_id(&spans(m)[at]) == SIP_UNKNOWN and sip_same(span_name(m, &spans(m)[at]), name):
+            return at
+    return -1
+
+
+cdef inline Py_ssize_t find(Message m, sip_text name, unsigned int id, Py_ssize_t at=0) noexcept:
+    """The first header from `at` on of a name, whose id is `id`."""
+    return find_id(m, id, at) if id else find_unknown(m, name, at)
+
+
+# ---------------------------------------------------------------- reading
+
+
+cdef enum:
+    FEW = 256  # headers that are noted on the stack before the table is made; the limit by default
+
+
+def parse(data, *, Py_ssize_t max_size=MAX_SIZE, Py_ssize_t max_headers=MAX_HEADERS):
+    cdef bytes raw = data if type(data) is bytes else as_bytes(data)
+    if max_size > SIP_LONGEST:
+        raise ValueError(f"max_size is over {SIP_LONGEST} bytes")
+    return read(raw, max_size, max_headers)
+
+
+cdef Message read(bytes raw, Py_ssize_t max_size, Py_ssize_t max_headers):
+    cdef sip_span[FEW] few
+    cdef sip_span *found = few
+    cdef bytes many
+    cdef sip_head head
+    cdef sip_text data = bytes_text(raw)
+    if max_headers > FEW:
+        max_headers = min(max_headers, <Py_ssize_t>sip_length(data) // 3 + 1)  # a header is three bytes at least
+        many = PyBytes_FromStringAndSize(NULL, max_headers * sizeof(sip_span))
+        found = <sip_span *>PyBytes_AS_STRING(many)
+    if <Py_ssize_t>sip_length(data) > max_size or not sip_read_head(&head, found, <uint32_t>max(max_headers, 0), data.p, data.end):
+        raise refusal(raw, max_size, max_headers)
+    return message_of(raw, &head, found)
+
+
+cdef refusal(bytes raw, Py_ssize_t max_size, Py_ssize_t max_headers):
+    """The error for bytes that are no message."""
+    diagnose(raw, max_size, max_headers)
+    return ParseError("malformed message")
+
+
+cdef inline Message message_of(bytes raw, const sip_head *head, const sip_span *found):
+    """The message of a head; bytes before and behind it are dropped."""
+    cdef Message m = Message.__new__(Message)
+    cdef uint32_t at, cut = head.start
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(raw) if head.content_length < 0 else head.body + <Py_ssize_t>head.content_length
+    if cut or end < PyBytes_GET_SIZE(raw):
+        raw = raw[cut:end]
+    m.raw = raw
+    m.line_end = head.line_end - cut
+    m.body_at = head.body - cut
+    m.high = head.high
+    set_start_line(m, &head.line)
+    if head.count:
+        m.table = PyBytes_FromStringAndSize(<const char *>found, head.count * sizeof(sip_span))
+        m.count = head.count
+        if cut:
+            for at in range(m.count):
+                sip_move(&spans(m)[at], -cut)
+    return m

@@ -1,0 +1,98 @@
+# Text: from bytes to str and back, and the names of SIP that are always the same str.
+
+
+cdef inline sip_text bytes_text(bytes data) noexcept:
+    cdef const sip_byte *p = <const sip_byte *>PyBytes_AS_STRING(data)
+    return sip_run(p, p + PyBytes_GET_SIZE(data))
+
+
+cdef inline sip_text ascii_text(str text) noexcept:
+    """The bytes of a compact ASCII str."""
+    cdef const sip_byte *p = <const sip_byte *>PyUnicode_DATA(text)
+    return sip_run(p, p + PyUnicode_GET_LENGTH(text))
+
+
+cdef inline str to_str(sip_text text, bint high):
+    """The str of wire bytes, "" for nothing; where all are ASCII it is made without a second look at them."""
+    cdef Py_ssize_t length = sip_length(text)
+    if high or length < 2:
+        return PyUnicode_DecodeUTF8(<const char *>text.p, length, "surrogateescape") if length else ""
+    cdef str made = PyUnicode_New(length, 127)
+    sip_put(<sip_byte *>PyUnicode_DATA(made), text.p, length)
+    return made
+
+
+cdef inline str to_str_or_none(sip_text text):
+    """An ASCII part of a value, None where it is not there."""
+    return None if text.p == NULL else to_str(text, False)
+
+
+cdef bytes unfolded(sip_text value):
+    """A value with one space where a fold stood."""
+    cdef bytes room = PyBytes_FromStringAndSize(NULL, sip_length(value))
+    cdef sip_byte *end = sip_unfold(<sip_byte *>PyBytes_AS_STRING(room), value)
+    return room[: end - <sip_byte *>PyBytes_AS_STRING(room)]
+
+
+# ---------------------------------------------------------------- methods and header names
+
+
+cdef inline Py_ssize_t method_place(sip_byte first, Py_ssize_t length) noexcept:
+    """A place for each known method, by its first letter and its length."""
+    return ((<Py_ssize_t>first << 3) + length) & 63
+
+
+cdef list place_methods():
+    cdef list places = [""] * 64
+    cdef Py_ssize_t place
+    for method in METHODS:
+        place = method_place(ord(method[0]), len(method))
+        if places[place]:
+            raise ImportError(f"methods {method} and {places[place]} share a place; see method_place")
+        places[place] = method
+    return places
+
+
+cdef list METHOD_PLACES = place_methods()
+
+
+cdef str method_str(sip_text method):
+    """A method; a known one is always the same object."""
+    if method.p == method.end:
+        return ""
+    cdef str known = <str>METHOD_PLACES[method_place(method.p[0], sip_length(method))]
+    if sip_length(method) == <size_t>PyUnicode_GET_LENGTH(known) and memcmp(method.p, PyUnicode_DATA(known), sip_length(method)) == 0:
+        return known
+    return to_str(method, False)
+
+
+cdef list NAMES = list(HEADER_NAMES)
+
+
+cdef int load_names() except -1:
+    """Teach the C rooms the header names, and make sure that both mean the same by a number."""
+    cdef int id
+    sip_start_kinds()
+    for id in range(SIP_OWN_NAMES):
+        if NAMES[id].encode() != sip_own_names[id]:
+            raise ImportError(f"place {id} of HEADER_NAMES is {NAMES[id]!r}, and {sip_own_names[id]!r} in _names.h")
+    if sip_find_id(sip_run(<const sip_byte *>sip_own_names[SIP_VIA], <const sip_byte *>sip_own_names[SIP_VIA] + 3)):
+        return 0  # another interpreter of this process has done it
+    for number, name in [*enumerate(NAMES), *[(NAMES.index(long), short) for short, long in COMPACT_FORMS.items()]]:
+        if name and sip_add_name(name.lower().encode(), len(name), number) < 0:
+            raise ImportError(f"header name {name} does not fit into the table of _names.h")
+    return 0
+
+
+load_names()
+
+
+cdef sip_text name_text(name) except *:
+    """A header name that a caller asks for; nothing, which no header has, where it is not ASCII."""
+    cdef const sip_byte *p
+    if not isinstance(name, str):
+        raise TypeError(f"header name must be str, not {type(name).__name__}")
+    if not PyUnicode_IS_ASCII(name):  # not "compact": an enum's member or another kind of str is not
+        return sip_run(NULL, NULL)
+    p = <const sip_byte *>PyUnicode_DATA(name)
+    return sip_run(p, p + PyUnicode_GET_LENGTH(name))
