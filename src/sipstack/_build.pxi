@@ -5,6 +5,7 @@
 cdef Message begin(bytes line, bytes body, bint high, size_t text, size_t headers):
     """A message of a start line (checked, with its line end) and a body, with room for so much text and so many headers."""
     cdef Message m = Message.__new__(Message)
+    m.raw = m.text = m.table = b""
     m.new_body = body
     m.edits = 1
     m.high = high

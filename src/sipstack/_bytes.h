@@ -107,6 +107,23 @@ SIP_INLINE sip_text sip_trim(const sip_byte *p, const sip_byte *end)
     return sip_run(p, end);
 }
 
+/* Whether a run holds a control byte other than HTAB. */
+SIP_INLINE int sip_has_control(sip_text text)
+{
+    const sip_byte *p = text.p;
+#ifdef SIPSTACK_SSE2
+    for (; text.end - p >= 16; p += 16) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)p);
+        const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+        const __m128i controls = _mm_or_si128(low, _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+        if (_mm_movemask_epi8(_mm_andnot_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\t')), controls))) return 1;
+    }
+#endif
+    for (; p < text.end; p++)
+        if (sip_is_control(*p)) return 1;
+    return 0;
+}
+
 SIP_INLINE int sip_is_whole(sip_text text, int kind) { return sip_skip(text.p, text.end, kind) == text.end; }
 SIP_INLINE int sip_is_token(sip_text text) { return text.p < text.end && sip_is_whole(text, SIP_TOKEN); }
 

@@ -4,24 +4,26 @@
 # may run Python, then changes the message, and calls `forget` last, which may run Python again.
 
 
-cdef void forget(Message m) noexcept:
+cdef inline void forget(Message m) noexcept:
     """Say that the message was edited: structured values that were read are no longer its own. The last step of an edit.
 
-    They are taken out of the message first and released when this returns, so that a finalizer finds none half gone.
+    They are taken out of the message first and released when this returns, which may run Python.
     """
-    cdef object uri = m.uri_value, via = m.via_value, from_ = m.from_value, to = m.to_value, cseq = m.cseq_value
-    m.uri_value = m.via_value = m.from_value = m.to_value = m.cseq_value = None
+    cdef Values old = m.values
+    m.values = None
     m.edits = m.edits + 1 or 1  # 0 is for a message that was never edited
 
 
 # ---------------------------------------------------------------- room for more
 
 
-cdef int make_text_room(Message m, size_t size) except -1:
+cdef inline int make_text_room(Message m, size_t size) except -1:
     """Make room for `size` more bytes of text."""
+    return 0 if m.text_size + size <= <size_t>PyBytes_GET_SIZE(m.text) else grow_text(m, size)
+
+
+cdef int grow_text(Message m, size_t size) except -1:
     cdef size_t needed = m.text_size + size
-    if needed <= <size_t>PyBytes_GET_SIZE(m.text):
-        return 0
     if m.text_size > 4096 and used_text(m) * 2 < m.text_size:
         compact(m)
         needed = m.text_size + size
@@ -36,11 +38,13 @@ cdef int make_text_room(Message m, size_t size) except -1:
     return 0
 
 
-cdef int make_table_room(Message m, size_t headers) except -1:
+cdef inline int make_table_room(Message m, size_t headers) except -1:
     """Make room for so many more headers."""
+    return 0 if (m.count + headers) * sizeof(sip_span) <= <size_t>PyBytes_GET_SIZE(m.table) else grow_table(m, headers)
+
+
+cdef int grow_table(Message m, size_t headers) except -1:
     cdef size_t needed = m.count + headers
-    if needed * sizeof(sip_span) <= <size_t>PyBytes_GET_SIZE(m.table):
-        return 0
     cdef bytes table = PyBytes_FromStringAndSize(NULL, (needed + needed // 2 + 8) * sizeof(sip_span))
     sip_put(<sip_byte *>PyBytes_AS_STRING(table), spans(m), m.count * sizeof(sip_span))
     m.table = table
@@ -83,7 +87,7 @@ cdef int compact(Message m) except -1:
 # ---------------------------------------------------------------- lines and entries
 
 
-cdef sip_span put_line(Message m, unsigned int id, sip_text name, sip_text value) noexcept:
+cdef inline sip_span put_line(Message m, unsigned int id, sip_text name, sip_text value) noexcept:
     """Write a header into the text, which has room for it: name, value and 4 bytes. The entry that points at it."""
     cdef sip_byte *start = owned(m) + m.text_size
     cdef sip_byte *to = sip_put(sip_put_text(start, name), b": ", 2)
@@ -144,21 +148,18 @@ cdef inline bint is_ascii(value) noexcept:
     return type(value) is str and PyUnicode_IS_COMPACT_ASCII(value)
 
 
-cdef bint is_writable(sip_text value) noexcept:
+cdef inline bint is_writable(sip_text value) noexcept:
     """Whether a value may be written as it is: no blank at either end, no control byte but HTAB."""
-    cdef const sip_byte *p = value.p
-    if p < value.end and (sip_is_blank(p[0]) or sip_is_blank((value.end - 1)[0])):
-        return False
-    while p < value.end:
-        if sip_is_control(p[0]):
-            return False
-        p += 1
-    return True
+    if value.p == value.end:
+        return True
+    return not (sip_is_blank(value.p[0]) or sip_is_blank((value.end - 1)[0]) or sip_has_control(value))
 
 
 cdef inline header_name(name):
     """A caller's header name as it is written: the str itself where it is ASCII and a token, else bytes or an error."""
-    return name if is_ascii(name) and sip_is_token(ascii_text(name)) else encode_name(name)
+    if is_ascii(name) and (sip_find_id(ascii_text(name)) or sip_is_token(ascii_text(name))):
+        return name
+    return encode_name(name)
 
 
 cdef inline header_value(name, value):

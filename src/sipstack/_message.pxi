@@ -5,12 +5,6 @@
 @cython.no_gc
 @cython.freelist(64)
 cdef class Message:
-    def __cinit__(self):
-        self.raw = self.table = self.text = b""
-
-    def __init__(self):
-        raise TypeError("a Message is made by parse, Message.request or Message.response")
-
     def __sizeof__(self):
         cdef bytes table, text
         with cython.critical_section(self):
@@ -122,12 +116,15 @@ cdef class Message:
 
     @cython.critical_section
     def _items(self):
-        cdef list names = [], values = []
-        cdef Py_ssize_t at
-        for at in range(self.count):
-            names.append(name_str(self, &spans(self)[at]))
-            values.append(value_str(self, &spans(self)[at]))
-        return list(zip(names, values))
+        cdef list found = []
+        cdef uint32_t at = 0, edits = self.edits
+        while at < self.count:
+            name, value = name_str(self, &spans(self)[at]), value_str(self, &spans(self)[at])
+            found.append((name, value))
+            at += 1
+            if self.edits != edits:  # making the tuple ran Python, which edited the message
+                found, at, edits = [], 0, self.edits
+        return found
 
     def _count(self):
         return self.count
@@ -137,12 +134,12 @@ cdef class Message:
     @property
     @cython.critical_section
     def uri(self):
-        return self.uri_value if self.uri_value is not None else None if self.status_code else uri_of(self)
+        return None if self.status_code else uri_of(self)
 
     @property
     @cython.critical_section
     def via(self):
-        return self.via_value if self.via_value is not None else via_of(self)
+        return via_of(self)
 
     @property
     @cython.critical_section
@@ -152,12 +149,12 @@ cdef class Message:
     @property
     @cython.critical_section
     def from_(self):
-        return self.from_value if self.from_value is not None else from_of(self)
+        return from_of(self)
 
     @property
     @cython.critical_section
     def to(self):
-        return self.to_value if self.to_value is not None else to_of(self)
+        return to_of(self)
 
     @property
     @cython.critical_section
@@ -187,7 +184,7 @@ cdef class Message:
     @property
     @cython.critical_section
     def cseq(self):
-        return self.cseq_value if self.cseq_value is not None else cseq_of(self)
+        return cseq_of(self)
 
     @property
     @cython.critical_section
@@ -307,6 +304,16 @@ cdef class Message:
     def __repr__(self):
         what = f"{self.status_code} {self.status_text}" if self.status_code else f"{self.method} {self.request_uri}"
         return f"<Message {what} Call-ID={self.call_id}>"
+
+
+cdef PyObject *refuse_new(PyTypeObject *cls, PyObject *arguments, PyObject *named) noexcept:
+    PyErr_SetString(<PyObject *>TypeError, b"a Message is made by parse, Message.request or Message.response")
+    return NULL
+
+
+# Who calls the class gets this; what makes messages above calls the function that Cython made, which fills no field.
+(<PyTypeObject *>Message).tp_new = <newfunc>refuse_new
+(<PyTypeObject *>Message).tp_vectorcall = NULL
 
 
 def _restore(data):

@@ -19,9 +19,8 @@ static const char *const sip_own_names[SIP_OWN_NAMES] = {
     "Route", "Record-Route", "Content-Type", "RAck", "Timestamp", "Require",
 };
 
-/* A table finds a name by its key: its first 16 bytes with zeros behind a shorter one, and bit 0x20 set in each. That folds
- * A to Z exactly; other bytes can share a key (CR has that of a hyphen), so who has not checked that a name is a token
- * compares the text too. */
+/* A table finds a name by its key: its first 16 bytes with SP behind a shorter one, and bit 0x20 set in each. That folds A to Z
+ * exactly: no other bytes of known names, which are letters and hyphens, share a key with anything but control bytes. */
 typedef struct { uint64_t first, second; } sip_key;
 typedef struct { sip_key key; sip_byte text[40]; uint32_t length, id; } sip_name; /* 64 bytes; text in lower case */
 #define SIP_LONGEST_NAME 32
@@ -45,14 +44,16 @@ SIP_INLINE sip_key sip_key_of_16(__m128i text, size_t length)
 }
 #endif
 
-SIP_INLINE sip_key sip_key_of(sip_text name)
+/* 0 where the name has a control byte among its first 16. */
+SIP_INLINE int sip_make_key(sip_text name, sip_key *key)
 {
     const size_t length = sip_length(name);
-    sip_key key = {0, 0};
-    if (length) memcpy(&key, name.p, length < 16 ? length : 16);
-    key.first |= SIP_LOWER8;
-    key.second |= SIP_LOWER8;
-    return key;
+    memset(key, ' ', sizeof *key);
+    if (length) memcpy(key, name.p, length < 16 ? length : 16);
+    const uint64_t over_sp = (key->first | key->first << 1) & (key->second | key->second << 1); /* bit 6: it has bit 5 or 6 */
+    key->first |= SIP_LOWER8;
+    key->second |= SIP_LOWER8;
+    return (over_sp & SIP_LOWER8 << 1) == SIP_LOWER8 << 1;
 }
 
 SIP_INLINE unsigned sip_place(sip_key key)
@@ -68,7 +69,7 @@ static int sip_add_name(const char *lower, size_t length, unsigned id)
     if (length == 0 || length > SIP_LONGEST_NAME || sip_name_count > 255) return -1;
     sip_name *name = &sip_names[sip_name_count];
     memcpy(name->text, lower, length);
-    name->key = sip_key_of(sip_run(name->text, name->text + length));
+    if (!sip_make_key(sip_run(name->text, name->text + length), &name->key)) return -1;
     name->length = (uint32_t)length;
     name->id = id;
     unsigned place = sip_place(name->key);
@@ -80,12 +81,13 @@ static int sip_add_name(const char *lower, size_t length, unsigned id)
 /* The id of a header name, compact or long, in any case; SIP_UNKNOWN for any other run of bytes. */
 SIP_INLINE unsigned sip_find_id(sip_text text)
 {
-    const sip_key key = sip_key_of(text);
+    sip_key key;
+    if (!sip_make_key(text, &key)) return SIP_UNKNOWN;
     for (unsigned place = sip_place(key);; place = sip_next_place(place)) {
         const sip_name *name = &sip_names[sip_places[place]];
         if (name->length == 0) return SIP_UNKNOWN;
-        if (name->key.first == key.first && name->key.second == key.second
-            && sip_same(text, sip_run(name->text, name->text + name->length)))
+        if (name->key.first != key.first || name->key.second != key.second || name->length != sip_length(text)) continue;
+        if (name->length <= 16 || sip_same(sip_run(text.p + 16, text.end), sip_run(name->text + 16, name->text + name->length)))
             return name->id;
     }
 }

@@ -25,16 +25,23 @@ from sipstack._sip cimport sip_head, sip_span
 
 
 @cython.final
+cdef class Values:
+    """Structured values of a message that were read; None for one that was not."""
+
+    cdef object uri, via, from_, to, cseq
+
+
+@cython.final
 cdef class Message:
     cdef bytes raw  # what was parsed, b"" for one that was built
     cdef bytes table  # the headers: `count` times a sip_span, and room for more
     cdef bytes text  # the start line and the headers that were edited: `text_size` bytes, and room for more
     cdef bytes new_body  # None where the body is that of raw, from body_at on
-    cdef object uri_value, via_value, from_value, to_value, cseq_value  # structured values that were read; else None
+    cdef Values values  # structured values that were read since the last edit; None where none was
     cdef uint32_t count, text_size, body_at
     cdef uint32_t start, line_end  # the start line, in the text if start_owned, else in raw
     cdef uint32_t method_length, uri_length, version_length, reason_length  # its parts
-    cdef uint32_t edits  # how many there were: a value that was read before an edit is not kept after it
+    cdef uint32_t edits  # how many there were
     cdef readonly uint16_t status_code
     cdef unsigned char start_owned
     cdef unsigned char high  # whether there may be bytes over 0x7F

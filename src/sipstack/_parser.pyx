@@ -8,7 +8,7 @@ rule), then the includes below, each one subject. `_parser_py` has the docstring
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject, PyObject_Hash, PyTypeObject
+from cpython.object cimport PyObject, PyObject_Hash
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
@@ -46,6 +46,11 @@ from .validation import validate as validate_message
 __all__ = ["Message", "parse"]
 
 cdef extern from "Python.h":
+    ctypedef struct PyTypeObject
+    ctypedef PyObject *(*newfunc)(PyTypeObject *, PyObject *, PyObject *)
+    ctypedef struct PyTypeObject:
+        newfunc tp_new
+        void *tp_vectorcall
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void *PyUnicode_DATA(object text)
     bint PyUnicode_IS_ASCII(object text)
@@ -53,6 +58,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     long PyLong_AsLongAndOverflow(object number, int *overflow)
     object PyType_GenericAlloc(PyTypeObject *type, Py_ssize_t items)
+    void PyErr_SetString(PyObject *type, const char *text)
 
 include "_text.pxi"
 include "_table.pxi"

@@ -49,6 +49,7 @@ static const sip_byte *sip_skip_comment(const sip_byte *p, const sip_byte *end)
 static const sip_byte *sip_element_end(sip_text list)
 {
     const sip_byte *p = list.p, *end = list.end;
+    if (sip_find(list, ',') == NULL) return end;
     while (p < end && *p != ',') {
         if (*p == '"') {
             p = sip_skip_quoted(p, end);
@@ -67,6 +68,9 @@ static const sip_byte *sip_element_end(sip_text list)
 /* Where a parameter of a value ends: at a semicolon outside quotes. */
 static const sip_byte *sip_param_end(const sip_byte *p, const sip_byte *end)
 {
+    const sip_byte *semicolon = sip_find(sip_run(p, end), ';');
+    if (semicolon == NULL) semicolon = end;
+    if (sip_find(sip_run(p, semicolon), '"') == NULL) return semicolon;
     while (p < end && *p != ';') p = *p == '"' ? sip_skip_quoted(p, end) : p + 1;
     return p;
 }
@@ -75,7 +79,7 @@ static const sip_byte *sip_param_end(const sip_byte *p, const sip_byte *end)
 static sip_text sip_param_name(const sip_byte *p, const sip_byte *end)
 {
     p = sip_skip_blanks(p, end);
-    sip_text name = sip_run(p, p);
+    sip_text name = sip_run(p, sip_skip(p, end, SIP_TOKEN));
     while (name.end < end && !sip_is_blank(*name.end) && *name.end != '=' && *name.end != '"') name.end++;
     return name;
 }
@@ -133,24 +137,6 @@ static sip_text sip_sent_by_host(sip_text head)
     return host;
 }
 
-/* Where the parameters received and rport of a Via are; p is NULL where one is not there. */
-typedef struct {
-    sip_text received, rport; /* the first of each, its name alone */
-} sip_stamps;
-
-static sip_stamps sip_find_stamps(const sip_byte *params, const sip_byte *end)
-{
-    sip_stamps found = {SIP_NOTHING, SIP_NOTHING};
-    for (const sip_byte *p = params; p < end;) {
-        const sip_byte *next = sip_param_end(p + 1, end);
-        const sip_text name = sip_param_name(p + 1, next);
-        sip_text *which = sip_is_word(name, "received") ? &found.received : sip_is_word(name, "rport") ? &found.rport : NULL;
-        if (which != NULL && which->p == NULL) *which = name;
-        p = next;
-    }
-    return found;
-}
-
 #define SIP_STAMP_ROOM 20 /* what a stamp can add besides the source address: ";received=", and "=65535" */
 
 /* Writes the value of a Via line with `received` and `rport` in its first Via as a receiver sets them, and returns where that
@@ -160,28 +146,26 @@ static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32
 {
     const sip_byte *end = sip_trim(value.p, sip_element_end(value)).end;
     const sip_byte *params = sip_param_end(value.p, end), *from = value.p;
-    const sip_stamps stamps = sip_find_stamps(params, end);
-    *asked = stamps.rport.p != NULL;
-    if (!*asked && stamps.received.p == NULL && sip_same(sip_sent_by_host(sip_run(value.p, params)), source))
-        return sip_put_text(to, value);
+    int received = 0, rport = 0;
     for (const sip_byte *p = params; p < end;) {
         const sip_byte *next = sip_param_end(p + 1, end);
         const sip_text name = sip_param_name(p + 1, next);
-        const int is_received = sip_is_word(name, "received"), is_rport = sip_is_word(name, "rport");
-        if (is_received && name.p == stamps.received.p) {
-            to = sip_put_text(sip_put(sip_put_text(to, sip_run(from, name.end)), "=", 1), source);
-            from = sip_trim(name.p, next).end;
-        } else if (is_rport && name.p == stamps.rport.p) {
-            to = sip_put_number(sip_put(sip_put_text(to, sip_run(from, name.end)), "=", 1), port);
-            from = sip_trim(name.p, next).end;
-        } else if (is_received || is_rport) {
+        int *seen = sip_is_word(name, "received") ? &received : sip_is_word(name, "rport") ? &rport : NULL;
+        if (seen != NULL && *seen) {
             to = sip_put_text(to, sip_run(from, p));
             from = next;
+        } else if (seen != NULL) {
+            *seen = 1;
+            to = sip_put(sip_put_text(to, sip_run(from, name.end)), "=", 1);
+            to = seen == &rport ? sip_put_number(to, port) : sip_put_text(to, source);
+            from = sip_trim(name.p, next).end;
         }
         p = next;
     }
+    *asked = rport;
+    if (!received && !rport && sip_same(sip_sent_by_host(sip_run(value.p, params)), source)) return sip_put_text(to, value);
     to = sip_put_text(to, sip_run(from, end));
-    if (stamps.received.p == NULL) to = sip_put_text(sip_put(to, ";received=", 10), source);
+    if (!received) to = sip_put_text(sip_put(to, ";received=", 10), source);
     return sip_put_text(to, sip_run(end, value.end));
 }
 

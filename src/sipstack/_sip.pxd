@@ -13,7 +13,7 @@ cdef extern from "_bytes.h" nogil:
     void sip_start_kinds()
     bint sip_is(sip_byte c, int kind)
     bint sip_is_blank(sip_byte c)
-    bint sip_is_control(sip_byte c)
+    bint sip_has_control(sip_text text)
     bint sip_is_digit(sip_byte c)
     sip_text sip_run(const sip_byte *p, const sip_byte *end)
     size_t sip_length(sip_text text)

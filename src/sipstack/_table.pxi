@@ -150,10 +150,12 @@ cdef inline Message message_of(bytes raw, const sip_head *head, const sip_span *
     if cut or end < PyBytes_GET_SIZE(raw):
         raw = raw[cut:end]
     m.raw = raw
+    m.text = b""
     m.line_end = head.line_end - cut
     m.body_at = head.body - cut
     m.high = head.high
     set_start_line(m, &head.line)
+    m.table = b""
     if head.count:
         m.table = PyBytes_FromStringAndSize(<const char *>found, head.count * sizeof(sip_span))
         m.count = head.count

@@ -106,19 +106,24 @@ cdef make_cseq(const sip_cseq *parts):
 # ---------------------------------------------------------------- from a str
 
 
-cdef list read_vias(str text):
+cdef int add_vias(list found, str text) except -1:
+    """The Vias of a line."""
     cdef sip_via parts
     if PyUnicode_IS_COMPACT_ASCII(text) and sip_read_via(ascii_text(text), &parts) and parts.end == ascii_text(text).end:
-        return [make_via(&parts)]
-    return list(parse_value("Via", parse_vias, text))
+        found.append(make_via(&parts))
+    else:
+        found.extend(parse_value("Via", parse_vias, text))
+    return 0
 
 
-cdef list read_addresses(str header, parser, str text):
+cdef int add_addresses(list found, str header, parser, str text) except -1:
     """The addresses of a line of Contact, Route or Record-Route."""
     cdef sip_address parts
     if PyUnicode_IS_COMPACT_ASCII(text) and sip_read_address(ascii_text(text), &parts):
-        return [make_address(&parts, False)]
-    return list(parse_value(header, parser, text))
+        found.append(make_address(&parts, False))
+    else:
+        found.extend(parse_value(header, parser, text))
+    return 0
 
 
 parse_rack, parse_content_type = RAck.parse, ContentType.parse
@@ -139,14 +144,14 @@ def parse_addresses(text):
 # ---------------------------------------------------------------- of a message
 
 
-cdef list values_of(Message m, unsigned int id):
+cdef list lines_of(Message m, unsigned int id):
     """Every value of the headers of an id, as str."""
-    cdef list values = []
+    cdef list lines = []
     cdef Py_ssize_t at = find_id(m, id)
     while at >= 0:
-        values.append(value_str(m, &spans(m)[at]))
+        lines.append(value_str(m, &spans(m)[at]))
         at = find_id(m, id, at + 1)
-    return values
+    return lines
 
 
 cdef str first_value(Message m, unsigned int id):
@@ -176,35 +181,105 @@ cdef one(Message m, unsigned int id, parser):
 
 cdef tuple every_via(Message m):
     cdef list found = []
-    for value in values_of(m, SIP_VIA):
-        found += read_vias(value)
+    for line in lines_of(m, SIP_VIA):
+        add_vias(found, line)
     return tuple(found)
 
 
 cdef tuple every_address(Message m, unsigned int id, parser):
     cdef list found = []
-    for value in values_of(m, id):
-        found += read_addresses(NAMES[id], parser, value)
+    for line in lines_of(m, id):
+        add_addresses(found, NAMES[id], parser, line)
     return tuple(found)
 
 
-# A value that was read stays with the message until its next edit, if none came while it was read: reading one may run
-# Python, and that may edit the message.
+# A value that was read stays with the message until its next edit. It is put among the values that were the message's when
+# reading it began: if that ran Python, which edited the message, nobody looks at those any more.
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class Values:
+    pass
+
+
+cdef inline Values values_of(Message m):
+    cdef Values values
+    if m.values is None:
+        values = Values.__new__(Values)
+        m.values = values
+    return m.values
+
+
+cdef uri_of(Message m):
+    cdef Values values = values_of(m)
+    cdef sip_uri parts
+    if values.uri is not None:
+        return values.uri
+    if sip_read_uri(uri_part(m), &parts):
+        uri = make_uri(&parts)
+    else:
+        uri = parse_value("Request-URI", parse_uri, to_str(uri_part(m), m.high))
+    if values.uri is None:
+        values.uri = uri
+    return uri
 
 
 cdef via_of(Message m):
-    cdef uint32_t edits = m.edits
+    cdef Values values = values_of(m)
     cdef sip_via parts
-    cdef Py_ssize_t at = find_id(m, SIP_VIA)
+    cdef Py_ssize_t at
+    if values.via is not None:
+        return values.via
+    at = find_id(m, SIP_VIA)
     if at < 0:
         return None
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_via(span_value(m, &spans(m)[at]), &parts):
         via = make_via(&parts)
     else:
         via = parse_value("Via", parse_first_via, value_str(m, &spans(m)[at]))
-    if m.edits == edits and m.via_value is None:
-        m.via_value = via
+    if values.via is None:
+        values.via = via
     return via
+
+
+cdef from_of(Message m):
+    cdef Values values = values_of(m)
+    if values.from_ is not None:
+        return values.from_
+    address = address_of(m, SIP_FROM)
+    if values.from_ is None:
+        values.from_ = address
+    return address
+
+
+cdef to_of(Message m):
+    cdef Values values = values_of(m)
+    if values.to is not None:
+        return values.to
+    address = address_of(m, SIP_TO)
+    if values.to is None:
+        values.to = address
+    return address
+
+
+cdef cseq_of(Message m):
+    cdef Values values = values_of(m)
+    cdef sip_cseq parts
+    cdef Py_ssize_t at
+    if values.cseq is not None:
+        return values.cseq
+    at = find_id(m, SIP_CSEQ)
+    if at < 0:
+        return None
+    if not spans(m)[at].bits & SIP_FOLDED and sip_read_cseq(span_value(m, &spans(m)[at]), &parts):
+        cseq = make_cseq(&parts)
+    else:
+        cseq = parse_value("CSeq", CSeq.parse, value_str(m, &spans(m)[at]))
+    if values.cseq is None:
+        values.cseq = cseq
+    return cseq
 
 
 cdef address_of(Message m, unsigned int id):
@@ -215,49 +290,6 @@ cdef address_of(Message m, unsigned int id):
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
         return make_address(&parts, m.high)
     return parse_value(NAMES[id], NameAddr.parse, value_str(m, &spans(m)[at]))
-
-
-cdef from_of(Message m):
-    cdef uint32_t edits = m.edits
-    address = address_of(m, SIP_FROM)
-    if m.edits == edits and m.from_value is None:
-        m.from_value = address
-    return address
-
-
-cdef to_of(Message m):
-    cdef uint32_t edits = m.edits
-    address = address_of(m, SIP_TO)
-    if m.edits == edits and m.to_value is None:
-        m.to_value = address
-    return address
-
-
-cdef cseq_of(Message m):
-    cdef uint32_t edits = m.edits
-    cdef sip_cseq parts
-    cdef Py_ssize_t at = find_id(m, SIP_CSEQ)
-    if at < 0:
-        return None
-    if not spans(m)[at].bits & SIP_FOLDED and sip_read_cseq(span_value(m, &spans(m)[at]), &parts):
-        cseq = make_cseq(&parts)
-    else:
-        cseq = parse_value("CSeq", CSeq.parse, value_str(m, &spans(m)[at]))
-    if m.edits == edits and m.cseq_value is None:
-        m.cseq_value = cseq
-    return cseq
-
-
-cdef uri_of(Message m):
-    cdef uint32_t edits = m.edits
-    cdef sip_uri parts
-    if sip_read_uri(uri_part(m), &parts):
-        uri = make_uri(&parts)
-    else:
-        uri = parse_value("Request-URI", parse_uri, to_str(uri_part(m), m.high))
-    if m.edits == edits and m.uri_value is None:
-        m.uri_value = uri
-    return uri
 
 
 cdef tag_of(Message m, unsigned int id):
