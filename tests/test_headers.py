@@ -21,7 +21,7 @@ from sipstack.headers import (
     Credentials,
     CSeq,
     Date,
-    Event,
+    EventValue,
     HeaderValue,
     Interval,
     NameAddr,
@@ -826,10 +826,10 @@ def test_date():
 def test_event_and_subscription_state():
     event = parse_header("o", 'presence.winfo ; id=5;x="y"')
     assert (event.package, event.id, event.params["x"]) == ("presence.winfo", "5", "y")
-    assert event == Event("presence.winfo", id="5")
-    assert hash(event) == hash(Event("presence.winfo", id="5"))
-    assert event != Event("Presence.winfo", id="5")
-    assert event != Event("presence.winfo")
+    assert event == EventValue("presence.winfo", id="5")
+    assert hash(event) == hash(EventValue("presence.winfo", id="5"))
+    assert event != EventValue("Presence.winfo", id="5")
+    assert event != EventValue("presence.winfo")
     assert event != "presence.winfo"
     state = parse_header("Subscription-State", "Terminated;reason=probation;retry-after=30;expires=5")
     assert (state.state, state.reason, state.retry_after, state.expires) == ("terminated", "probation", 30, 5)
@@ -850,9 +850,9 @@ def test_event_and_subscription_state():
     with pytest.raises(SerializeError):
         SubscriptionState("active", params={"expires": "x"})
     with pytest.raises(SerializeError):
-        Event("a", id="b c")
+        EventValue("a", id="b c")
     with pytest.raises(HeaderError):
-        Event.parse("a;id")
+        EventValue.parse("a;id")
 
 
 def test_reason():
@@ -1063,7 +1063,7 @@ VALUES = [
     Params({"a": "b"}),
     ContentType("a", "b"),
     AcceptValue("a"),
-    Event("a", id="b"),
+    EventValue("a", id="b"),
     SubscriptionState("a"),
     Reason("a", cause=1),
     ContentDisposition("a"),

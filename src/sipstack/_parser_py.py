@@ -10,7 +10,10 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from ._diagnose import EMPTY_LINES, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE, TOKEN, diagnose, end_of
+from ._diagnose import _EMPTY_LINES as EMPTY_LINES
+from ._diagnose import diagnose, end_of
+from ._grammar import TOKEN_CHARS
+from ._limits import LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
 from ._shared import (
     DIALOG_METHODS,
     TAG_KEY,
@@ -54,7 +57,7 @@ TIMESTAMP = header_id("Timestamp")
 
 _START = re.compile(
     rb"(?:((?i:SIP)/[0-9]++\.[0-9]++) ([1-6][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?"
-    rb"|(" + TOKEN + rb"++) ([^\x00-\x20\x7f]++) ((?i:SIP)/[0-9]++\.[0-9]++))\r?\n"
+    rb"|([" + TOKEN_CHARS.encode() + rb"]++) ([^\x00-\x20\x7f]++) ((?i:SIP)/[0-9]++\.[0-9]++))\r?\n"
 )
 # Ranges, the frequent one first: a class that names what is not in it takes three times as long.
 _VALUE = rb"[ -~\x80-\xff\t]*+"

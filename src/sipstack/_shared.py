@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, overload
 
 from ._diagnose import bad_control
-from ._values import HeaderValue, each_part
+from ._values import HeaderValue
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import Via
+from .headers._lists import each_part
 from .methods import header_id
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from ._diagnose import MAX_HEADERS, MAX_SIZE
+from ._limits import MAX_HEADERS, MAX_SIZE
 from .errors import ParseError
 from .message import Message, parse
 
