@@ -26,6 +26,8 @@ _STRICT_VALUE: Final = re.compile(STRICT_VALUE)
 
 Parameter = tuple[str, str | None, bool]
 """Name as sent, value without its quotes (None: the name stands alone), whether it was quoted."""
+Parameters = dict[str, Parameter]
+"""Parameters in the order sent, by name in lower case."""
 ParamsLike = Mapping[str, "str | int | None"] | Iterable[tuple[str, "str | int | None"]]
 """What constructors take for parameters: a mapping or pairs; None is a parameter without a value."""
 
@@ -40,24 +42,21 @@ class Params(HeaderValue, Mapping[str, "str | None"]):
 
     __slots__ = ("_found", "_text")
     _text: str
-    _found: dict[str, Parameter]
+    _found: Parameters
     EMPTY: ClassVar["Params"]
 
     def __init__(self, params: ParamsLike | None = None) -> None:
         """Build parameters. Raises SerializeError."""
         text = write_parameters(params)
-        assign(self, _text=text, _found=_by_name(scan_parameters(text, 0) if text else []))
+        assign(self, _text=text, _found=scan_parameters(text, 0) if text else {})
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `;`-separated parameters, with or without a `;` in front."""
         inner = text.strip(BLANK)
         start = 1 if inner.startswith(";") else 0
-        return cls._scanned(inner[start:].lstrip(BLANK), scan_parameters(inner, start) if inner else [])
-
-    @classmethod
-    def _scanned(cls, text: str, found: list[Parameter]) -> Self:
-        return cls._of(_text=text, _found=_by_name(found))
+        found = scan_parameters(inner, start) if inner else {}
+        return cls._of(_text=inner[start:].lstrip(BLANK), _found=found)
 
     def __getitem__(self, name: str) -> str | None:
         return self._found[lower(name)][1]
@@ -100,10 +99,6 @@ class Params(HeaderValue, Mapping[str, "str | None"]):
         return all(theirs[key] == value for key, value in mine.items() if key in theirs)
 
 
-def _by_name(found: list[Parameter]) -> dict[str, Parameter]:
-    return {lower(parameter[0]): parameter for parameter in found}
-
-
 class WithParams(HeaderValue):
     """The parent of values that end in parameters, which they keep as text in a slot of their own."""
 
@@ -124,10 +119,9 @@ class WithParams(HeaderValue):
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def scan_parameters(text: str, position: int, separator: str = ";") -> list[Parameter]:
+def scan_parameters(text: str, position: int, separator: str = ";") -> Parameters:
     """The parameters of a text from a position (behind the first separator) to its end; a name only once (7.3.1)."""
-    found: list[Parameter] = []
-    names: set[str] = set()
+    found: Parameters = {}
     while True:
         match = _PARAMETER.match(text, position)
         if match is None:
@@ -136,11 +130,10 @@ def scan_parameters(text: str, position: int, separator: str = ";") -> list[Para
         end = match.end()
         if end < len(text) and text[end] != separator:
             raise _parameter_error(text, position, end)
-        key = lower(name)
-        if key in names:
+        key = name.lower()  # a token: ASCII
+        if key in found:
             raise HeaderError(f"parameter {key} twice", offset=match.start(1))
-        names.add(key)
-        found.append((name, value if quoted is None else unquote(quoted), quoted is not None))
+        found[key] = (name, value, False) if quoted is None else (name, unquote(quoted), True)
         if end == len(text):
             return found
         position = end + 1
@@ -158,10 +151,10 @@ def _parameter_error(text: str, position: int, end: int) -> HeaderError:
     return HeaderError("parameter value is empty or holds an illegal character", offset=value)
 
 
-def parameters_behind(text: str, position: int, what: str = "value") -> list[Parameter]:
+def parameters_behind(text: str, position: int, what: str = "value") -> Parameters:
     """The parameters behind the first part of a value, which ends at a position; `what` names the value in an error."""
     if position == len(text):
-        return []
+        return {}
     if text[position] != ";":
         raise HeaderError(f"{what} holds an illegal character", offset=position)
     return scan_parameters(text, position + 1)
@@ -169,7 +162,7 @@ def parameters_behind(text: str, position: int, what: str = "value") -> list[Par
 
 def read_params(text: str, separator: str = ";") -> Params:
     """The Params of a value's parameter text, which was checked when the value was made."""
-    return Params._scanned(text, scan_parameters(text, 0, separator)) if text else Params.EMPTY
+    return Params._of(_text=text, _found=scan_parameters(text, 0, separator)) if text else Params.EMPTY
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ _set_slot: Final = object.__setattr__
 class HeaderValue:
     """The parent of all structured values: immutable, comparable, hashable, `str()` writes it as SIP.
 
-    A class gives `_key`, what two equal values share, and `_head`, its text. Values made by reading skip `__init__`, and
-    so do those of the compiled core, which fills the slots: they are plain objects, and all that follows from them is a
-    property.
+    A class gives `_key`, what two equal values share, and `_head`, its text. Values made by reading skip `__init__`,
+    and so do those of the compiled core, which fills the slots itself: a slot is a plain object, and what follows from
+    the slots is a property.
     """
 
     __slots__ = ()
@@ -45,7 +45,7 @@ class HeaderValue:
         """What counts in a comparison, and what the hash is of."""
         raise NotImplementedError
 
-    def _agrees(self, other: Self) -> bool:
+    def _agrees(self, other: Self) -> bool:  # noqa: ARG002 - for those that override it
         """Whether a value with an equal key is equal: for comparisons that no key expresses."""
         return True
 

@@ -26,7 +26,7 @@ from ._grammar import (
     members,
 )
 from ._limits import MAX_PARAMETER, MAX_PORT
-from ._params import Parameter, Params, ParamsLike, WithParams, pairs
+from ._params import Parameters, Params, ParamsLike, WithParams, pairs
 from ._values import HeaderValue, assign, lower, need_number, need_str, parse_number
 from .errors import HeaderError, SerializeError
 
@@ -224,8 +224,9 @@ class SipUri(_UriWithParams):
         return made
 
     def __str__(self) -> str:
+        params = f";{self._params}" if self._params else ""
         headers = f"?{self._headers}" if self._headers else ""
-        return f"{super().__str__()}{headers}"
+        return f"{self._head()}{params}{headers}"
 
     def _key(self) -> tuple[object, ...]:
         return self.scheme, _normal(self.user), _normal(self.password), lower(self.host), self.port
@@ -407,11 +408,12 @@ def _scan_headers(text: str, position: int) -> str:
 def _read_params(text: str) -> Params:
     if not text:
         return Params.EMPTY
-    found: list[Parameter] = []
+    found: Parameters = {}
     for part in text.split(";"):
         name, equals, value = part.partition("=")
-        found.append((unescape_uri(name), unescape_uri(value) if equals else None, False))
-    return Params._scanned(text, found)
+        name = unescape_uri(name)
+        found[lower(name)] = (name, unescape_uri(value) if equals else None, False)
+    return Params._of(_text=text, _found=found)
 
 
 def _write_params(params: ParamsLike | None) -> str:

@@ -105,9 +105,9 @@ class AuthenticationInfo(WithParams):
 
 def _check_auth_params(text: str, position: int) -> None:
     """Check parameters with commas between them, each of which has a value."""
-    for name, value, _ in scan_parameters(text, position, ","):
+    for key, (_, value, _) in scan_parameters(text, position, ",").items():
         if value is None:
-            raise HeaderError(f"parameter {lower(name)} has no value", offset=position)
+            raise HeaderError(f"parameter {key} has no value", offset=position)
 
 
 def _write_auth_params(params: ParamsLike, quoted: frozenset[str]) -> str:

@@ -52,14 +52,15 @@ class Parametrized(WithParams):
     @classmethod
     def _read_params(cls, text: str, position: int) -> str:
         """Check the parameters behind a value's first part, which ends at a position; their text."""
-        for parameter in parameters_behind(text, position, cls._what):
-            cls._check(parameter, position + 1)
+        if position == len(text):
+            return ""
+        for key, parameter in parameters_behind(text, position, cls._what).items():
+            cls._check(key, parameter, position + 1)
         return text[position + 1 :].strip(BLANK)
 
     @classmethod
-    def _check(cls, parameter: Parameter, offset: int) -> None:
-        name, value, quoted = parameter
-        key = lower(name)
+    def _check(cls, key: str, parameter: Parameter, offset: int) -> None:
+        _, value, quoted = parameter
         bare = None if quoted else value
         if key in cls._numbers:
             parse_number(bare or "", cls._numbers[key], key, offset)

@@ -1,4 +1,4 @@
-"""What a body is: length, media type and what is accepted of it, disposition (RFC 3261 20.1 to 20.3, 20.11 to 20.15)."""
+"""What a body is: its length, its type and what is accepted of it, its disposition (RFC 3261 20.1 to 20.15)."""
 
 import re
 from typing import Final

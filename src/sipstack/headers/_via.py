@@ -95,9 +95,10 @@ class Via(WithParams):
         name, version, transport, host, port = found.groups()
         port = None if port is None else parse_number(port, MAX_PORT, "port", found.start(5))
         end = found.end()
-        known = dict.fromkeys(_KNOWN)
-        for parameter in parameters_behind(text, end, "Via"):
-            _read_known(known, parameter, end + 1)
+        known: dict[str, object] = dict.fromkeys(_KNOWN)
+        for key, parameter in parameters_behind(text, end, "Via").items():
+            if key in known:
+                known[key] = _read_known(key, parameter, end + 1)
         raw = text[end + 1 :].strip(BLANK)
         if "[" in raw and known["received"] is not None:
             raw = _RECEIVED_BRACKETS.sub(lambda match: match[1] + match[2] if match[1] else match[0], raw)
@@ -138,16 +139,13 @@ class Via(WithParams):
         return f"{self.protocol}/{self.transport} {self.sent_by}"
 
 
-def _read_known(known: dict[str, object], parameter: Parameter, offset: int) -> None:
-    """Check a Via parameter that has a meaning, and keep it under its name."""
-    name, value, quoted = parameter
-    key = lower(name)
-    if key not in known:
-        return
+def _read_known(key: str, parameter: Parameter, offset: int) -> object:
+    """The value of a Via parameter that has a meaning."""
+    _, value, quoted = parameter
     if quoted or (value is None and key != "rport"):
         raise HeaderError(f"{key} has no value or a quoted one", offset=offset)
     try:
-        known[key] = 0 if value is None else _KNOWN[key](value)
+        return 0 if value is None else _KNOWN[key](value)
     except HeaderError as error:
         raise HeaderError(error.reason, offset=offset) from None
 
