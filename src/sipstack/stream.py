@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from ._grammar import CONTENT_LENGTHS, HEAD_END, LINE_END, read_content_length
 from ._limits import MAX_HEADERS, MAX_SIZE
-from .errors import ParseError
+from .errors import HeaderError, ParseError
 from .message import Message, parse
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ PING: Final = b"\r\n\r\n"
 PONG: Final = b"\r\n"
 
 _NO_HEAD_YET: Final = -1
-_HEAD_END: Final = re.compile(rb"\n\r?\n")
-_LENGTH: Final = re.compile(rb"\n(?:content-length|l)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.IGNORECASE)
-_DIGITS: Final = re.compile(rb"0*+([0-9]{0,9})\Z")
+_EMPTY_LINE: Final = re.compile(LINE_END.encode())
+_HEAD_END: Final = re.compile(HEAD_END.encode())
+_CONTENT_LENGTHS: Final = re.compile(CONTENT_LENGTHS.encode())
 _NOISE: Final = b" \t\r\n\0"
 _FIRST_OF_NOISE: Final = _NOISE + b"j"
 _STUN_COOKIE: Final = b"\x21\x12\xa4\x42"
@@ -161,17 +162,12 @@ class StreamParser:
         return True
 
     def _skip_empty_lines(self) -> None:
-        buffer, position = self._buffer, 0
-        while True:
-            if buffer.startswith(b"\r\n", position):
-                position += 2
-            elif buffer.startswith(b"\n", position):
-                position += 1
-            else:
-                break
+        position = 0
+        while found := _EMPTY_LINE.match(self._buffer, position):
+            position = found.end()
             self._empty_lines += 1
             self._report()
-        del buffer[:position]
+        del self._buffer[:position]
 
     def _report(self) -> None:
         if self.client:
@@ -193,9 +189,9 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
 
     Raises ParseError where it has none, or one that `parse` would refuse: parse itself says why, if it can.
     """
-    lengths = {_content_length(value) for value in _LENGTH.findall(head)}
-    if len(lengths) == 1 and None not in lengths:
-        wanted = len(head) + (lengths.pop() or 0)
+    lengths = _content_lengths(head)
+    if len(lengths) == 1:
+        wanted = len(head) + lengths.pop()
         if wanted > max_size:
             raise _too_large(max_size)
         return wanted
@@ -203,9 +199,12 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
     raise ParseError("no Content-Length, which a stream needs", len(head))
 
 
-def _content_length(value: bytes) -> int | None:
-    found = _DIGITS.match(value.strip(b" \t\r\n"))
-    return int(found[1] or b"0") if found and found[0] else None
+def _content_lengths(head: bytes) -> set[int]:
+    """What the Content-Length headers of a head say; nothing where one of them is malformed."""
+    try:
+        return {read_content_length(value) for value in _CONTENT_LENGTHS.findall(head)}
+    except HeaderError:
+        return set()
 
 
 class _Lines:
@@ -223,13 +222,14 @@ class _Lines:
         """Take a line with its end; how many bytes of body follow, -1 while the head is not complete."""
         if not line.endswith(b"\n"):
             raise ParseError("stream ended inside a message", len(self.head) + len(line))
-        if not self.head and line in (b"\r\n", b"\n"):
+        empty = _EMPTY_LINE.fullmatch(line) is not None
+        if empty and not self.head:
             next(self._keepalive.feed(line), None)
             return -1
         self.head += line
         if len(self.head) > self._max_size:
             raise _too_large(self._max_size)
-        if line not in (b"\r\n", b"\n"):
+        if not empty:
             return -1
         return _message_length(bytes(self.head), self._max_size, self._max_headers) - len(self.head)
 
