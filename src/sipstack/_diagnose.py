@@ -10,15 +10,17 @@ from ._grammar import (
     CONTROL_CHARS,
     EMPTY_LINES,
     FIELD_VALUE,
-    METHOD,
+    LINE_END,
     SIP_VERSION,
+    TOKEN,
     read_content_length,
 )
 from .errors import HeaderError, ParseError
 from .methods import header_id
 
 _EMPTY_LINES = re.compile(EMPTY_LINES.encode())
-_TOKEN = re.compile(METHOD.encode())
+_LINE_END = re.compile(LINE_END.encode())
+_TOKEN = re.compile(TOKEN.encode())
 _CONTROL = re.compile(f"[{CONTROL_CHARS}]".encode())
 _VERSION = re.compile(SIP_VERSION.encode())
 _STATUS = re.compile(rb" ([0-9]++)(?= |\Z)")
@@ -48,16 +50,14 @@ def diagnose(data: bytes, max_size: int, max_headers: int) -> None:
     position = _check_start_line(data, start)
     length = None
     headers = 0
-    while True:
-        if data.startswith((b"\r\n", b"\n"), position):
-            break
+    while not _LINE_END.match(data, position):
         if position == len(data):
             raise ParseError("header section does not end with an empty line", position)
         if headers == max_headers:
             raise ParseError("too many headers", position, 513)
         position, length = _check_header(data, position, length)
         headers += 1
-    body = position + (2 if data[position] == 13 else 1)
+    body = end_of(_LINE_END, data, position)
     if length is not None and length > len(data) - body:
         raise ParseError("Content-Length is more than the bytes that are there", len(data))
 
@@ -158,8 +158,7 @@ def _check_content_length(value: bytes, offset: int, earlier: int | None) -> int
     except HeaderError as error:
         raise ParseError(error.reason, offset + error.offset) from None
     if earlier is not None and earlier != length:
-        digits = value.strip(b" \t\r\n")
-        raise ParseError("two Content-Length headers differ", offset + value.find(digits))
+        raise ParseError("two Content-Length headers differ", offset + value.find(value.strip(b" \t\r\n")))
     return length
 
 

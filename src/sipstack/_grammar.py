@@ -12,7 +12,6 @@ import ipaddress
 import re
 from typing import Final
 
-from ._limits import MAX_CONTENT_LENGTH
 from .errors import HeaderError
 
 # --- characters ------------------------------------------------------------------------------------------------------
@@ -157,6 +156,8 @@ UNFOLDED_HEADER: Final = rf"^([^{BLANK}\r\n:]++){SWS}:{SWS}([^\r]*+)\r\n"
 """Groups: name and value. With re.MULTILINE."""
 CONTENT_LENGTHS: Final = rf"\n(?i:content-length|l){SWS}:([^\n]*+(?>(?:\n[{BLANK}][^\n]*+)*))"
 """Group: the value with its folds. Found behind the end of the line before it."""
+CONTENT_LENGTH: Final = rf"[{BLANK}\r\n]*+((?=[{DIGIT_CHARS}])0*+([{DIGIT_CHARS}]*+))[{BLANK}\r\n]*+"
+"""The value with its folds. Groups: the digits, and those of them that count; no more than nine, see _limits."""
 HEAD_END: Final = rf"\n{LINE_END}"
 """Where the header section ends: the end of its last line, and the empty line."""
 
@@ -183,7 +184,7 @@ BYTE_CLASSES: Final = {
 # --- what an expression alone does not say ---------------------------------------------------------------------------
 
 _TOKEN: Final = re.compile(TOKEN)
-_DIGITS: Final = re.compile(DIGITS.encode())
+_CONTENT_LENGTH: Final = re.compile(CONTENT_LENGTH.encode())
 _HOST: Final = re.compile(HOST)
 _NUMERIC_LABEL: Final = re.compile(r"(?:.*\.)?[0-9]++\.?")
 _IPV4: Final = re.compile(IPV4_ADDRESS)
@@ -236,11 +237,11 @@ def read_content_length(value: bytes) -> int:
     `value` is all that stands behind the colon: blanks and folds around the digits do not count, nor do zeros before
     the others. Raises HeaderError, whose offset is in `value`.
     """
-    digits = value.strip(b" \t\r\n")
-    offset = value.find(digits) if digits else 0
-    if not _DIGITS.fullmatch(digits):
+    found = _CONTENT_LENGTH.fullmatch(value)
+    if found is None:
+        text = value.strip(b" \t\r\n")
+        offset = value.find(text) if text else 0
         raise HeaderError("Content-Length is not a number", "Content-Length", offset)
-    significant = digits.lstrip(b"0")
-    if len(significant) > len(str(MAX_CONTENT_LENGTH)):
-        raise HeaderError("Content-Length is too large", "Content-Length", offset)
-    return int(significant or b"0")
+    if len(found[2]) > 9:
+        raise HeaderError("Content-Length is too large", "Content-Length", found.start(1))
+    return int(found[2] or b"0")

@@ -5,7 +5,9 @@ what has the wrong type.
 """
 
 import re
-from typing import Any, Final, Self
+from collections.abc import Callable
+from types import MemberDescriptorType
+from typing import Any, ClassVar, Final, Self
 
 from ._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, is_token
 from .errors import HeaderError, SerializeError
@@ -15,7 +17,6 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _TO_ESCAPE: Final = re.compile(rf'["\\{CONTROL_CHARS}]')
 _UNWRITABLE: Final = re.compile(rf"[{CONTROL_CHARS}\uD800-\uDC7F\uDD00-\uDFFF]")
 _UPPER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-_set_slot: Final = object.__setattr__
 
 
 class HeaderValue:
@@ -27,6 +28,13 @@ class HeaderValue:
     """
 
     __slots__ = ()
+    _setters: ClassVar[dict[str, Callable[[object, object], None]]]
+    """What sets each slot of a class: half as fast again as object.__setattr__, which looks for it each time."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        members = [item for parent in reversed(cls.__mro__) for item in vars(parent).items()]
+        cls._setters = {name: slot.__set__ for name, slot in members if isinstance(slot, MemberDescriptorType)}
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -37,8 +45,9 @@ class HeaderValue:
     def _of(cls, **slots: object) -> Self:
         """A value with these slots, which were checked."""
         value = cls.__new__(cls)
+        setters = cls._setters
         for name, content in slots.items():
-            _set_slot(value, name, content)
+            setters[name](value, content)
         return value
 
     def _key(self) -> object:
@@ -80,11 +89,7 @@ class HeaderValue:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), tuple((name, getattr(self, name)) for name in _slots(type(self))))
-
-
-def _slots(cls: type) -> list[str]:
-    return [name for parent in cls.__mro__ for name in getattr(parent, "__slots__", ())]
+        return _restore, (type(self), tuple((name, getattr(self, name)) for name in self._setters))
 
 
 def _restore(cls: type[HeaderValue], state: tuple[tuple[str, object], ...]) -> HeaderValue:
@@ -94,7 +99,7 @@ def _restore(cls: type[HeaderValue], state: tuple[tuple[str, object], ...]) -> H
 def assign(value: HeaderValue, /, **slots: object) -> None:
     """Set the slots of a value that is being made."""
     for name, content in slots.items():
-        _set_slot(value, name, content)
+        value._setters[name](value, content)
 
 
 def lower(text: str) -> str:

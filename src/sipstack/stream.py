@@ -162,12 +162,12 @@ class StreamParser:
         return True
 
     def _skip_empty_lines(self) -> None:
-        position = 0
-        while found := _EMPTY_LINE.match(self._buffer, position):
+        buffer, position = self._buffer, 0
+        while found := _EMPTY_LINE.match(buffer, position):
             position = found.end()
             self._empty_lines += 1
             self._report()
-        del self._buffer[:position]
+        del buffer[:position]
 
     def _report(self) -> None:
         if self.client:

@@ -314,7 +314,6 @@ class AbsoluteUri(HeaderValue):
         rest: all behind the colon, as sent.
     """
 
-    # The compiled core fills exactly these slots.
     __slots__ = ("rest", "scheme")
     scheme: str
     rest: str

@@ -28,6 +28,7 @@ class NameAddr(Parametrized):
         display_name: without quotes and quoted-pairs, `""` where there is none.
         uri: a SipUri, TelUri or AbsoluteUri.
 
+    `params` are the parameters of the header; those of the URI are in `uri.params`.
     `==` is the comparison that RFC 3261 gives for From and To: the URIs match, the tags match, and so do the other
     parameters that both have; the display name does not count.
     """

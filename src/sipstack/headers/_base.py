@@ -41,7 +41,7 @@ class Parametrized(WithParams):
         found = cls._pattern.match(text)
         if found is None:
             raise HeaderError(cls._malformed)
-        return cls._of(**found.groupdict(), _params=cls._read_params(text, found.end()))
+        return cls._of(_params=cls._read_params(text, found.end()), **found.groupdict())
 
     @property
     def q(self) -> float | None:
