@@ -10,6 +10,7 @@ from clock import clock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipstack import headers
 from sipstack.errors import HeaderError, SerializeError
 from sipstack.headers import (
     STAR,
@@ -48,6 +49,7 @@ from sipstack.headers import (
     split_list,
     with_cseq_ack,
 )
+from sipstack.methods import HEADER_NAMES
 from sipstack.uri import AbsoluteUri, SipUri, TelUri
 
 TOKEN = "abcXYZ019-.!%*_+`'~"
@@ -1254,3 +1256,21 @@ def test_ten_thousand_vias_on_one_line():
 
 def test_absolute_uris_in_addresses():
     assert NameAddr.parse("<urn:service:sos>").uri == AbsoluteUri("urn", "service:sos")
+
+
+def test_every_reader_is_of_one_family_and_of_a_known_name():
+    names = [name for family in headers._FAMILIES for name in family.READERS]
+    assert len(names) == len(set(names))
+    assert set(names) <= set(HEADER_NAMES)
+
+
+def test_siblings_differ_and_a_subclass_does_not():
+    class Mine(CSeq):
+        __slots__ = ()
+
+    assert Mine.parse("1 INVITE") == CSeq.parse("1 INVITE")
+    assert CSeq.parse("1 INVITE") == Mine.parse("1 INVITE")
+    assert hash(Mine.parse("1 INVITE")) == hash(CSeq.parse("1 INVITE"))
+    assert TokenValue("a") != AcceptValue("a")
+    assert Interval(1) != SessionExpires(1)
+    assert Challenge.parse("Basic x") != Credentials.parse("Basic x")

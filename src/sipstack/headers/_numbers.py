@@ -4,7 +4,7 @@ import re
 from typing import Final, Self
 
 from .._grammar import BLANK, LWS, SWS, TOKEN
-from .._limits import MAX_BREADTH, MAX_CSEQ, MAX_FORWARDS, MAX_RSEQ, MAX_SECONDS
+from .._limits import LARGEST_MAX_BREADTH, LARGEST_MAX_FORWARDS, MAX_CSEQ, MAX_RSEQ, MAX_SECONDS
 from .._values import HeaderValue, assign, need_number, need_token, parse_number
 from ..errors import HeaderError
 from ._lists import Reader
@@ -105,7 +105,7 @@ def parse_rseq(value: str) -> int:
 
 def parse_max_forwards(value: str) -> int:
     """A Max-Forwards value, 0 to 255 (RFC 3261 20.22)."""
-    return parse_number(value.strip(BLANK), MAX_FORWARDS, "Max-Forwards")
+    return parse_number(value.strip(BLANK), LARGEST_MAX_FORWARDS, "Max-Forwards")
 
 
 def parse_seconds(value: str) -> int:
@@ -114,7 +114,7 @@ def parse_seconds(value: str) -> int:
 
 
 def _parse_max_breadth(value: str) -> int:
-    return parse_number(value.strip(BLANK), MAX_BREADTH, "Max-Breadth")
+    return parse_number(value.strip(BLANK), LARGEST_MAX_BREADTH, "Max-Breadth")
 
 
 READERS: Final[dict[str, Reader]] = {
