@@ -6,25 +6,17 @@ cannot disagree about an error, and neither pays for explanations on its fast pa
 
 import re
 
-from ._grammar import (
-    CONTROL_CHARS,
-    EMPTY_LINES,
-    FIELD_VALUE,
-    LINE_END,
-    SIP_VERSION,
-    TOKEN,
-    read_content_length,
-)
+from . import _grammar as grammar
 from .errors import HeaderError, ParseError
 from .methods import header_id
 
-_EMPTY_LINES = re.compile(EMPTY_LINES.encode())
-_LINE_END = re.compile(LINE_END.encode())
-_TOKEN = re.compile(TOKEN.encode())
-_CONTROL = re.compile(f"[{CONTROL_CHARS}]".encode())
-_VERSION = re.compile(SIP_VERSION.encode())
+_EMPTY_LINES = re.compile(grammar.EMPTY_LINES.encode())
+_LINE_END = re.compile(grammar.LINE_END.encode())
+_TOKEN = re.compile(grammar.TOKEN.encode())
+_CONTROL = re.compile(f"[{grammar.CONTROL_CHARS}]".encode())
+_VERSION = re.compile(grammar.SIP_VERSION.encode())
 _STATUS = re.compile(rb" ([0-9]++)(?= |\Z)")
-_FIELD_VALUE = re.compile(FIELD_VALUE.encode())
+_FIELD_VALUE = re.compile(grammar.FIELD_VALUE.encode())
 _CONTENT_LENGTH = header_id("Content-Length")
 
 
@@ -154,7 +146,7 @@ def _check_header(data: bytes, position: int, length: int | None) -> tuple[int, 
 
 def _check_content_length(value: bytes, offset: int, earlier: int | None) -> int:
     try:
-        length = read_content_length(value)
+        length = grammar.read_content_length(value)
     except HeaderError as error:
         raise ParseError(error.reason, offset + error.offset) from None
     if earlier is not None and earlier != length:

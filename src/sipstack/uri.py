@@ -6,25 +6,8 @@ Escapes (`%41`) stay as they were sent; the properties that decode them say so.
 import re
 from typing import Final, Self
 
-from ._grammar import (
-    ESCAPED,
-    HOSTPORT,
-    OPAQUE,
-    PASSWORD,
-    RESERVED,
-    SCHEME,
-    STRICT_OPAQUE,
-    STRICT_USER,
-    TELEPHONE_SUBSCRIBER,
-    UNRESERVED_CHARS,
-    URI_HEADER,
-    URI_PARAM,
-    USERINFO,
-    is_host,
-    is_ipv6,
-    is_telephone_number,
-    members,
-)
+from . import _grammar as grammar
+from ._grammar import is_host, is_ipv6, is_telephone_number
 from ._limits import MAX_PARAMETER, MAX_PORT
 from ._params import Parameters, Params, ParamsLike, WithParams, pairs
 from ._values import HeaderValue, assign, lower, need_number, need_str, parse_number
@@ -32,19 +15,19 @@ from .errors import HeaderError, SerializeError
 
 __all__ = ["AbsoluteUri", "SipUri", "TelUri", "Uri", "escape_uri", "parse_uri", "unescape_uri"]
 
-_SCHEME: Final = re.compile(f"({SCHEME}):")
-_ESCAPED: Final = re.compile(ESCAPED)
-_ESCAPED_BYTE: Final = re.compile(ESCAPED.encode())
-_UNRESERVED: Final = members(UNRESERVED_CHARS)
-_STRICT_USER: Final = re.compile(STRICT_USER)
-_PASSWORD: Final = re.compile(PASSWORD)
-_USERINFO: Final = re.compile(USERINFO)
-_HOSTPORT: Final = re.compile(HOSTPORT)
-_URI_PARAM: Final = re.compile(URI_PARAM)
-_URI_HEADER: Final = re.compile(URI_HEADER)
-_OPAQUE: Final = re.compile(OPAQUE)
-_STRICT_OPAQUE: Final = re.compile(STRICT_OPAQUE)
-_TELEPHONE_SUBSCRIBER: Final = re.compile(TELEPHONE_SUBSCRIBER)
+_SCHEME: Final = re.compile(f"({grammar.SCHEME}):")
+_ESCAPED: Final = re.compile(grammar.ESCAPED)
+_ESCAPED_BYTE: Final = re.compile(grammar.ESCAPED.encode())
+_UNRESERVED: Final = grammar.members(grammar.UNRESERVED_CHARS)
+_STRICT_USER: Final = re.compile(grammar.STRICT_USER)
+_PASSWORD: Final = re.compile(grammar.PASSWORD)
+_USERINFO: Final = re.compile(grammar.USERINFO)
+_HOSTPORT: Final = re.compile(grammar.HOSTPORT)
+_URI_PARAM: Final = re.compile(grammar.URI_PARAM)
+_URI_HEADER: Final = re.compile(grammar.URI_HEADER)
+_OPAQUE: Final = re.compile(grammar.OPAQUE)
+_STRICT_OPAQUE: Final = re.compile(grammar.STRICT_OPAQUE)
+_TELEPHONE_SUBSCRIBER: Final = re.compile(grammar.TELEPHONE_SUBSCRIBER)
 _VISUAL_SEPARATOR: Final = re.compile(r"[.()\-]")
 # The parameters that make two URIs differ when one of them alone has it (19.1.4, and its example with transport).
 _NEVER_IGNORED: Final = ("user", "ttl", "method", "maddr", "transport")
@@ -451,5 +434,5 @@ def _normal(text: str | None) -> str | None:
 
 def _normal_escape(found: re.Match[str]) -> str:
     character = chr(int(found[0][1:], 16))
-    keep = character in RESERVED or not " " < character < "\x7f" or character == "%"
+    keep = character in grammar.RESERVED or not " " < character < "\x7f" or character == "%"
     return found[0].upper() if keep else character
