@@ -29,6 +29,7 @@ class NameAddr(Parametrized):
         uri: a SipUri, TelUri or AbsoluteUri.
 
     `params` are the parameters of the header; those of the URI are in `uri.params`.
+
     `==` is the comparison that RFC 3261 gives for From and To: the URIs match, the tags match, and so do the other
     parameters that both have; the display name does not count.
     """
