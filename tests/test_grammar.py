@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sipstack import _grammar as grammar
+from sipstack._limits import MAX_CONTENT_LENGTH
 from sipstack.errors import HeaderError
 
 ALPHA = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -231,6 +232,12 @@ def test_content_length_refused(value: bytes, reason: str, offset: int):
     with pytest.raises(HeaderError) as caught:
         grammar.read_content_length(value)
     assert (caught.value.reason, caught.value.header, caught.value.offset) == (reason, "Content-Length", offset)
+
+
+def test_the_largest_content_length():
+    assert grammar.read_content_length(b"%d" % MAX_CONTENT_LENGTH) == MAX_CONTENT_LENGTH
+    with pytest.raises(HeaderError):
+        grammar.read_content_length(b"%d" % (MAX_CONTENT_LENGTH + 1))
 
 
 def test_no_possessive_group():

@@ -10,6 +10,7 @@ from clock import clock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipstack import headers
 from sipstack.errors import HeaderError, SerializeError
 from sipstack.headers import (
     STAR,
@@ -21,7 +22,7 @@ from sipstack.headers import (
     Credentials,
     CSeq,
     Date,
-    Event,
+    EventValue,
     HeaderValue,
     Interval,
     NameAddr,
@@ -48,6 +49,7 @@ from sipstack.headers import (
     split_list,
     with_cseq_ack,
 )
+from sipstack.methods import HEADER_NAMES
 from sipstack.uri import AbsoluteUri, SipUri, TelUri
 
 TOKEN = "abcXYZ019-.!%*_+`'~"
@@ -826,10 +828,10 @@ def test_date():
 def test_event_and_subscription_state():
     event = parse_header("o", 'presence.winfo ; id=5;x="y"')
     assert (event.package, event.id, event.params["x"]) == ("presence.winfo", "5", "y")
-    assert event == Event("presence.winfo", id="5")
-    assert hash(event) == hash(Event("presence.winfo", id="5"))
-    assert event != Event("Presence.winfo", id="5")
-    assert event != Event("presence.winfo")
+    assert event == EventValue("presence.winfo", id="5")
+    assert hash(event) == hash(EventValue("presence.winfo", id="5"))
+    assert event != EventValue("Presence.winfo", id="5")
+    assert event != EventValue("presence.winfo")
     assert event != "presence.winfo"
     state = parse_header("Subscription-State", "Terminated;reason=probation;retry-after=30;expires=5")
     assert (state.state, state.reason, state.retry_after, state.expires) == ("terminated", "probation", 30, 5)
@@ -850,9 +852,9 @@ def test_event_and_subscription_state():
     with pytest.raises(SerializeError):
         SubscriptionState("active", params={"expires": "x"})
     with pytest.raises(SerializeError):
-        Event("a", id="b c")
+        EventValue("a", id="b c")
     with pytest.raises(HeaderError):
-        Event.parse("a;id")
+        EventValue.parse("a;id")
 
 
 def test_reason():
@@ -1063,7 +1065,7 @@ VALUES = [
     Params({"a": "b"}),
     ContentType("a", "b"),
     AcceptValue("a"),
-    Event("a", id="b"),
+    EventValue("a", id="b"),
     SubscriptionState("a"),
     Reason("a", cause=1),
     ContentDisposition("a"),
@@ -1254,3 +1256,21 @@ def test_ten_thousand_vias_on_one_line():
 
 def test_absolute_uris_in_addresses():
     assert NameAddr.parse("<urn:service:sos>").uri == AbsoluteUri("urn", "service:sos")
+
+
+def test_every_reader_is_of_one_family_and_of_a_known_name():
+    names = [name for family in headers._FAMILIES for name in family.READERS]
+    assert len(names) == len(set(names))
+    assert set(names) <= set(HEADER_NAMES)
+
+
+def test_siblings_differ_and_a_subclass_does_not():
+    class Mine(CSeq):
+        __slots__ = ()
+
+    assert Mine.parse("1 INVITE") == CSeq.parse("1 INVITE")
+    assert CSeq.parse("1 INVITE") == Mine.parse("1 INVITE")
+    assert hash(Mine.parse("1 INVITE")) == hash(CSeq.parse("1 INVITE"))
+    assert TokenValue("a") != AcceptValue("a")
+    assert Interval(1) != SessionExpires(1)
+    assert Challenge.parse("Basic x") != Credentials.parse("Basic x")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipstack._grammar import is_host
 from sipstack.errors import HeaderError, SerializeError
-from sipstack.uri import AbsoluteUri, SipUri, TelUri, escape_uri, is_host, parse_uri, unescape_uri
+from sipstack.uri import AbsoluteUri, SipUri, TelUri, escape_uri, parse_uri, unescape_uri
 
 USER_SAFE = "abcXYZ019-_.!~*'()&=+$,;?/"
 

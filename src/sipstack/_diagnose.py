@@ -6,32 +6,23 @@ cannot disagree about an error, and neither pays for explanations on its fast pa
 
 import re
 
-from .errors import ParseError
+from . import _grammar as grammar
+from .errors import HeaderError, ParseError
 from .methods import header_id
 
-MAX_SIZE = 65_535
-MAX_HEADERS = 256
-LARGEST_MAX_SIZE = (1 << 22) - 1
-"""What `max_size` may be raised to, in bytes: the compiled core keeps lengths in 22 bits."""
-
-TOKEN = rb"[!%'*+\-.0-9A-Z_`a-z~]"
-_TOKEN = re.compile(TOKEN + rb"++")
-EMPTY_LINES = re.compile(rb"(?:\r?\n)*+")
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_VERSION = re.compile(rb"(?i:SIP)/[0-9]++\.[0-9]++")
+_EMPTY_LINES = re.compile(grammar.EMPTY_LINES.encode())
+_LINE_END = re.compile(grammar.LINE_END.encode())
+_TOKEN = re.compile(grammar.TOKEN.encode())
+_CONTROL = re.compile(f"[{grammar.CONTROL_CHARS}]".encode())
+_VERSION = re.compile(grammar.SIP_VERSION.encode())
 _STATUS = re.compile(rb" ([0-9]++)(?= |\Z)")
-_DIGITS = re.compile(rb"0*+([0-9]*+)\Z")
-# A control byte may stand in a value behind a backslash inside a quoted string (RFC 3261 25.1, quoted-pair), never
-# CR or LF; a fold may stand anywhere. Atomic groups, not `(...)*+`: see _parser_py.
-_IN_QUOTES = rb"[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]++|\r?\n(?=[ \t])|\\(?:[^\r\n]|(?=[\r\n])|\Z)"
-_CLEAN_VALUE = re.compile(
-    rb'(?>(?:[\t\x20\x21\x23-\x7e\x80-\xff]++|\r?\n(?=[ \t])|"(?>(?:' + _IN_QUOTES + rb')*)(?:"|\Z))*)'
-)
+_FIELD_VALUE = re.compile(grammar.FIELD_VALUE.encode())
+_CONTENT_LENGTH = header_id("Content-Length")
 
 
 def bad_control(value: bytes) -> int:
     """The offset of the first control byte that a header value may not hold; -1 where there is none."""
-    end = end_of(_CLEAN_VALUE, value, 0)
+    end = end_of(_FIELD_VALUE, value, 0)
     if end == len(value):
         return -1
     found = _CONTROL.search(value, end)
@@ -45,22 +36,20 @@ def diagnose(data: bytes, max_size: int, max_headers: int) -> None:
     """
     if len(data) > max_size:
         raise ParseError("message is too large", max_size, 513)
-    start = end_of(EMPTY_LINES, data, 0)
+    start = end_of(_EMPTY_LINES, data, 0)
     if start == len(data):
         raise ParseError("no message, only empty lines" if data else "no message, no bytes", start)
     position = _check_start_line(data, start)
     length = None
     headers = 0
-    while True:
-        if data.startswith((b"\r\n", b"\n"), position):
-            break
+    while not _LINE_END.match(data, position):
         if position == len(data):
             raise ParseError("header section does not end with an empty line", position)
         if headers == max_headers:
             raise ParseError("too many headers", position, 513)
         position, length = _check_header(data, position, length)
         headers += 1
-    body = position + (2 if data[position] == 13 else 1)
+    body = end_of(_LINE_END, data, position)
     if length is not None and length > len(data) - body:
         raise ParseError("Content-Length is more than the bytes that are there", len(data))
 
@@ -156,16 +145,12 @@ def _check_header(data: bytes, position: int, length: int | None) -> tuple[int, 
 
 
 def _check_content_length(value: bytes, offset: int, earlier: int | None) -> int:
-    text = value.strip(b" \t\r\n")
-    digits = _DIGITS.match(text)
-    at = offset + (value.find(text) if text else 0)
-    if not text or not digits:
-        raise ParseError("Content-Length is not a number", at)
-    if len(digits[1]) > 9:
-        raise ParseError("Content-Length is too large", at)
-    length = int(digits[1] or b"0")
+    try:
+        length = grammar.read_content_length(value)
+    except HeaderError as error:
+        raise ParseError(error.reason, offset + error.offset) from None
     if earlier is not None and earlier != length:
-        raise ParseError("two Content-Length headers differ", at)
+        raise ParseError("two Content-Length headers differ", offset + value.find(value.strip(b" \t\r\n")))
     return length
 
 
@@ -183,6 +168,3 @@ def _name_error(data: bytes, name_end: int, at: int, line_end: int) -> ParseErro
 
 def _control_reason(data: bytes, at: int, place: str) -> str:
     return "bare CR" if data[at] == 13 else f"control byte in {place}"
-
-
-_CONTENT_LENGTH = header_id("Content-Length")

@@ -12,7 +12,6 @@ import ipaddress
 import re
 from typing import Final
 
-from ._limits import MAX_CONTENT_LENGTH
 from .errors import HeaderError
 
 # --- characters ------------------------------------------------------------------------------------------------------
@@ -31,6 +30,13 @@ RESERVED: Final = ";/?:@&=+$,"
 """The reserved characters themselves, not a class."""
 UTF8_CHARS: Final = r"\u0080-\uD7FF\uDC80-\uDCFF\uE000-\U0010FFFF"
 """Text beyond ASCII that UTF-8 with surrogateescape can write. For text alone: bytes have `\x80-\xff`."""
+
+
+def members(chars: str) -> frozenset[int]:
+    """The bytes of a class."""
+    pattern = re.compile(f"[{chars}]".encode())
+    return frozenset(byte for byte in range(256) if pattern.match(bytes([byte])))
+
 
 # --- blanks, tokens, quoted strings, comments ------------------------------------------------------------------------
 
@@ -122,12 +128,6 @@ EMPTY_LINES: Final = f"(?>(?:{LINE_END})*)"
 # --- the header section, of bytes ------------------------------------------------------------------------------------
 
 
-def _without(chars: str, these: str) -> str:
-    """A class without some of its characters."""
-    kept = [chr(code) for code in range(128) if re.match(f"[{chars}]", chr(code)) and chr(code) not in these]
-    return re.escape("".join(kept))
-
-
 HEADER_NAME: Final = TOKEN
 # Everything but CONTROL_CHARS once more, for bytes: ranges, the frequent one first. A class that names what is not in
 # it takes three times as long.
@@ -139,8 +139,9 @@ HEADER_LINES: Final = rf"(?>(?:{HEADER_NAME}(?::|{LWS}:){LINE_TEXT}{LINE_END}{FO
 # The header section of nearly every message: CRLF throughout, no folds, no space before a colon, at most one
 # Content-Length. What the values hold is left to `bytes.translate`: a search for one byte and a table are three times
 # as fast as a class.
+_NOT_C_NOT_L: Final = re.escape("".join(map(chr, sorted(members(TOKEN_CHARS) - set(b"CcLl")))))
 _OTHER_HEADERS: Final = (
-    rf"(?>(?:(?:[{_without(TOKEN_CHARS, 'CcLl')}]|[Cc](?!(?i:ontent-length):)|[Ll](?!:))"
+    rf"(?>(?:(?:[{_NOT_C_NOT_L}]|[Cc](?!(?i:ontent-length):)|[Ll](?!:))"
     rf"[{TOKEN_CHARS}]*+:[^\r]*+\r\n)*)"
 )
 UNFOLDED_HEADERS: Final = (
@@ -155,6 +156,8 @@ UNFOLDED_HEADER: Final = rf"^([^{BLANK}\r\n:]++){SWS}:{SWS}([^\r]*+)\r\n"
 """Groups: name and value. With re.MULTILINE."""
 CONTENT_LENGTHS: Final = rf"\n(?i:content-length|l){SWS}:([^\n]*+(?>(?:\n[{BLANK}][^\n]*+)*))"
 """Group: the value with its folds. Found behind the end of the line before it."""
+CONTENT_LENGTH: Final = rf"[{BLANK}\r\n]*+((?=[{DIGIT_CHARS}])0*+([{DIGIT_CHARS}]*+))[{BLANK}\r\n]*+"
+"""The value with its folds. Groups: the digits, and those of them that count; no more than nine, see _limits."""
 HEAD_END: Final = rf"\n{LINE_END}"
 """Where the header section ends: the end of its last line, and the empty line."""
 
@@ -165,7 +168,7 @@ FIELD_VALUE: Final = (
 """The longest start of a header's value that holds no control byte outside of a quoted-pair."""
 
 BYTE_CLASSES: Final = {
-    name: frozenset(byte for byte in range(256) if re.match(f"[{chars}]".encode(), bytes([byte])))
+    name: members(chars)
     for name, chars in {
         "token": TOKEN_CHARS,
         "control": CTL_CHARS,
@@ -181,7 +184,7 @@ BYTE_CLASSES: Final = {
 # --- what an expression alone does not say ---------------------------------------------------------------------------
 
 _TOKEN: Final = re.compile(TOKEN)
-_DIGITS: Final = re.compile(DIGITS.encode())
+_CONTENT_LENGTH: Final = re.compile(CONTENT_LENGTH.encode())
 _HOST: Final = re.compile(HOST)
 _NUMERIC_LABEL: Final = re.compile(r"(?:.*\.)?[0-9]++\.?")
 _IPV4: Final = re.compile(IPV4_ADDRESS)
@@ -234,11 +237,11 @@ def read_content_length(value: bytes) -> int:
     `value` is all that stands behind the colon: blanks and folds around the digits do not count, nor do zeros before
     the others. Raises HeaderError, whose offset is in `value`.
     """
-    digits = value.strip(b" \t\r\n")
-    offset = value.find(digits) if digits else 0
-    if not _DIGITS.fullmatch(digits):
+    found = _CONTENT_LENGTH.fullmatch(value)
+    if found is None:
+        text = value.strip(b" \t\r\n")
+        offset = value.find(text) if text else 0
         raise HeaderError("Content-Length is not a number", "Content-Length", offset)
-    significant = digits.lstrip(b"0")
-    if len(significant) > len(str(MAX_CONTENT_LENGTH)):
-        raise HeaderError("Content-Length is too large", "Content-Length", offset)
-    return int(significant or b"0")
+    if len(found[2]) > 9:
+        raise HeaderError("Content-Length is too large", "Content-Length", found.start(1))
+    return int(found[2] or b"0")

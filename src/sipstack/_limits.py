@@ -17,9 +17,9 @@ MAX_CONTENT_LENGTH: Final = 999_999_999
 """RFC 3261 20.14 gives no bound. Nine digits are more than any message, and fit into 32 bits."""
 MAX_CSEQ: Final = 2**31 - 1
 """RFC 3261 8.1.1.5."""
-MAX_FORWARDS: Final = 255
+LARGEST_MAX_FORWARDS: Final = 255
 """RFC 3261 20.22."""
-MAX_BREADTH: Final = 2**32 - 1
+LARGEST_MAX_BREADTH: Final = 2**32 - 1
 """RFC 5393 5.3 gives no bound."""
 MAX_RSEQ: Final = 2**32 - 1
 """RFC 3262 7.1; the smallest is 1."""

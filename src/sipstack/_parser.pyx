@@ -18,7 +18,7 @@ from sipstack._sip cimport *
 
 from ._diagnose import diagnose
 from ._limits import MAX_HEADERS, MAX_SIZE
-from ._rewrite import first_element, parse_value
+from ._rewrite import first_element
 from ._view import Headers
 from ._writing import (
     DIALOG_METHODS,
@@ -37,7 +37,7 @@ from ._writing import (
     refuse_copied,
 )
 from .errors import HeaderError, ParseError
-from .headers import ContentType, RAck, parse_contacts, parse_list, parse_max_forwards
+from .headers import ContentType, RAck, parse_contacts, parse_list, parse_max_forwards, parse_value
 from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS
 from .uri import parse_uri
 from .validation import check as check_message

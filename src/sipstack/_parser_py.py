@@ -24,7 +24,7 @@ from ._grammar import (
     read_content_length,
 )
 from ._limits import LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
-from ._rewrite import add_tag, has_tag, parse_value, split_first, stamp, unfold
+from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers
 from ._writing import (
     DIALOG_METHODS,
@@ -44,7 +44,18 @@ from ._writing import (
     refuse_copied,
 )
 from .errors import HeaderError, ParseError
-from .headers import Contact, ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list, parse_max_forwards
+from .headers import (
+    Contact,
+    ContentType,
+    CSeq,
+    NameAddr,
+    RAck,
+    Via,
+    parse_contacts,
+    parse_list,
+    parse_max_forwards,
+    parse_value,
+)
 from .methods import COMPACT_FORMS, HEADER_NAMES, header_id
 from .uri import Uri, parse_uri
 from .validation import Violation

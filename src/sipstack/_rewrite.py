@@ -5,27 +5,16 @@ sender wrote cannot keep a server from stamping its Via or tagging its To. `_rew
 """
 
 import re
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from ._grammar import BLANK
-from ._values import each_part, lower
-from .errors import HeaderError
-
-V = TypeVar("V")
+from ._values import lower
+from .headers._lists import each_part
 
 _QUOTED = r'"(?>(?:[^"\\]++|\\.?)*)"?'
 _UP_TO_SEMICOLON = re.compile(rf'(?>(?:[^";]++|{_QUOTED})*)', re.DOTALL)
 _PARAMETER = re.compile(rf';[{BLANK}]*+([^{BLANK}=";]*+)((?>(?:[^";]++|{_QUOTED})*))', re.DOTALL)
 _UP_TO_ANGLE = re.compile(rf'(?>(?:[^"<]++|{_QUOTED})*)', re.DOTALL)
-
-
-def parse_value(header: str, parser: Callable[[str], V], value: str) -> V:
-    """Apply a value's parser; its HeaderError gets the header's name."""
-    try:
-        return parser(value)
-    except HeaderError as error:
-        raise HeaderError(error.reason, header, error.offset, error.status) from None
 
 
 def unfold(value: bytes) -> bytes:

@@ -5,11 +5,12 @@ message from an asyncio reader and from a blocking file.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO, Final
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from ._diagnose import MAX_HEADERS, MAX_SIZE
-from .errors import ParseError
+from ._grammar import CONTENT_LENGTHS, HEAD_END, LINE_END, read_content_length
+from ._limits import MAX_HEADERS, MAX_SIZE
+from .errors import HeaderError, ParseError
 from .message import Message, parse
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ PING: Final = b"\r\n\r\n"
 PONG: Final = b"\r\n"
 
 _NO_HEAD_YET: Final = -1
-_HEAD_END: Final = re.compile(rb"\n\r?\n")
-_LENGTH: Final = re.compile(rb"\n(?:content-length|l)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.IGNORECASE)
-_DIGITS: Final = re.compile(rb"0*+([0-9]{0,9})\Z")
+_LINE: Final = -1
+_EMPTY_LINE: Final = re.compile(LINE_END.encode())
+_HEAD_END: Final = re.compile(HEAD_END.encode())
+_CONTENT_LENGTHS: Final = re.compile(CONTENT_LENGTHS.encode())
 _NOISE: Final = b" \t\r\n\0"
 _FIRST_OF_NOISE: Final = _NOISE + b"j"
 _STUN_COOKIE: Final = b"\x21\x12\xa4\x42"
@@ -162,13 +164,8 @@ class StreamParser:
 
     def _skip_empty_lines(self) -> None:
         buffer, position = self._buffer, 0
-        while True:
-            if buffer.startswith(b"\r\n", position):
-                position += 2
-            elif buffer.startswith(b"\n", position):
-                position += 1
-            else:
-                break
+        while found := _EMPTY_LINE.match(buffer, position):
+            position = found.end()
             self._empty_lines += 1
             self._report()
         del buffer[:position]
@@ -193,9 +190,9 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
 
     Raises ParseError where it has none, or one that `parse` would refuse: parse itself says why, if it can.
     """
-    lengths = {_content_length(value) for value in _LENGTH.findall(head)}
-    if len(lengths) == 1 and None not in lengths:
-        wanted = len(head) + (lengths.pop() or 0)
+    lengths = _content_lengths(head)
+    if len(lengths) == 1:
+        wanted = len(head) + lengths.pop()
         if wanted > max_size:
             raise _too_large(max_size)
         return wanted
@@ -203,41 +200,41 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
     raise ParseError("no Content-Length, which a stream needs", len(head))
 
 
-def _content_length(value: bytes) -> int | None:
-    found = _DIGITS.match(value.strip(b" \t\r\n"))
-    return int(found[1] or b"0") if found and found[0] else None
+def _content_lengths(head: bytes) -> set[int]:
+    """What the Content-Length headers of a head say; nothing where one of them is malformed."""
+    try:
+        return {read_content_length(value) for value in _CONTENT_LENGTHS.findall(head)}
+    except HeaderError:
+        return set()
 
 
-class _Lines:
-    """A message that is read line by line: its head, and how much body belongs to it."""
-
-    __slots__ = ("_keepalive", "_max_headers", "_max_size", "head")
-
-    def __init__(self, max_size: int, max_headers: int, client: bool, on_keepalive: KeepAliveHook | None) -> None:
-        self.head = bytearray()
-        self._max_size = max_size
-        self._max_headers = max_headers
-        self._keepalive = StreamParser(client=client, on_keepalive=on_keepalive)
-
-    def add(self, line: bytes) -> int:
-        """Take a line with its end; how many bytes of body follow, -1 while the head is not complete."""
+def _reading(
+    max_size: int, max_headers: int, client: bool, on_keepalive: KeepAliveHook | None
+) -> Generator[int, bytes, Message | None]:
+    """Read one message from what is sent in: each time a line where a `_LINE` was asked for, else that many bytes."""
+    keepalive = StreamParser(client=client, on_keepalive=on_keepalive)
+    data = bytearray()
+    empty = False
+    while not (data and empty):
+        line = yield _LINE
+        if not line and not data:
+            return None
         if not line.endswith(b"\n"):
-            raise ParseError("stream ended inside a message", len(self.head) + len(line))
-        if not self.head and line in (b"\r\n", b"\n"):
-            next(self._keepalive.feed(line), None)
-            return -1
-        self.head += line
-        if len(self.head) > self._max_size:
-            raise _too_large(self._max_size)
-        if line not in (b"\r\n", b"\n"):
-            return -1
-        return _message_length(bytes(self.head), self._max_size, self._max_headers) - len(self.head)
-
-    def finish(self, body: bytes, wanted: int) -> Message:
-        """The message, with its body."""
-        if len(body) < wanted:
-            raise ParseError("stream ended inside a message", len(self.head) + len(body))
-        return parse(bytes(self.head) + body, max_size=self._max_size, max_headers=self._max_headers)
+            raise ParseError("stream ended inside a message", len(data) + len(line))
+        empty = _EMPTY_LINE.fullmatch(line) is not None
+        if empty and not data:
+            next(keepalive.feed(line), None)
+            continue
+        data += line
+        if len(data) > max_size:
+            raise _too_large(max_size)
+    wanted = _message_length(bytes(data), max_size, max_headers)
+    while len(data) < wanted:
+        chunk = yield wanted - len(data)
+        if not chunk:
+            raise ParseError("stream ended inside a message", len(data))
+        data += chunk
+    return parse(data, max_size=max_size, max_headers=max_headers)
 
 
 async def read_message(
@@ -253,28 +250,17 @@ async def read_message(
     Bytes behind the message stay in the reader. Keep-alives are as in StreamParser. Raises ParseError where the
     stream breaks a rule or ends inside a message: close the connection then.
     """
-    lines = _Lines(max_size, max_headers, client, on_keepalive)
-    wanted = -1
-    while wanted < 0:
+    reading = _reading(max_size, max_headers, client, on_keepalive)
+    wanted = next(reading)
+    while True:
         try:
-            line = await reader.readline()
+            data = await (reader.readline() if wanted == _LINE else reader.read(wanted))
         except ValueError as error:  # the line is longer than the reader's own limit
             raise _too_large(max_size) from error
-        if not line and not lines.head:
-            return None
-        wanted = lines.add(line)
-    return lines.finish(await _read_body(reader, wanted), wanted)
-
-
-async def _read_body(reader: "asyncio.StreamReader", wanted: int) -> bytes:
-    """The body, or less of it where the stream ends."""
-    body = bytearray()
-    while len(body) < wanted:
-        chunk = await reader.read(wanted - len(body))
-        if not chunk:
-            break
-        body += chunk
-    return bytes(body)
+        try:
+            wanted = reading.send(data)
+        except StopIteration as done:
+            return cast("Message | None", done.value)
 
 
 def read_message_from(
@@ -286,19 +272,13 @@ def read_message_from(
     on_keepalive: KeepAliveHook | None = None,
 ) -> Message | None:
     """Read one message from a blocking binary file, such as `socket.makefile("rb")`; the same as read_message."""
-    lines = _Lines(max_size, max_headers, client, on_keepalive)
-    wanted = -1
-    while wanted < 0:
-        line = file.readline(max_size + 1)
-        if not line and not lines.head:
-            return None
-        if len(line) > max_size:
+    reading = _reading(max_size, max_headers, client, on_keepalive)
+    wanted = next(reading)
+    while True:
+        data = file.readline(max_size + 1) if wanted == _LINE else file.read(wanted)
+        if wanted == _LINE and len(data) > max_size:
             raise _too_large(max_size)
-        wanted = lines.add(line)
-    body = bytearray()
-    while len(body) < wanted:
-        chunk = file.read(wanted - len(body))
-        if not chunk:
-            break
-        body += chunk
-    return lines.finish(bytes(body), wanted)
+        try:
+            wanted = reading.send(data)
+        except StopIteration as done:
+            return cast("Message | None", done.value)

@@ -3,62 +3,32 @@
 Escapes (`%41`) stay as they were sent; the properties that decode them say so.
 """
 
-import ipaddress
 import re
 from typing import Final, Self
 
-from sipstack._values import (
-    HeaderValue,
-    Parameter,
-    Params,
-    ParamsLike,
-    assign,
-    lower,
-    need_number,
-    need_str,
-    pairs,
-    parse_number,
-)
-from sipstack.errors import HeaderError, SerializeError
+from . import _grammar as grammar
+from ._grammar import is_host, is_ipv6, is_telephone_number
+from ._limits import MAX_PARAMETER, MAX_PORT
+from ._params import Parameters, Params, ParamsLike, WithParams, pairs
+from ._values import HeaderValue, assign, lower, need_number, need_str, parse_number
+from .errors import HeaderError, SerializeError
 
 __all__ = ["AbsoluteUri", "SipUri", "TelUri", "Uri", "escape_uri", "parse_uri", "unescape_uri"]
 
-MAX_PORT: Final = 65535
-
-_BEYOND_ASCII: Final = r"\u0080-\uD7FF\uDC80-\uDCFF\uE000-\U0010FFFF"  # what UTF-8 with surrogateescape can write
-_UNRESERVED: Final = r"A-Za-z0-9\-_.!~*'()"
-_ESCAPED: Final = r"%[0-9A-Fa-f]{2}"
-# '#' (dial strings) and raw UTF-8 are no part of the RFC's user, but phones send both, and neither is ambiguous.
-_USER: Final = rf"(?:[{_UNRESERVED}&=+$,;?/#{_BEYOND_ASCII}]++|{_ESCAPED})++"
-_STRICT_USER: Final = rf"(?:[{_UNRESERVED}&=+$,;?/]++|{_ESCAPED})++"
-_PASSWORD: Final = rf"(?:[{_UNRESERVED}&=+$,]++|{_ESCAPED})*+"
-_PARAM: Final = rf"(?:[{_UNRESERVED}\[\]/:&+$]++|{_ESCAPED})++"
-_HEADER_PART: Final = rf"(?:[{_UNRESERVED}\[\]/?:+$]++|{_ESCAPED})"
-# An atomic group around a greedy one, not `(...)*+`: up to Python 3.11.4 that one keeps what the repetition that failed
-# had already read ("a-" would be a label, CPython gh-106052).
-_LABEL: Final = r"[A-Za-z0-9_]++(?>(?:-++[A-Za-z0-9_]++)*)"
-HOST_PATTERN: Final = rf"(?:\[[0-9A-Fa-f:.]{{2,47}}\]|{_LABEL}(?>(?:\.{_LABEL})*)\.?)"
-"""A host name (underscores and a dot at the end are tolerated), an IPv4 address or an IPv6 reference; see is_host."""
-
-_USERINFO: Final = re.compile(rf"({_USER})(?::({_PASSWORD}))?@")
-_HOSTPORT: Final = re.compile(rf"({HOST_PATTERN})(?::([0-9]++))?")
-_HOST: Final = re.compile(HOST_PATTERN)
-_PARAM_PAIR: Final = re.compile(rf"({_PARAM})(?:=({_PARAM}))?")
-_HEADER_PAIR: Final = re.compile(rf"({_HEADER_PART}++)=({_HEADER_PART}*+)")
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+):")
-# Everything a URI may be made of, and what is often sent raw in one; never a blank, a control, or a delimiter.
-_OPAQUE: Final = re.compile(rf"(?:[{_UNRESERVED};/?:@&=+$,\[\]#|^`{{}}{_BEYOND_ASCII}]++|{_ESCAPED})++")
-_STRICT_OPAQUE: Final = re.compile(rf"(?:[{_UNRESERVED};/?:@&=+$,\[\]#]++|{_ESCAPED})++")
-_TEL_NUMBER: Final = re.compile(r"(?:\+[0-9.()\-]*+|[0-9A-Fa-f*#.()\-]++)")
-_TEL_DIGIT: Final = re.compile(r"[0-9A-Fa-f*#]")
-_VISUAL: Final = re.compile(r"[.()\-]")
-_ESCAPE_BYTES: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
-_ESCAPE_TEXT: Final = re.compile(_ESCAPED)
-_DECIMAL_LABEL: Final = re.compile(r"(?:.*\.)?[0-9]++\.?\Z")
-_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])"
-_IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}\Z")
-_RESERVED: Final = frozenset(";/?:@&=+$,")
-_UNRESERVED_BYTES: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()")
+_SCHEME: Final = re.compile(f"({grammar.SCHEME}):")
+_ESCAPED: Final = re.compile(grammar.ESCAPED)
+_ESCAPED_BYTE: Final = re.compile(grammar.ESCAPED.encode())
+_UNRESERVED: Final = grammar.members(grammar.UNRESERVED_CHARS)
+_STRICT_USER: Final = re.compile(grammar.STRICT_USER)
+_PASSWORD: Final = re.compile(grammar.PASSWORD)
+_USERINFO: Final = re.compile(grammar.USERINFO)
+_HOSTPORT: Final = re.compile(grammar.HOSTPORT)
+_URI_PARAM: Final = re.compile(grammar.URI_PARAM)
+_URI_HEADER: Final = re.compile(grammar.URI_HEADER)
+_OPAQUE: Final = re.compile(grammar.OPAQUE)
+_STRICT_OPAQUE: Final = re.compile(grammar.STRICT_OPAQUE)
+_TELEPHONE_SUBSCRIBER: Final = re.compile(grammar.TELEPHONE_SUBSCRIBER)
+_VISUAL_SEPARATOR: Final = re.compile(r"[.()\-]")
 # The parameters that make two URIs differ when one of them alone has it (19.1.4, and its example with transport).
 _NEVER_IGNORED: Final = ("user", "ttl", "method", "maddr", "transport")
 
@@ -68,7 +38,7 @@ def unescape_uri(text: str) -> str:
     if "%" not in text:
         return text
     octets = text.encode("utf-8", "surrogateescape")
-    return _ESCAPE_BYTES.sub(lambda found: bytes((int(found[1], 16),)), octets).decode("utf-8", "surrogateescape")
+    return _ESCAPED_BYTE.sub(lambda found: bytes((int(found[0][1:], 16),)), octets).decode("utf-8", "surrogateescape")
 
 
 def escape_uri(text: str, safe: str = "") -> str:
@@ -81,37 +51,8 @@ def escape_uri(text: str, safe: str = "") -> str:
         octets = need_str(text, "text").encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise SerializeError("text cannot be written as UTF-8") from error
-    kept = _UNRESERVED_BYTES.union(safe.encode("ascii"))
+    kept = _UNRESERVED.union(safe.encode("ascii"))
     return "".join(chr(octet) if octet in kept else f"%{octet:02X}" for octet in octets)
-
-
-def is_host(text: str) -> bool:
-    """Whether the text is a host: a name, an IPv4 address, an IPv6 reference in brackets (RFC 3261 25.1, RFC 5954)."""
-    if _HOST.fullmatch(text) is None:
-        return False
-    if text[0] == "[":
-        return is_ipv6(text[1:-1])
-    # A name whose last label is a number is an address or nothing.
-    last = text.rstrip(".")[-1:]
-    if "0" <= last <= "9" and _DECIMAL_LABEL.match(text):
-        return _IPV4.match(text) is not None
-    return True
-
-
-def is_ipv6(text: str) -> bool:
-    """Whether the text is an IPv6 address, without brackets and zone.
-
-    RFC 3261's own grammar derives three colons before an embedded IPv4 address; RFC 5118 4.10 asks to tolerate them.
-    """
-    if "%" in text or len(text) > 46:
-        return False
-    if ":::" in text and "." in text:
-        text = text.replace(":::", "::", 1)
-    try:
-        ipaddress.IPv6Address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def need_host(value: object, what: str = "host") -> str:
@@ -139,7 +80,18 @@ def host_port(text: str, position: int) -> tuple[str, int | None, int]:
     return found[1], parse_number(found[2], MAX_PORT, "port", found.start(2)), found.end()
 
 
-class SipUri(HeaderValue):
+class _UriWithParams(WithParams):
+    """The parent of URIs with parameters, which know escapes and no quotes."""
+
+    __slots__ = ()
+
+    @property
+    def params(self) -> Params:
+        """The URI's parameters, names and values without escapes."""
+        return _read_params(self._params)
+
+
+class SipUri(_UriWithParams):
     """A SIP or SIPS URI.
 
     Attributes:
@@ -160,7 +112,6 @@ class SipUri(HeaderValue):
     password: str | None
     host: str
     port: int | None
-    _params: str
     _headers: str
 
     def __init__(
@@ -180,9 +131,9 @@ class SipUri(HeaderValue):
         """
         if need_str(scheme, "scheme") not in ("sip", "sips"):
             raise SerializeError("scheme is neither sip nor sips")
-        if user is not None and re.fullmatch(_STRICT_USER, need_str(user, "user")) is None:
+        if user is not None and _STRICT_USER.fullmatch(need_str(user, "user")) is None:
             raise SerializeError("user is empty or holds a character that must be escaped")
-        if password is not None and (user is None or re.fullmatch(_PASSWORD, need_str(password, "password")) is None):
+        if password is not None and (user is None or _PASSWORD.fullmatch(need_str(password, "password")) is None):
             raise SerializeError("password has no user or holds a character that must be escaped")
         assign(self, scheme=scheme, user=user, password=password, host=need_host(host), port=need_port(port))
         assign(self, _params=_write_params(params), _headers=_write_headers(headers))
@@ -201,14 +152,9 @@ class SipUri(HeaderValue):
         host, port, end = host_port(text, start)
         params, end = _scan_params(text, end)
         headers = _scan_headers(text, end)
-        uri = cls.__new__(cls)
-        assign(uri, scheme=scheme, user=user, password=password, host=host, port=port, _params=params, _headers=headers)
-        return uri
-
-    @property
-    def params(self) -> Params:
-        """The URI's parameters, names and values without escapes."""
-        return _read_params(self._params)
+        return cls._of(
+            scheme=scheme, user=user, password=password, host=host, port=port, _params=params, _headers=headers
+        )
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -261,36 +207,34 @@ class SipUri(HeaderValue):
         return made
 
     def __str__(self) -> str:
-        userinfo = "" if self.user is None else self.user if self.password is None else f"{self.user}:{self.password}"
-        at = "" if self.user is None else "@"
         params = f";{self._params}" if self._params else ""
         headers = f"?{self._headers}" if self._headers else ""
-        return f"{self.scheme}:{userinfo}{at}{self.host_port}{params}{headers}"
+        return f"{self._head()}{params}{headers}"
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SipUri):
-            return NotImplemented
-        return self._fixed() == other._fixed() and self._same_params(other) and self._same_headers(other)
-
-    def __hash__(self) -> int:
-        return hash(self._fixed())
-
-    def _fixed(self) -> tuple[object, ...]:
-        """What two equal URIs always share: what a hash may stand on."""
+    def _key(self) -> tuple[object, ...]:
         return self.scheme, _normal(self.user), _normal(self.password), lower(self.host), self.port
+
+    def _agrees(self, other: "SipUri") -> bool:
+        return self._same_params(other) and self._same_headers(other)
 
     def _same_params(self, other: "SipUri") -> bool:
         if self._params == other._params:
             return True
-        mine, theirs = self.params._meaning(), other.params._meaning()
+        mine, theirs = self.params, other.params
         if any((name in mine) != (name in theirs) for name in _NEVER_IGNORED):
             return False
-        return all(theirs[name] == value for name, value in mine.items() if name in theirs)
+        return mine._agree_where_shared(theirs)
 
     def _same_headers(self, other: "SipUri") -> bool:
         return sorted((lower(name), value) for name, value in self.headers) == sorted(
             (lower(name), value) for name, value in other.headers
         )
+
+    def _head(self) -> str:
+        if self.user is None:
+            return f"{self.scheme}:{self.host_port}"
+        password = "" if self.password is None else f":{self.password}"
+        return f"{self.scheme}:{self.user}{password}@{self.host_port}"
 
 
 _SIP_SLOTS: Final = {name: name for name in ("host", "user", "password", "port", "scheme")} | {
@@ -299,7 +243,7 @@ _SIP_SLOTS: Final = {name: name for name in ("host", "user", "password", "port",
 }
 
 
-class TelUri(HeaderValue):
+class TelUri(_UriWithParams):
     """A tel URI (RFC 3966).
 
     Attributes:
@@ -311,11 +255,10 @@ class TelUri(HeaderValue):
     # The compiled core fills exactly these slots.
     __slots__ = ("_params", "number")
     number: str
-    _params: str
 
     def __init__(self, number: str, *, params: ParamsLike | None = None) -> None:
         """Build a tel URI; a number that does not start with `+` needs a phone-context parameter (RFC 3966 5.1.5)."""
-        if not _is_tel_number(need_str(number, "number")):
+        if not is_telephone_number(need_str(number, "number")):
             raise SerializeError("number is not a telephone number")
         assign(self, number=number, _params=_write_params(params))
         if not number.startswith("+") and "phone-context" not in self.params:
@@ -326,39 +269,24 @@ class TelUri(HeaderValue):
         """Read a `tel:` URI. A local number without a phone-context is tolerated."""
         if text[:4].lower() != "tel:":
             raise HeaderError("scheme is not tel", status=416)
-        found = _TEL_NUMBER.match(text, 4)
-        if found is None or not _is_tel_number(found[0]):
+        found = _TELEPHONE_SUBSCRIBER.match(text, 4)
+        if found is None or not is_telephone_number(found[0]):
             raise HeaderError("number is not a telephone number", offset=4)
         params, end = _scan_params(text, found.end())
         if end < len(text):
             raise HeaderError("URI holds an illegal character", offset=end)
-        uri = cls.__new__(cls)
-        assign(uri, number=found[0], _params=params)
-        return uri
+        return cls._of(number=found[0], _params=params)
 
     @property
     def scheme(self) -> str:
         """Always `"tel"`."""
         return "tel"
 
-    @property
-    def params(self) -> Params:
-        """The URI's parameters, names and values without escapes."""
-        return _read_params(self._params)
+    def _key(self) -> tuple[object, ...]:
+        return lower(_VISUAL_SEPARATOR.sub("", self.number)), self.params
 
-    def __str__(self) -> str:
-        return f"tel:{self.number};{self._params}" if self._params else f"tel:{self.number}"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TelUri):
-            return NotImplemented
-        return self._digits() == other._digits() and self.params == other.params
-
-    def __hash__(self) -> int:
-        return hash((self._digits(), self.params))
-
-    def _digits(self) -> str:
-        return lower(_VISUAL.sub("", self.number))
+    def _head(self) -> str:
+        return f"tel:{self.number}"
 
 
 class AbsoluteUri(HeaderValue):
@@ -369,7 +297,6 @@ class AbsoluteUri(HeaderValue):
         rest: all behind the colon, as sent.
     """
 
-    # The compiled core fills exactly these slots.
     __slots__ = ("rest", "scheme")
     scheme: str
     rest: str
@@ -394,20 +321,13 @@ class AbsoluteUri(HeaderValue):
         if rest is None or rest.end() < len(text):
             _check_escapes(text)
             raise HeaderError("URI holds an illegal character", offset=rest.end() if rest else found.end())
-        uri = cls.__new__(cls)
-        assign(uri, scheme=lower(found[1]), rest=rest[0])
-        return uri
+        return cls._of(scheme=lower(found[1]), rest=rest[0])
 
-    def __str__(self) -> str:
+    def _key(self) -> tuple[object, ...]:
+        return self.scheme, self.rest
+
+    def _head(self) -> str:
         return f"{self.scheme}:{self.rest}"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, AbsoluteUri):
-            return NotImplemented
-        return self.scheme == other.scheme and self.rest == other.rest
-
-    def __hash__(self) -> int:
-        return hash((self.scheme, self.rest))
 
 
 Uri = SipUri | TelUri | AbsoluteUri
@@ -423,15 +343,11 @@ def parse_uri(text: str) -> Uri:
     return TelUri.parse(text) if scheme == "tel" else AbsoluteUri.parse(text)
 
 
-def _is_tel_number(text: str) -> bool:
-    return _TEL_NUMBER.fullmatch(text) is not None and _TEL_DIGIT.search(text) is not None
-
-
 def _check_escapes(text: str) -> None:
     """Raise for the first % that no two hexadecimal digits follow."""
     position = text.find("%")
     while position >= 0:
-        if _ESCAPE_TEXT.match(text, position) is None:
+        if _ESCAPED.match(text, position) is None:
             raise HeaderError("% without two hexadecimal digits", offset=position)
         position = text.find("%", position + 3)
 
@@ -441,7 +357,7 @@ def _scan_params(text: str, position: int) -> tuple[str, int]:
     start = position + 1
     names: set[str] = set()
     while text[position : position + 1] == ";":
-        found = _PARAM_PAIR.match(text, position + 1)
+        found = _URI_PARAM.match(text, position + 1)
         if found is None:
             _check_escapes(text)
             raise HeaderError("URI parameter without a name", offset=position + 1)
@@ -459,7 +375,7 @@ def _scan_headers(text: str, position: int) -> str:
     if text[position : position + 1] == "?":
         separator = "?"
         while text[position : position + 1] == separator:
-            found = _HEADER_PAIR.match(text, position + 1)
+            found = _URI_HEADER.match(text, position + 1)
             if found is None:
                 _check_escapes(text)
                 raise HeaderError("URI header without a name or without =", offset=position + 1)
@@ -474,11 +390,12 @@ def _scan_headers(text: str, position: int) -> str:
 def _read_params(text: str) -> Params:
     if not text:
         return Params.EMPTY
-    found: list[Parameter] = []
+    found: Parameters = {}
     for part in text.split(";"):
         name, equals, value = part.partition("=")
-        found.append((unescape_uri(name), unescape_uri(value) if equals else None, False))
-    return Params._made(text, found)
+        name = unescape_uri(name)
+        found[lower(name)] = (name, unescape_uri(value) if equals else None, False)
+    return Params._of(_text=text, _found=found)
 
 
 def _write_params(params: ParamsLike | None) -> str:
@@ -504,7 +421,7 @@ def _write_headers(headers: ParamsLike | None) -> str:
 
 def _text_of(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(need_number(value, "URI parameter", 2**63))
+        return str(need_number(value, "URI parameter", MAX_PARAMETER))
     return need_str(value, "URI parameter")
 
 
@@ -512,10 +429,10 @@ def _normal(text: str | None) -> str | None:
     """A user part as it is compared: an escape of a character that is not reserved equals the character (19.1.4)."""
     if text is None or "%" not in text:
         return text
-    return _ESCAPE_TEXT.sub(_normal_escape, text)
+    return _ESCAPED.sub(_normal_escape, text)
 
 
 def _normal_escape(found: re.Match[str]) -> str:
     character = chr(int(found[0][1:], 16))
-    keep = character in _RESERVED or not " " < character < "\x7f" or character == "%"
+    keep = character in grammar.RESERVED or not " " < character < "\x7f" or character == "%"
     return found[0].upper() if keep else character

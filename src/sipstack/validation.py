@@ -57,7 +57,7 @@ class Violation(NamedTuple):
     """One finding.
 
     Attributes:
-        header: the header's usual name, `"Request-URI"`, or "" for the start line.
+        header: the header's long name, `"Request-URI"`, or "" for the start line.
         reason: short, stable text.
         status: what a server answers to a request; a response that has a finding is discarded (8.1.3, 18.1.2).
     """

@@ -1,0 +1,214 @@
+"""Parameters: reading, writing, comparing, and the base of the values that end in some (RFC 3261 7.3.1, 25.1)."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import ClassVar, Final, Self
+
+from ._grammar import BLANK, GENERIC_PARAM, STRICT_VALUE, SWS, TOKEN
+from ._limits import MAX_PARAMETER
+from ._values import (
+    HeaderValue,
+    assign,
+    lower,
+    need_number,
+    need_str,
+    need_text,
+    need_token,
+    quote,
+    skip_blanks,
+    unquote,
+)
+from .errors import HeaderError, SerializeError
+
+_PARAMETER: Final = re.compile(GENERIC_PARAM)
+_NAME: Final = re.compile(f"{SWS}{TOKEN}{SWS}")
+_STRICT_VALUE: Final = re.compile(STRICT_VALUE)
+
+Parameter = tuple[str, str | None, bool]
+"""Name as sent, value without its quotes (None: the name stands alone), whether it was quoted."""
+Parameters = dict[str, Parameter]
+"""Parameters in the order sent, by name in lower case."""
+ParamsLike = Mapping[str, "str | int | None"] | Iterable[tuple[str, "str | int | None"]]
+"""What constructors take for parameters: a mapping or pairs; None is a parameter without a value."""
+
+
+class Params(HeaderValue, Mapping[str, "str | None"]):
+    """Parameters in the order sent: name to value, None for a name without one.
+
+    Names are looked up in any case. Values come without quotes and quoted-pairs (of a URI: without escapes).
+    `str()` is the text as it was sent, without the separator in front. Equal are parameters with the same names and
+    values in any order; values that were not quoted are compared without regard to case (7.3.1).
+    """
+
+    __slots__ = ("_found", "_text")
+    _text: str
+    _found: Parameters
+    EMPTY: ClassVar["Params"]
+
+    def __init__(self, params: ParamsLike | None = None) -> None:
+        """Build parameters. Raises SerializeError."""
+        text = write_parameters(params)
+        assign(self, _text=text, _found=scan_parameters(text, 0) if text else {})
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `;`-separated parameters, with or without a `;` in front."""
+        inner = text.strip(BLANK)
+        start = 1 if inner.startswith(";") else 0
+        found = scan_parameters(inner, start) if inner else {}
+        return cls._of(_text=inner[start:].lstrip(BLANK), _found=found)
+
+    def __getitem__(self, name: str) -> str | None:
+        return self._found[lower(name)][1]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and lower(name) in self._found
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _, _ in self._found.values())
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Params):
+            return self._meaning() == other._meaning()
+        if isinstance(other, Mapping):
+            mine = {key: value for key, (_, value, _) in self._found.items()}
+            return mine == {lower(key) if isinstance(key, str) else key: value for key, value in other.items()}
+        return NotImplemented
+
+    __hash__ = HeaderValue.__hash__
+
+    def _key(self) -> frozenset[object]:
+        return frozenset(self._meaning().items())
+
+    def _head(self) -> str:
+        return self._text
+
+    def _meaning(self) -> dict[str, tuple[str | None, bool]]:
+        """Each parameter as it is compared: a quoted value exactly, a token in any case (7.3.1)."""
+        return {
+            key: (value if quoted or value is None else lower(value), quoted)
+            for key, (_, value, quoted) in self._found.items()
+        }
+
+    def _agree_where_shared(self, other: "Params") -> bool:
+        """Whether the parameters that both have agree; those that one side alone has do not count."""
+        mine, theirs = self._meaning(), other._meaning()
+        return all(theirs[key] == value for key, value in mine.items() if key in theirs)
+
+
+class WithParams(HeaderValue):
+    """The parent of values that end in parameters, which they keep as text in a slot of their own."""
+
+    __slots__ = ()
+    _params: str
+    _joint: ClassVar[str] = ";"
+    """What stands between the head and the parameters."""
+
+    @property
+    def params(self) -> Params:
+        """The parameters, those with an attribute of their own too."""
+        return read_params(self._params)
+
+    def __str__(self) -> str:
+        return f"{self._head()}{self._joint}{self._params}" if self._params else self._head()
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def scan_parameters(text: str, position: int, separator: str = ";") -> Parameters:
+    """The parameters of a text from a position (behind the first separator) to its end; a name only once (7.3.1)."""
+    found: Parameters = {}
+    while True:
+        match = _PARAMETER.match(text, position)
+        if match is None:
+            raise HeaderError("parameter without a name", offset=position)
+        name, value, quoted = match.groups()
+        end = match.end()
+        if end < len(text) and text[end] != separator:
+            raise _parameter_error(text, position, end)
+        key = name.lower()  # a token: ASCII
+        if key in found:
+            raise HeaderError(f"parameter {key} twice", offset=match.start(1))
+        found[key] = (name, value, False) if quoted is None else (name, unquote(quoted), True)
+        if end == len(text):
+            return found
+        position = end + 1
+
+
+def _parameter_error(text: str, position: int, end: int) -> HeaderError:
+    """Say what is wrong with a parameter that does not end where it should."""
+    name = _NAME.match(text, position)
+    behind = name.end() if name else end
+    if text[behind : behind + 1] != "=" or end > behind:
+        return HeaderError("parameter holds an illegal character", offset=end)
+    value = skip_blanks(text, behind + 1)
+    if text[value : value + 1] == '"':
+        return HeaderError("quoted string is not closed or holds a control character", offset=value)
+    return HeaderError("parameter value is empty or holds an illegal character", offset=value)
+
+
+def parameters_behind(text: str, position: int, what: str = "value") -> Parameters:
+    """The parameters behind the first part of a value, which ends at a position; `what` names the value in an error."""
+    if position == len(text):
+        return {}
+    if text[position] != ";":
+        raise HeaderError(f"{what} holds an illegal character", offset=position)
+    return scan_parameters(text, position + 1)
+
+
+def read_params(text: str, separator: str = ";") -> Params:
+    """The Params of a value's parameter text, which was checked when the value was made."""
+    return Params._of(_text=text, _found=scan_parameters(text, 0, separator)) if text else Params.EMPTY
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def write_value(value: object, what: str) -> str:
+    """A parameter's value as written: a token, an IPv6 reference or a number as it is, other text quoted."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(need_number(value, what, MAX_PARAMETER))
+    text = need_text(value, what)
+    return text if _STRICT_VALUE.fullmatch(text) else quote(text)
+
+
+def write_parameters(params: ParamsLike | None, *known: tuple[str, str | None], separator: str = ";") -> str:
+    """The text of parameters: first the `known` (written already), then the caller's; a name only once."""
+    parts = [name if value is None else f"{name}={value}" for name, value in known]
+    names = {name for name, _ in known}
+    for name, value in pairs(params):
+        need_token(name, "parameter name")
+        if lower(name) in names:
+            raise SerializeError(f"parameter {lower(name)} twice")
+        names.add(lower(name))
+        parts.append(name if value is None else f"{name}={write_value(value, f'parameter {name}')}")
+    return separator.join(parts)
+
+
+def merge_parameters(raw: str, added: str, dropped: Callable[[str], bool]) -> str:
+    """The text of read parameters without those that are dropped (by lower-case name), and of written ones behind."""
+    kept = [found[0] for found in _PARAMETER.finditer(raw) if not dropped(lower(found[1]))]
+    text = ";".join([*kept, added] if added else kept)
+    try:
+        if text:
+            scan_parameters(text, 0)
+    except HeaderError as error:
+        raise SerializeError(error.reason) from None
+    return text
+
+
+def pairs(params: ParamsLike | None) -> list[tuple[str, "str | int | None"]]:
+    """What a constructor was given for parameters, as pairs."""
+    if params is None:
+        return []
+    if isinstance(params, str):
+        raise TypeError("parameters must be a mapping or pairs, not str; Params.parse reads text")
+    given = params.items() if isinstance(params, Mapping) else params
+    return [(need_str(name, "parameter name"), value) for name, value in given]
+
+
+Params.EMPTY = Params()

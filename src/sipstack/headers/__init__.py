@@ -1,0 +1,80 @@
+"""Structured header values: Via, addresses, CSeq, RAck, and the reading of every other header that has a structure.
+
+`parse_header(name, value)` reads a value by its header's name. The grammar is RFC 3261 section 25 and that of the RFC
+that defines the header; docstrings name it. Values are unfolded already.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from .._grammar import BLANK
+from .._limits import MAX_CSEQ, MAX_SECONDS
+from .._params import Params, ParamsLike
+from .._values import HeaderValue, parse_number
+from ..errors import HeaderError
+from ..methods import canonical_name
+from . import _address, _auth, _dates, _dialogs, _events, _intervals, _media, _numbers, _reasons, _via, _words
+from ._address import STAR, Contact, NameAddr, Star, parse_contacts
+from ._auth import AuthenticationInfo, Challenge, Credentials
+from ._base import TokenValue
+from ._dates import Date, Timestamp
+from ._dialogs import Replaces, parse_call_id
+from ._events import EventValue, SubscriptionState
+from ._intervals import Interval, RetryAfter, SessionExpires
+from ._lists import Reader, list_parts, parse_list, parse_tokens, split_list
+from ._media import AcceptValue, ContentDisposition, ContentType, body_bytes_len
+from ._numbers import (
+    CSeq,
+    RAck,
+    parse_cseq_num,
+    parse_max_forwards,
+    parse_rack,
+    parse_rseq,
+    parse_seconds,
+    with_cseq_ack,
+)
+from ._reasons import Reason, WarningValue
+from ._via import MAGIC_COOKIE, Via
+
+__all__ = [
+    "MAGIC_COOKIE", "MAX_CSEQ", "MAX_SECONDS", "STAR", "AcceptValue", "AuthenticationInfo", "CSeq", "Challenge",
+    "Contact", "ContentDisposition", "ContentType", "Credentials", "Date", "EventValue", "HeaderValue", "Interval",
+    "NameAddr", "Params", "ParamsLike", "ParsedHeader", "RAck", "Reason", "Replaces", "RetryAfter", "SessionExpires",
+    "Star", "SubscriptionState", "Timestamp", "TokenValue", "Via", "WarningValue", "body_bytes_len", "has_structure",
+    "list_parts", "parse_call_id", "parse_contacts", "parse_cseq_num", "parse_header", "parse_list",
+    "parse_max_forwards", "parse_number", "parse_rack", "parse_rseq", "parse_seconds", "parse_tokens", "parse_value",
+    "split_list", "with_cseq_ack",
+]  # fmt: skip
+
+V = TypeVar("V")
+ParsedHeader = HeaderValue | int | str | tuple[HeaderValue, ...] | tuple[str, ...]
+"""What parse_header returns: one value, or a tuple for a header that may have several."""
+
+_FAMILIES: Final = (
+    _via, _address, _numbers, _media, _words, _dialogs, _events, _intervals, _dates, _reasons, _auth,
+)  # fmt: skip
+_READERS: Final[dict[str, Reader]] = {name: reader for family in _FAMILIES for name, reader in family.READERS.items()}
+
+
+def has_structure(name: str) -> bool:
+    """Whether parse_header reads this header as more than text."""
+    return canonical_name(name) in _READERS
+
+
+def parse_header(name: str, value: str) -> ParsedHeader:
+    """Read a header's value as what its name (any case, long or compact) says it is.
+
+    One field's value at a time; a header that is a list gives a tuple. A header without a structure, or an unknown
+    one, gives the text without the blanks round it. Raises HeaderError, with the header's name.
+    """
+    header = canonical_name(name)
+    reader = _READERS.get(header)
+    return value.strip(BLANK) if reader is None else parse_value(header, reader, value)
+
+
+def parse_value(header: str, parser: Callable[[str], V], value: str) -> V:
+    """Apply a value's parser; its HeaderError gets the header's name."""
+    try:
+        return parser(value)
+    except HeaderError as error:
+        raise HeaderError(error.reason, header, error.offset, error.status) from None

@@ -1,0 +1,213 @@
+"""Addresses: a URI with a display name and parameters, as From, To, Contact, Route and many others have them."""
+
+import re
+from typing import Final, Self
+
+from .._grammar import BLANK, CONTROL_CHARS, SWS
+from .._limits import MAX_SECONDS
+from .._params import ParamsLike, merge_parameters, write_parameters
+from .._values import HeaderValue, assign, lower, need_text, need_token, parse_number, parse_quoted, quote, skip_blanks
+from ..errors import HeaderError, SerializeError
+from ..uri import AbsoluteUri, SipUri, TelUri, Uri, parse_uri
+from ._base import Parametrized, parse_qvalue
+from ._lists import Reader, list_of, parse_list
+
+# RFC 3261 has tokens in a display name without quotes. Anything that is no delimiter and no control is read as one;
+# a colon, a semicolon and a comma are delimiters: the text in front of < may be an address by itself.
+_DISPLAY_NAME: Final = re.compile(rf'[^{CONTROL_CHARS}"<>,;:\\]*+')
+_TAG: Final = re.compile(rf"(?:\A|;){SWS}tag{SWS}={SWS}([^;{BLANK}]++)", re.IGNORECASE | re.ASCII)
+_BARE_URI: Final = re.compile(rf"[^;{BLANK}]*+")
+
+
+class NameAddr(Parametrized):
+    """An address with a display name and parameters: From, To, Contact, Route, Refer-To, P-Asserted-Identity, ...
+
+    (RFC 3261 20.10, 20.20, 20.34, 20.39.)
+
+    Attributes:
+        display_name: without quotes and quoted-pairs, `""` where there is none.
+        uri: a SipUri, TelUri or AbsoluteUri.
+
+    `params` are the parameters of the header; those of the URI are in `uri.params`.
+
+    `==` is the comparison that RFC 3261 gives for From and To: the URIs match, the tags match, and so do the other
+    parameters that both have; the display name does not count.
+    """
+
+    # The compiled core fills exactly these slots. _angle: there were, or there shall be, <> round the URI.
+    __slots__ = ("_angle", "_params", "display_name", "uri")
+    display_name: str
+    uri: Uri
+    _angle: bool
+    _what = "address"
+    _tokens = frozenset({"tag"})
+    _qvalues = frozenset()  # it is checked when it is asked for
+
+    def __init__(
+        self,
+        uri: Uri | str,
+        *,
+        display_name: str = "",
+        tag: str | None = None,
+        params: ParamsLike | None = None,
+    ) -> None:
+        """Build an address; it is written with `<>`. `params` are the header's, those of the URI are in the URI.
+
+        Raises SerializeError, also for a `uri` str that is no URI.
+        """
+        if isinstance(uri, str):
+            try:
+                uri = parse_uri(uri)
+            except HeaderError as error:
+                raise SerializeError(f"uri: {error.reason}") from error
+        if not isinstance(uri, SipUri | TelUri | AbsoluteUri):
+            raise TypeError(f"uri must be a URI or str, not {type(uri).__name__}")
+        known = [] if tag is None else [("tag", need_token(tag, "tag"))]
+        assign(self, display_name=need_text(display_name, "display name"), uri=uri, _angle=True)
+        assign(self, _params=write_parameters(params, *known))
+        if "tag" in self.params:  # one that came by `params` too
+            need_token(self.params["tag"] or "", "tag")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one address.
+
+        Without `<>` everything behind the first `;` belongs to the header, and the URI may have no `?` and no comma
+        (RFC 3261 20: they must be in `<>` then).
+        """
+        name, position = _read_display_name(text, skip_blanks(text, 0))
+        angle = text[position : position + 1] == "<"
+        uri, end = _read_bracketed_uri(text, position) if angle else _read_bare_uri(text, position)
+        params = cls._read_params(text, skip_blanks(text, end))
+        return cls._of(display_name=name, uri=uri, _params=params, _angle=angle)
+
+    @property
+    def tag(self) -> str | None:
+        """The tag parameter, None where there is none."""
+        if '"' in self._params:
+            return self.params.get("tag")
+        found = _TAG.search(self._params)
+        return found[1] if found else None
+
+    @property
+    def q(self) -> float | None:
+        """A Contact's preference, 0.0 to 1.0; HeaderError where it is something else."""
+        params = self.params
+        return parse_qvalue(params["q"] or "") if "q" in params else None
+
+    @property
+    def expires(self) -> int | None:
+        """A Contact's expires parameter in seconds; HeaderError where it is no number below 2**32."""
+        params = self.params
+        return parse_number(params["expires"] or "", MAX_SECONDS, "expires") if "expires" in params else None
+
+    def with_tag(self, tag: str) -> Self:
+        """A copy with this tag behind its other parameters, in place of the one it has."""
+        return self.replace(tag=tag)
+
+    def replace(self, **changes: object) -> Self:
+        """A copy with some of the constructor's arguments changed: `address.replace(display_name="")`."""
+        made = type(self)(**{"uri": self.uri, **changes})  # type: ignore[arg-type]
+        params = merge_parameters(
+            self._params, made._params, lambda name: name in changes if name == "tag" else "params" in changes
+        )
+        assign(made, _params=params)
+        if "display_name" not in changes:
+            assign(made, display_name=self.display_name)
+        return made
+
+    def _key(self) -> tuple[object, ...]:
+        tag = self.tag
+        return self.uri, None if tag is None else lower(tag)
+
+    def _agrees(self, other: "NameAddr") -> bool:
+        return self.params._agree_where_shared(other.params)
+
+    def _head(self) -> str:
+        uri = str(self.uri)
+        if self._angle or self.display_name or any(mark in uri for mark in ",;?"):
+            uri = f"<{uri}>"
+        return f"{quote(self.display_name)} {uri}" if self.display_name else uri
+
+
+def _read_display_name(text: str, position: int) -> tuple[str, int]:
+    """The display name at a position, "" where there is none, and where the URI or its `<` stands."""
+    if text[position : position + 1] == '"':
+        name, end = parse_quoted(text, position)
+        end = skip_blanks(text, end)
+        if text[end : end + 1] != "<":
+            raise HeaderError("display name without <URI> behind it", offset=end)
+        return name, end
+    found = _DISPLAY_NAME.match(text, position)
+    if found and text[found.end() : found.end() + 1] == "<":
+        return found[0].strip(BLANK), found.end()
+    return "", position
+
+
+def _read_bracketed_uri(text: str, position: int) -> tuple[Uri, int]:
+    """The URI in the `<>` at a position, and where they end. Blanks inside are an error (RFC 4475 3.1.2.14)."""
+    close = text.find(">", position)
+    if close < 0:
+        raise HeaderError("< is not closed", offset=position)
+    inside = text[position + 1 : close]
+    if inside != inside.strip(BLANK):
+        raise HeaderError("blank inside <>", offset=position + 1)
+    return _uri_at(inside, position + 1), close + 1
+
+
+def _read_bare_uri(text: str, position: int) -> tuple[Uri, int]:
+    """The URI without `<>` at a position, and where it ends."""
+    found = _BARE_URI.match(text, position)
+    bare = found[0] if found else ""
+    for mark in "?,":
+        if mark in bare:
+            raise HeaderError(f"URI with {mark} is not in <>", offset=position + bare.index(mark))
+    return _uri_at(bare, position), position + len(bare)
+
+
+def _uri_at(text: str, offset: int) -> Uri:
+    try:
+        return parse_uri(text)
+    except HeaderError as error:
+        raise HeaderError(error.reason, offset=offset + error.offset, status=400) from None
+
+
+class Star(HeaderValue):
+    """The `*` of `Contact: *` (RFC 3261 10.2.2). `STAR` is its one instance."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `*`."""
+        if text.strip(BLANK) != "*":
+            raise HeaderError("not a *")
+        return cls()
+
+    def _key(self) -> str:
+        return "*"
+
+    def _head(self) -> str:
+        return "*"
+
+
+STAR: Final = Star()
+Contact = NameAddr | Star
+"""A value of a Contact header."""
+
+
+def parse_contacts(value: str) -> tuple[Contact, ...]:
+    """The values of a Contact field: addresses, or `*` alone (RFC 3261 20.10)."""
+    return (STAR,) if value.strip(BLANK) == "*" else parse_list(NameAddr, value)
+
+
+_ONE: Final = ("From", "To", "Refer-To", "Referred-By", "Reply-To", "P-Called-Party-ID", "P-Served-User")
+_SEVERAL: Final = (
+    "Route", "Record-Route", "Path", "Service-Route", "Diversion", "History-Info", "Remote-Party-ID",
+    "P-Asserted-Identity", "P-Preferred-Identity", "P-Associated-URI",
+)  # fmt: skip
+READERS: Final[dict[str, Reader]] = {
+    "Contact": parse_contacts,
+    **dict.fromkeys(_ONE, NameAddr.parse),
+    **dict.fromkeys(_SEVERAL, list_of(NameAddr)),
+}

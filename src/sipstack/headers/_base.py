@@ -1,0 +1,117 @@
+"""The parents of the values that end in parameters with a grammar of their own, and the token with parameters."""
+
+import re
+from typing import ClassVar, Final, Self
+
+from .._grammar import BLANK, SWS, TOKEN
+from .._params import Parameter, ParamsLike, WithParams, parameters_behind, write_parameters, write_value
+from .._values import assign, lower, need_number, need_token, parse_number
+from ..errors import HeaderError, SerializeError
+
+_QVALUE: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+
+
+def parse_qvalue(value: str, offset: int = 0) -> float:
+    """A preference, 0 to 1 with three decimals at most (RFC 3261 25.1)."""
+    if _QVALUE.fullmatch(value) is None:
+        raise HeaderError("q is not a number from 0 to 1", offset=offset)
+    return float(value)
+
+
+class Parametrized(WithParams):
+    """The parent of values whose parameters are checked when they are read.
+
+    `_numbers` names the parameters of the class that are numbers, with the largest; `_tokens` those that are tokens;
+    `_qvalues` those that are preferences.
+    """
+
+    __slots__ = ()
+    _malformed: ClassVar[str]
+    """The reason where the part in front of the parameters is something else."""
+    _pattern: ClassVar[re.Pattern[str]]
+    """That part; its named groups are slots."""
+    _numbers: ClassVar[dict[str, int]] = {}
+    _tokens: ClassVar[frozenset[str]] = frozenset()
+    _qvalues: ClassVar[frozenset[str]] = frozenset({"q"})
+    _what: ClassVar[str] = "value"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a value."""
+        found = cls._pattern.match(text)
+        if found is None:
+            raise HeaderError(cls._malformed)
+        return cls._of(_params=cls._read_params(text, found.end()), **found.groupdict())
+
+    @property
+    def q(self) -> float | None:
+        """The preference, 0.0 to 1.0; None where it is not given."""
+        value = self.params.get("q")
+        return None if value is None else parse_qvalue(value)
+
+    @classmethod
+    def _read_params(cls, text: str, position: int) -> str:
+        """Check the parameters behind a value's first part, which ends at a position; their text."""
+        if position == len(text):
+            return ""
+        for key, parameter in parameters_behind(text, position, cls._what).items():
+            cls._check(key, parameter, position + 1)
+        return text[position + 1 :].strip(BLANK)
+
+    @classmethod
+    def _check(cls, key: str, parameter: Parameter, offset: int) -> None:
+        _, value, quoted = parameter
+        bare = None if quoted else value
+        if key in cls._numbers:
+            parse_number(bare or "", cls._numbers[key], key, offset)
+        elif key in cls._tokens and bare is None:
+            raise HeaderError(f"{key} has no value or a quoted one", offset=offset)
+        elif key in cls._qvalues:
+            parse_qvalue(bare or "", offset)
+
+    def _number(self, name: str) -> int | None:
+        """A parameter of `_numbers`; None where it is not given."""
+        value = self.params.get(name)
+        return None if value is None else parse_number(value, self._numbers[name], name)
+
+    @classmethod
+    def _write_params(cls, params: ParamsLike | None, **known: object) -> str:
+        """The text of the parameters given by arguments (None: left out), then of the others."""
+        mine: list[tuple[str, str | None]] = []
+        for argument, value in known.items():
+            name = argument.replace("_", "-")
+            if value is not None and name in cls._numbers:
+                mine.append((name, str(need_number(value, name, cls._numbers[name]))))
+            elif value is not None:
+                mine.append((name, need_token(value, name) if name in cls._tokens else write_value(value, name)))
+        text = write_parameters(params, *mine)
+        try:
+            cls._read_params(";" + text if text else "", 0)
+        except HeaderError as error:
+            raise SerializeError(error.reason) from None
+        return text
+
+
+class TokenValue(Parametrized):
+    """A token with parameters.
+
+    Attributes:
+        value: the token as sent.
+
+    Equal are values with the same token in any case and equal parameters.
+    """
+
+    __slots__ = ("_params", "value")
+    value: str
+    _malformed = "value does not start with a token"
+    _pattern = re.compile(f"{SWS}(?P<value>{TOKEN}){SWS}")
+
+    def __init__(self, value: str, *, params: ParamsLike | None = None) -> None:
+        """Build a value. Raises SerializeError."""
+        assign(self, value=need_token(value, "value"), _params=self._write_params(params))
+
+    def _key(self) -> tuple[object, ...]:
+        return type(self), lower(self.value), self.params
+
+    def _head(self) -> str:
+        return self.value

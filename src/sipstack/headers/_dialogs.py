@@ -1,0 +1,88 @@
+"""Call-IDs, and the dialog that a Replaces or Join means (RFC 3261 20.8, RFC 3891, RFC 3911)."""
+
+import re
+from typing import Final, Self
+
+from .._grammar import BLANK, SWS
+from .._params import ParamsLike, write_parameters
+from .._values import assign, need_text, need_token
+from ..errors import HeaderError, SerializeError
+from ._base import Parametrized
+from ._lists import Reader, each_given
+
+# RFC 3261 25.1 names the letters of a word. Any letters without a blank are read; where parameters or a list may
+# follow, a semicolon and a comma are no part of it.
+_CALL_ID: Final = re.compile(r"[^\x00-\x20\x7F]++")
+_CALL_ID_IN_LIST: Final = r"[^\x00-\x20\x7F,;]++"
+
+
+class Replaces(Parametrized):
+    """A Replaces or Join value: the dialog meant (RFC 3891 6.1, RFC 3911 7.1).
+
+    Attributes:
+        call_id: its Call-ID.
+    """
+
+    __slots__ = ("_params", "call_id")
+    call_id: str
+    _malformed = "value does not start with a Call-ID"
+    _pattern = re.compile(f"{SWS}(?P<call_id>{_CALL_ID_IN_LIST}){SWS}")
+    _tokens = frozenset({"to-tag", "from-tag"})
+
+    def __init__(
+        self, call_id: str, *, to_tag: str, from_tag: str, early_only: bool = False, params: ParamsLike | None = None
+    ) -> None:
+        """Build a Replaces. Raises SerializeError."""
+        known: list[tuple[str, str | None]] = [("to-tag", need_token(to_tag, "to_tag"))]
+        known.append(("from-tag", need_token(from_tag, "from_tag")))
+        known += [("early-only", None)] if early_only else []
+        if re.fullmatch(_CALL_ID_IN_LIST, need_text(call_id, "call_id")) is None:
+            raise SerializeError("call_id is empty or holds a blank, a comma or a semicolon")
+        assign(self, call_id=call_id, _params=write_parameters(params, *known))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a Call-ID with its to-tag and from-tag, both of which must be there."""
+        made = super().parse(text)
+        params = made.params
+        for name in ("to-tag", "from-tag"):
+            if name not in params:
+                raise HeaderError(f"{name} is missing", offset=len(text))
+        return made
+
+    @property
+    def to_tag(self) -> str:
+        """The tag of the To of the dialog, as its receiver knows it; `0` for none (RFC 2543)."""
+        return self.params["to-tag"] or ""
+
+    @property
+    def from_tag(self) -> str:
+        """The tag of the From."""
+        return self.params["from-tag"] or ""
+
+    @property
+    def early_only(self) -> bool:
+        """Whether only an early dialog is to be replaced."""
+        return "early-only" in self.params
+
+    def _key(self) -> tuple[object, ...]:
+        return self.call_id, self.params
+
+    def _head(self) -> str:
+        return self.call_id
+
+
+def parse_call_id(value: str) -> str:
+    """A Call-ID. RFC 3261 25.1 names the letters of a word; any letters without a blank are read."""
+    call_id = value.strip(BLANK)
+    if _CALL_ID.fullmatch(call_id) is None:
+        raise HeaderError("Call-ID is empty or holds a blank or a control character")
+    return call_id
+
+
+READERS: Final[dict[str, Reader]] = {
+    "Call-ID": parse_call_id,
+    "In-Reply-To": lambda value: each_given(value, parse_call_id),
+    "Replaces": Replaces.parse,
+    "Join": Replaces.parse,
+}

@@ -1,0 +1,108 @@
+"""Headers that hold several values with commas between them (RFC 3261 7.3.1)."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from .._grammar import BLANK
+from .._values import HeaderValue, parse_token
+from ..errors import HeaderError
+
+_Value = TypeVar("_Value", bound=HeaderValue)
+_Item = TypeVar("_Item")
+Reader = Callable[[str], HeaderValue | int | str | tuple[HeaderValue, ...] | tuple[str, ...]]
+"""What reads the value of a header: one value, or a tuple for a header that may have several."""
+
+# Text without a delimiter, a quoted string, or something in <>. What is opened and never closed goes on to the end.
+_ELEMENT: Final = re.compile(r'[^",<(]++|"[^"\\]*+(?:\\.[^"\\]*+)*(?:\\\Z)?"?|<[^>]*+>?', re.DOTALL)
+_COMMENT_MARK: Final = re.compile(r"[()]|\\.", re.DOTALL)
+
+
+def split_list(value: str) -> list[str]:
+    """Split a header's value at the commas outside quotes, `<>` and comments; blanks round the parts are cut.
+
+    A comment starts at a `(` behind a blank, a comma or at the start: elsewhere it is a letter of a URI's user.
+    What is opened and never closed goes on to the end. An empty value has no parts.
+    """
+    return [part for _, part in list_parts(value)]
+
+
+def list_parts(value: str) -> list[tuple[int, str]]:
+    """The parts that split_list finds, each with the place where it starts."""
+    if "," not in value:
+        return [_trimmed(value, 0, len(value))] if value.strip(BLANK) else []
+    return list(each_part(value))
+
+
+def each_part(value: str) -> Iterator[tuple[int, str]]:
+    """The parts one after the other, none read before it is asked for: who wants the first pays for the first."""
+    start = position = 0
+    while position < len(value):
+        found = _ELEMENT.match(value, position)
+        if found is not None:
+            position = found.end()
+        elif value[position] == ",":
+            yield _trimmed(value, start, position)
+            position = start = position + 1
+        elif position == start or value[position - 1] in BLANK:
+            end = comment_end(value, position)
+            position = end if end > 0 else len(value)
+        else:
+            position += 1
+    yield _trimmed(value, start, position)
+
+
+def _trimmed(value: str, start: int, end: int) -> tuple[int, str]:
+    part = value[start:end].lstrip(BLANK)
+    return end - len(part), part.rstrip(BLANK)
+
+
+def comment_end(text: str, position: int) -> int:
+    """Where the comment that opens at a position ends, -1 where it does not: comments nest, and know quoted-pairs."""
+    depth = 0
+    for found in _COMMENT_MARK.finditer(text, position):
+        depth += {"(": 1, ")": -1}.get(found[0], 0)
+        if depth == 0:
+            return found.end()
+    return -1
+
+
+def parse_list(cls: type[_Value], value: str) -> tuple[_Value, ...]:
+    """Every value of a comma-separated header field, each read by `cls.parse`. An empty part is an error."""
+    return tuple(_each(list_parts(value) or [(0, "")], cls.parse))
+
+
+def parse_tokens(value: str) -> tuple[str, ...]:
+    """The tokens of a list such as Allow or Supported. Empty parts (a comma at the end) are skipped."""
+    return each_given(value, lambda part: parse_token(part, "list element"))
+
+
+def parse_required_tokens(value: str) -> tuple[str, ...]:
+    """The tokens of a list that has at least one, such as Require."""
+    tokens = parse_tokens(value)
+    if not tokens:
+        raise HeaderError("list is empty")
+    return tokens
+
+
+def each_given(value: str, read: Callable[[str], _Item]) -> tuple[_Item, ...]:
+    """Every part of a list, read; empty parts are skipped."""
+    return tuple(_each([part for part in list_parts(value) if part[1]], read))
+
+
+def _each(parts: list[tuple[int, str]], read: Callable[[str], _Item]) -> Iterator[_Item]:
+    for offset, part in parts:
+        try:
+            yield read(part)
+        except HeaderError as error:
+            raise HeaderError(error.reason, offset=offset + error.offset, status=error.status) from None
+
+
+def list_of(cls: type[HeaderValue]) -> Reader:
+    """The reader of a list of at least one value."""
+    return lambda value: parse_list(cls, value)
+
+
+def list_or_nothing(cls: type[HeaderValue]) -> Reader:
+    """The reader of a list that may be empty."""
+    return lambda value: parse_list(cls, value) if value.strip(BLANK) else ()

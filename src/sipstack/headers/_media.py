@@ -1,0 +1,95 @@
+"""What a body is: its length, its type and what is accepted of it, its disposition (RFC 3261 20.1 to 20.15)."""
+
+import re
+from typing import Final
+
+from .._grammar import BLANK, SWS, TOKEN
+from .._limits import MAX_CONTENT_LENGTH
+from .._params import ParamsLike
+from .._values import assign, lower, need_str, need_token, parse_number
+from ..errors import HeaderError
+from ._base import Parametrized, TokenValue
+from ._lists import Reader, list_or_nothing, parse_required_tokens
+
+_LINE_END: Final = re.compile(r"\r\n?|\n")
+_MIME_VERSION: Final = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
+
+
+class ContentType(Parametrized):
+    """A media type: a Content-Type value, or one of Accept (RFC 3261 20.15, 20.1).
+
+    Attributes:
+        type: the type, as sent; `*` in Accept.
+        subtype: the subtype, as sent.
+    """
+
+    __slots__ = ("_params", "subtype", "type")
+    type: str
+    subtype: str
+    _malformed = "media type is not type/subtype"
+    _pattern = re.compile(f"{SWS}(?P<type>{TOKEN}){SWS}/{SWS}(?P<subtype>{TOKEN}){SWS}")
+
+    def __init__(self, type: str, subtype: str, *, params: ParamsLike | None = None) -> None:  # noqa: A002
+        """Build a media type. Raises SerializeError."""
+        assign(self, type=need_token(type, "type"), subtype=need_token(subtype, "subtype"))
+        assign(self, _params=self._write_params(params))
+
+    @property
+    def media_type(self) -> str:
+        """Type and subtype in lower case: `application/sdp`."""
+        return lower(f"{self.type}/{self.subtype}")
+
+    def _key(self) -> tuple[object, ...]:
+        return self.media_type, self.params
+
+    def _head(self) -> str:
+        return f"{self.type}/{self.subtype}"
+
+
+class AcceptValue(TokenValue):
+    """A value of Accept-Encoding or Accept-Language (RFC 3261 20.2, 20.3): a coding or a range, and `q`."""
+
+    __slots__ = ()
+
+
+class ContentDisposition(TokenValue):
+    """A Content-Disposition value (RFC 3261 20.11): `value` is the type, such as `session` or `render`."""
+
+    __slots__ = ()
+    _tokens = frozenset({"handling"})
+
+    @property
+    def handling(self) -> str:
+        """`required` or another; `required` where it is not given."""
+        return lower(self.params.get("handling") or "required")
+
+
+def body_bytes_len(body: str | bytes) -> int:
+    """The octets a body takes on the wire; a str is UTF-8 with CRLF at every line's end."""
+    if isinstance(body, bytes):
+        return len(body)
+    return len(_LINE_END.sub("\r\n", need_str(body, "body")).encode("utf-8", "surrogateescape"))
+
+
+def _parse_content_length(value: str) -> int:
+    return parse_number(value.strip(BLANK), MAX_CONTENT_LENGTH, "Content-Length")
+
+
+def _parse_mime_version(value: str) -> str:
+    version = value.strip(BLANK)
+    if _MIME_VERSION.fullmatch(version) is None:
+        raise HeaderError("MIME-Version is not two numbers with a dot")
+    return version
+
+
+READERS: Final[dict[str, Reader]] = {
+    "Content-Type": ContentType.parse,
+    "Content-Length": _parse_content_length,
+    "Content-Disposition": ContentDisposition.parse,
+    "Content-Encoding": parse_required_tokens,
+    "Content-Language": parse_required_tokens,
+    "MIME-Version": _parse_mime_version,
+    "Accept": list_or_nothing(ContentType),
+    "Accept-Encoding": list_or_nothing(AcceptValue),
+    "Accept-Language": list_or_nothing(AcceptValue),
+}

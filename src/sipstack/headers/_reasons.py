@@ -1,0 +1,91 @@
+"""What is told to people and logs: Reason (RFC 3326) and Warning (RFC 3261 20.43)."""
+
+import re
+from typing import ClassVar, Final, Self
+
+from .._grammar import BLANK, CTL_CHARS, LWS, QUOTED_STRING, SWS
+from .._limits import MAX_CAUSE, WARN_CODES
+from .._params import ParamsLike, write_parameters
+from .._values import HeaderValue, assign, lower, need_number, need_text, need_token, quote, unquote
+from ..errors import HeaderError, SerializeError
+from ._base import TokenValue
+from ._lists import Reader, list_of
+
+_WARN_AGENT: Final = rf'[^ {CTL_CHARS}",]++'
+_AGENT: Final = re.compile(_WARN_AGENT)
+_WARNING: Final = re.compile(f"{SWS}([0-9]++){LWS}({_WARN_AGENT}){LWS}{QUOTED_STRING}")
+
+
+class Reason(TokenValue):
+    """A Reason value (RFC 3326): `value` is the protocol, such as `SIP` or `Q.850`."""
+
+    __slots__ = ()
+    _numbers: ClassVar[dict[str, int]] = {"cause": MAX_CAUSE}
+
+    def __init__(
+        self, protocol: str, *, cause: int | None = None, text: str | None = None, params: ParamsLike | None = None
+    ) -> None:
+        """Build a Reason. Raises SerializeError."""
+        known: list[tuple[str, str | None]] = []
+        if cause is not None:
+            known.append(("cause", str(need_number(cause, "cause", MAX_CAUSE))))
+        if text is not None:
+            known.append(("text", quote(need_text(text, "text"))))
+        assign(self, value=need_token(protocol, "protocol"), _params=write_parameters(params, *known))
+
+    @property
+    def protocol(self) -> str:
+        """The protocol, as sent."""
+        return self.value
+
+    @property
+    def cause(self) -> int | None:
+        """The cause: a status code or a Q.850 one."""
+        return self._number("cause")
+
+    @property
+    def text(self) -> str | None:
+        """The text for people."""
+        return self.params.get("text")
+
+
+class WarningValue(HeaderValue):
+    """A Warning value (RFC 3261 20.43).
+
+    Attributes:
+        code: three digits, 100 to 999.
+        agent: the host with its port, or the pseudonym, that added it.
+        text: the text for people.
+    """
+
+    __slots__ = ("agent", "code", "text")
+    code: int
+    agent: str
+    text: str
+
+    def __init__(self, code: int, agent: str, text: str) -> None:
+        """Build a Warning. Raises SerializeError."""
+        lowest, highest = WARN_CODES
+        assign(self, code=need_number(code, "warn-code", highest, lowest), text=need_text(text, "text"))
+        if _AGENT.fullmatch(need_text(agent, "agent")) is None:
+            raise SerializeError("agent is empty or holds a blank, a comma or a quote")
+        assign(self, agent=agent)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one Warning value."""
+        found = _WARNING.fullmatch(text.rstrip(BLANK))
+        if found is None:
+            raise HeaderError("Warning is not a code, an agent and a quoted text")
+        if len(found[1]) != 3 or found[1] < "100":
+            raise HeaderError("warn-code has not three digits", offset=found.start(1))
+        return cls._of(code=int(found[1]), agent=found[2], text=unquote(found[3]))
+
+    def _key(self) -> tuple[object, ...]:
+        return self.code, lower(self.agent), self.text
+
+    def _head(self) -> str:
+        return f"{self.code} {self.agent} {quote(self.text)}"
+
+
+READERS: Final[dict[str, Reader]] = {"Reason": list_of(Reason), "Warning": list_of(WarningValue)}

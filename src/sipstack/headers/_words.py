@@ -1,0 +1,24 @@
+"""The headers that are tokens and nothing else: option tags, methods, and single words."""
+
+from typing import Final
+
+from .._values import parse_token
+from ._lists import Reader, parse_required_tokens, parse_tokens
+
+
+def _parse_word(value: str) -> str:
+    return parse_token(value, "value")
+
+
+def _parse_privacy(value: str) -> tuple[str, ...]:
+    """RFC 3323 4.2: tokens with semicolons; commas are common."""
+    return tuple(parse_token(part, "privacy value") for part in value.replace(",", ";").split(";"))
+
+
+READERS: Final[dict[str, Reader]] = {
+    # RFC 3261 lets these be empty: Allow and Supported then say "nothing".
+    **dict.fromkeys(("Allow", "Supported", "Accept-Resource-Priority"), parse_tokens),
+    **dict.fromkeys(("Require", "Proxy-Require", "Unsupported", "Resource-Priority"), parse_required_tokens),
+    **dict.fromkeys(("Priority", "SIP-ETag", "SIP-If-Match"), _parse_word),
+    "Privacy": _parse_privacy,
+}
