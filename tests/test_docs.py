@@ -41,6 +41,7 @@ from sipstack import (
 )
 from sipstack.cli import _parse, _ping, _serve
 from sipstack.stream import StreamParser, is_signaling_noise_datagram, is_stun
+from sipstack.transport import Receiver
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -209,22 +210,23 @@ def findings(found: list[sipstack.Violation]) -> str:
     return ", ".join(marks) or "nothing"
 
 
-class Once:
+class Once(sipstack.DatagramTransport):
     """A transport that brings one datagram, and keeps what is sent."""
 
+    local_address = ("192.0.2.1", 5060)
+
     def __init__(self, data: bytes) -> None:
-        self.local_address = ("192.0.2.1", 5060)
         self.sent: asyncio.Queue[bytes] = asyncio.Queue()
         self._waiting = [(data, ("192.0.2.9", 5060))]
 
     def open(self) -> None:
         pass
 
-    async def receive(self, deadline: float) -> list[sipstack.Datagram]:
-        if not self._waiting:
-            await asyncio.sleep(deadline)
-        waiting, self._waiting = self._waiting, []
-        return waiting
+    async def start(self, receiver: Receiver) -> None:
+        receiver.deliver(self._waiting)
+
+    def stop(self) -> None:
+        pass
 
     def send(self, datagrams: list[sipstack.Datagram]) -> list[Any]:
         for data, _ in datagrams:
