@@ -15,6 +15,7 @@ from .transport import UDPTransport
 
 __all__ = ["Program"]
 
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _PUBLISH_SECONDS: Final = 0.1  # how old a worker's counters may be in the snapshot of all
 
 
@@ -46,7 +47,7 @@ class Program:
     async def _serve_until_signal(self, parent: int) -> None:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             # Not in a thread and not on Windows, where Ctrl-C cancels this coroutine instead.
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, stop.set)
@@ -62,6 +63,9 @@ class Program:
         finally:
             await _end(beside)
             await self._serving.aclose()
+            if parent >= 0:
+                # The worker ends now. asyncio closes the pipe that signals are written to before it lets go of them.
+                signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._report()
         if not beside.cancelled():
             beside.result()
