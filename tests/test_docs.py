@@ -41,7 +41,6 @@ from sipstack import (
 )
 from sipstack.cli import _parse, _ping, _serve
 from sipstack.stream import StreamParser, is_signaling_noise_datagram, is_stun
-from sipstack.transport import Receiver
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -222,7 +221,7 @@ class Once(sipstack.DatagramTransport):
     def open(self) -> None:
         pass
 
-    async def start(self, receiver: Receiver) -> None:
+    async def start(self, receiver: sipstack.Receiver) -> None:
         receiver.deliver(self._waiting)
 
     def stop(self) -> None:
@@ -514,6 +513,12 @@ def test_load_balance() -> None:
     names["on_response"](forwarded.reply(200), target)
     data, target = sent.pop()
     assert (target, len(sipstack.parse(data).vias)) == (source, 1)
+
+
+def test_transport(start: Any) -> None:
+    process = start("reference/endpoint.md")
+    output, _ = process.communicate(timeout=20)
+    assert output.splitlines() == ["200 to ('192.0.2.9', 5062)", "2 in, 1 unanswerable, 1 out"]
 
 
 def test_tcp(start: Any, free_port: int) -> None:

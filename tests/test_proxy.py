@@ -17,8 +17,7 @@ from types import ModuleType
 
 import pytest
 
-from sipstack import Endpoint, HeaderError, Message, parse
-from sipstack.transport import DatagramTransport, Receiver
+from sipstack import DatagramTransport, Endpoint, HeaderError, Message, Receiver, parse
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"

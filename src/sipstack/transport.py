@@ -93,6 +93,7 @@ class DatagramTransport(Protocol):
 
     async def drain(self, receiver: Receiver, seconds: float) -> None:
         """Gives what has arrived already to `receiver`, and nothing that comes later; `seconds` is all it may take."""
+        return
 
     def send(self, datagrams: list[Datagram]) -> Sequence[Failure]:
         """Sends without waiting. Returns those it could not send, each with the error.
