@@ -16,62 +16,53 @@ if TYPE_CHECKING:
 
 __all__ = ["Counters"]
 
-_TRAFFIC: Final = ("datagrams", "bytes_received", "truncated", "kernel_drops", "sent", "bytes_sent", "send_errors",
-                   "queue_drops", "icmp_errors")  # fmt: skip
+_OF_THE_TRANSPORT: Final = ("datagrams", "bytes_received", "truncated", "kernel_drops", "sent", "bytes_sent",
+                            "send_errors", "queue_drops", "icmp_errors")  # fmt: skip
 
 
 class Counters:
     """Gives the counters of an endpoint.
 
-    Dispatcher and outbox count what passes through them, for every transport. What a transport counts itself it knows
-    better (a datagram that waits in its queue has not been sent), so its figures are taken instead.
+    What passes the transport is counted once: by the transport where it does (a datagram that waits in its queue has
+    not been sent, which nobody else can know), else by dispatcher and outbox.
     """
 
     def __init__(self, dispatcher: "Dispatcher", outbox: Outbox, tasks: Tasks, hooks: Hooks) -> None:
         self._dispatcher, self._outbox, self._tasks, self._hooks = dispatcher, outbox, tasks, hooks
         self._transport: DatagramTransport | None = None
         self._at_begin: Mapping[str, int] = {}
-        self._corrections = dict.fromkeys(_TRAFFIC, 0)
+        self._kept = dict.fromkeys(_OF_THE_TRANSPORT, 0)
         self._shared: SharedStats | None = None
         self._worker = -1
 
     def begin(self, transport: DatagramTransport) -> None:
-        """From now on a transport's own figures are taken."""
-        self._transport = transport
-        self._at_begin = self._differences(transport)
+        """From now on it counts what this transport counts."""
+        self._transport, self._at_begin = transport, transport.counters()
+        self._dispatcher.counts_received = "datagrams" not in self._at_begin
+        self._outbox.counts_sent = "sent" not in self._at_begin
 
     def end(self) -> None:
-        """The transport goes away; what it said stays."""
-        self._corrections = self._corrected()
+        """The transport goes away; what it counted stays."""
+        self._kept = self._of_transport()
         self._transport = None
 
-    def _passed(self) -> dict[str, int]:
-        outbox, counts = self._outbox, dict.fromkeys(_TRAFFIC, 0)
-        for name, count in self._dispatcher.counts().items():
-            if name in counts:
-                counts[name] = count
-        counts["sent"], counts["bytes_sent"] = outbox.sent, outbox.bytes_sent
-        counts["send_errors"], counts["queue_drops"] = outbox.send_errors, outbox.queue_drops
-        return counts
-
-    def _differences(self, transport: DatagramTransport) -> dict[str, int]:
-        """How far a transport's figures are from what passed through the rooms."""
-        passed = self._passed()
-        return {name: count - passed[name] for name, count in transport.counters().items() if name in passed}
-
-    def _corrected(self) -> dict[str, int]:
-        corrections = dict(self._corrections)
+    def _of_transport(self) -> dict[str, int]:
+        counts = dict(self._kept)
         if self._transport is not None:
-            for name, difference in self._differences(self._transport).items():
-                corrections[name] += difference - self._at_begin.get(name, 0)
-        return corrections
+            for name, count in self._transport.counters().items():
+                if name in counts:
+                    counts[name] += count - self._at_begin.get(name, 0)
+        return counts
 
     def own(self) -> Stats:
         """The snapshot of this process."""
-        counts = self._passed() | self._dispatcher.counts()
-        for name, correction in self._corrected().items():
-            counts[name] += correction
-        counts["send_errors"] += self._outbox.unsendable
+        outbox, counts = self._outbox, self._of_transport()
+        for name, count in self._dispatcher.counts().items():
+            counts[name] = counts.get(name, 0) + count
+        counts["sent"] += outbox.sent
+        counts["bytes_sent"] += outbox.bytes_sent
+        counts["send_errors"] += outbox.send_errors + outbox.unsendable
+        counts["queue_drops"] += outbox.queue_drops
         methods, classes = self._dispatcher.requests_by_method(), self._dispatcher.responses_by_class()
         return Stats(
             **counts,

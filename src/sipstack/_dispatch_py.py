@@ -8,7 +8,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
+from types import CoroutineType, MappingProxyType
 from typing import Any, NamedTuple
 
 from ._config import EndpointConfig, EventType, Handler
@@ -78,8 +78,10 @@ class Dispatcher:
         self.use_maddr = config.use_maddr
         self.watches_datagrams = config.on_datagram is not None or config.on_event is not None
         self.watches_requests = config.on_request is not None or config.on_event is not None
+        self.watches_responses = config.on_sip_response is not None or config.on_event is not None
         self.watches_answers = False
         self.watch_answers()
+        self.counts_received = True  # False where the transport does it
         self.datagrams = self.bytes_received = self.truncated = 0
         self.noise = self.parse_errors = self.responses_received = 0
         self.rejected = self.overloaded = self.handler_errors = self.unanswerable = 0
@@ -107,7 +109,8 @@ class Dispatcher:
 
     def deliver(self, batch: list[Datagram]) -> None:
         """Takes the datagrams of one read, and sends what answers they have in one go."""
-        self.datagrams += len(batch)
+        if self.counts_received:
+            self.count_received(batch)
         self.outbox.held = True
         try:
             for data, addr in batch:
@@ -117,18 +120,22 @@ class Dispatcher:
 
     def deliver_cut(self, batch: list[Datagram]) -> None:
         """Takes datagrams that were longer than the transport's buffer, with what fitted."""
+        if self.counts_received:
+            self.count_received(batch)
+            self.truncated += len(batch)
         for data, addr in batch:
-            self.datagrams += 1
-            self.truncated += 1
-            self.bytes_received += len(data)
             if self.watches_datagrams:
                 self.hooks.call(self.config.on_datagram, data, addr)
                 self.hooks.event(EventType.DATAGRAM_RECEIVED, addr, data)
             self.take_unreadable(data, addr, ParseError("datagram longer than the read buffer", len(data), 513))
 
+    def count_received(self, batch: list[Datagram]) -> None:
+        """Counts datagrams and their bytes."""
+        self.datagrams += len(batch)
+        self.bytes_received += sum([len(data) for data, _ in batch])
+
     def receive(self, data: bytes, addr: Address) -> None:
         """One datagram."""
-        self.bytes_received += len(data)
         if self.watches_datagrams:
             self.show_datagram(data, addr)
         try:
@@ -162,8 +169,9 @@ class Dispatcher:
     def take_response(self, response: Message, addr: Address, data: bytes) -> None:
         """A response goes to its hook."""
         self.responses_received += 1
-        self.hooks.call(self.config.on_sip_response, response, addr)
-        self.hooks.event(EventType.RESPONSE_RECEIVED, addr, data, response=response)
+        if self.watches_responses:
+            self.hooks.call(self.config.on_sip_response, response, addr)
+            self.hooks.event(EventType.RESPONSE_RECEIVED, addr, data, response=response)
 
     def take_request(self, request: Message, addr: Address, data: bytes) -> None:
         """A request is stamped, counted, judged and handled."""
@@ -178,7 +186,7 @@ class Dispatcher:
         if self.watches_requests:
             self.hooks.call(self.config.on_request, request, addr)
             self.hooks.event(EventType.REQUEST_RECEIVED, addr, data, request=request)
-        route = self.counted_route(request.method)
+        route = self.count_request(request.method)
         if self.validate:
             if fault is None:
                 fault = self.judge(request)
@@ -194,8 +202,8 @@ class Dispatcher:
         if result is not None:
             self.finish(request, result, addr, target if route.answered else None)
 
-    def counted_route(self, method: str) -> Route:
-        """The route of a method, with one more request counted on it."""
+    def count_request(self, method: str) -> Route:
+        """Counts a request of this method; returns the route it takes."""
         route = self.routes.get(method)
         if route is None:
             route = self.other
@@ -281,7 +289,7 @@ class Dispatcher:
         """
         if isinstance(result, Message) and result.status_code:
             self.answer(request, result, addr, target)
-        elif inspect.isawaitable(result):
+        elif type(result) is CoroutineType or inspect.isawaitable(result):
             if not self.tasks.start(self, request, result, addr, target):
                 self.overload(request, addr)
         else:
@@ -330,7 +338,7 @@ class Dispatcher:
         """What a request's handler returns, or the response to what it raised. Nothing is stamped, judged or sent."""
         if not isinstance(request, Message) or not request.is_request:
             raise TypeError("dispatch needs a request")
-        route = self.counted_route(request.method)
+        route = self.count_request(request.method)
         handler = self.no_route if route.handler is None else route.handler
         try:
             return handler(request, addr)

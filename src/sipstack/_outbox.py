@@ -23,13 +23,14 @@ class Outbox:
         held: whether a batch is being answered: `release` sends what it gave rise to.
         transport: what they leave by, None while the endpoint is not open.
         loop: the loop that serves, None before.
+        counts_sent: whether the four below are counted; not where the transport does it.
         sent, bytes_sent: datagrams the transport took, and their bytes.
         send_errors, queue_drops: those it did not take.
         unsendable: those for which there was no transport, or one that failed altogether.
     """
 
-    __slots__ = ("_hooks", "_log", "_notes", "bytes_sent", "held", "loop", "queue_drops", "send_errors", "sent",
-                 "transport", "unsendable", "waiting")  # fmt: skip
+    __slots__ = ("_hooks", "_log", "_notes", "bytes_sent", "counts_sent", "held", "loop", "queue_drops", "send_errors",
+                 "sent", "transport", "unsendable", "waiting")  # fmt: skip
 
     def __init__(self, hooks: Hooks, log: LimitedLog) -> None:
         self._hooks = hooks
@@ -39,6 +40,7 @@ class Outbox:
         self.held = False
         self.transport: DatagramTransport | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.counts_sent = True
         self.sent = self.bytes_sent = self.send_errors = self.queue_drops = self.unsendable = 0
 
     def put(self, data: bytes, addr: Address, message: Message, request: Message | None = None) -> None:
@@ -91,7 +93,6 @@ class Outbox:
 
     def _pass_on(self, datagrams: list[Datagram]) -> Sequence[Failure]:
         """Gives datagrams to the transport. Returns those that it did not take."""
-        size = sum([len(data) for data, _ in datagrams])
         try:
             if self.transport is None:
                 raise TransportError(errno.EBADF, "the endpoint is not open")
@@ -99,14 +100,17 @@ class Outbox:
         except Exception as error:
             self.unsendable += len(datagrams)
             return [(data, addr, error) for data, addr in datagrams]
-        if failures:
-            size -= sum([len(data) for data, _, _ in failures])
-            dropped = sum([isinstance(error, BlockingIOError) for _, _, error in failures])
-            self.queue_drops += dropped
-            self.send_errors += len(failures) - dropped
-        self.sent += len(datagrams) - len(failures)
-        self.bytes_sent += size
+        if self.counts_sent:
+            self._count(datagrams, failures)
         return failures
+
+    def _count(self, datagrams: list[Datagram], failures: Sequence[Failure]) -> None:
+        dropped = sum([isinstance(error, BlockingIOError) for _, _, error in failures])
+        self.queue_drops += dropped
+        self.send_errors += len(failures) - dropped
+        self.sent += len(datagrams) - len(failures)
+        unsent = sum([len(data) for data, _, _ in failures])
+        self.bytes_sent += sum([len(data) for data, _ in datagrams]) - unsent
 
     def _report(self, failure: Failure) -> None:
         data, addr, error = failure

@@ -5,24 +5,16 @@ import inspect
 import sys
 from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from .message import Message
-from .transport import Address
+if TYPE_CHECKING:
+    from ._dispatch_py import Dispatcher
+    from .message import Message
+    from .transport import Address
 
 __all__ = ["Tasks"]
 
 _EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-
-
-class Finisher(Protocol):
-    """Takes what a handler came to in the end."""
-
-    def finish(self, request: Message, result: object, addr: Address, target: Address | None) -> None:
-        """What the handler returned."""
-
-    def fail(self, request: Message, addr: Address, error: Exception) -> None:
-        """What it raised."""
 
 
 class Tasks:
@@ -41,7 +33,12 @@ class Tasks:
         return len(self._tasks)
 
     def start(
-        self, finisher: Finisher, request: Message, work: Awaitable[Any], addr: Address, target: Address | None
+        self,
+        dispatcher: "Dispatcher",
+        request: "Message",
+        work: Awaitable[Any],
+        addr: "Address",
+        target: "Address|None",
     ) -> bool:
         """Makes a task of what a handler returned. False where there is no loop or `limit` of them are in flight."""
         coroutine: Coroutine[Any, Any, Any] = work if type(work) is CoroutineType else _wait_for(work)
@@ -51,7 +48,7 @@ class Tasks:
         if loop is None or len(self._tasks) >= self._limit:
             coroutine.close()
             return False
-        follow = self._follow(finisher, request, coroutine, addr, target)
+        follow = self._follow(dispatcher, request, coroutine, addr, target)
         if loop.get_task_factory() is None:
             # What loop.create_task does, without a Python frame and without making up a name. On Python 3.12 and up
             # one that waits for nothing is over when this returns, and its response leaves with the batch.
@@ -69,19 +66,19 @@ class Tasks:
 
     async def _follow(
         self,
-        finisher: Finisher,
-        request: Message,
+        dispatcher: "Dispatcher",
+        request: "Message",
         coroutine: Coroutine[Any, Any, Any],
-        addr: Address,
-        target: Address | None,
+        addr: "Address",
+        target: "Address | None",
     ) -> None:
         """The rest of a request whose handler is a coroutine. A done callback would cost another turn of the loop."""
         try:
             result = await coroutine
             if result is not None:
-                finisher.finish(request, result, addr, target)
+                dispatcher.finish(request, result, addr, target)
         except Exception as error:
-            finisher.fail(request, addr, error)
+            dispatcher.fail(request, addr, error)
         finally:
             self._tasks.pop(coroutine, None)
 

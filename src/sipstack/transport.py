@@ -91,7 +91,7 @@ class DatagramTransport(Protocol):
     def stop(self) -> None:
         """Gives nothing more to the receiver. It stays open, and may be started again."""
 
-    async def drain(self, receiver: Receiver, seconds: float) -> None:
+    async def drain(self, receiver: Receiver, seconds: float) -> None:  # noqa: ARG002
         """Gives what has arrived already to `receiver`, and nothing that comes later; `seconds` is all it may take."""
         return
 
@@ -107,7 +107,11 @@ class DatagramTransport(Protocol):
         return 0
 
     def counters(self) -> Mapping[str, int]:
-        """What it counts itself, by the names of `Stats`; the rest is counted by what passes through the endpoint."""
+        """What it counts itself, by the names of `Stats`.
+
+        Where `datagrams` is among them, it counts what it receives; where `sent` is, what it sends. The endpoint counts
+        what the transport does not.
+        """
         return {}
 
     def close(self) -> None:
