@@ -912,6 +912,84 @@ def test_a_transport_that_cannot_send(go):
     go(main())
 
 
+def test_a_transport_that_has_no_room_drops(go):
+    class Full(Memory):
+        def send(self, datagrams):
+            return [(*datagrams[0], BlockingIOError(errno.EAGAIN, "full"))]
+
+    async def main():
+        events = []
+        memory = Full()
+        async with served(EndpointConfig(on_event=events.append), memory=memory) as endpoint:
+            memory.receiver.deliver([(request_bytes(), SOURCE), (request_bytes(), ("127.0.0.1", 5))])
+            assert EventType.SEND_DROPPED in [event.type for event in events]
+            stats = endpoint.stats
+            assert (stats.responses, stats.sent, stats.queue_drops, stats.send_errors) == (2, 1, 1, 0)
+
+    go(main())
+
+
+@pytest.mark.parametrize("names", [(), ("datagrams", "bytes_received"), ("sent", "bytes_sent", "kernel_drops", "x")])
+def test_what_a_transport_counts_itself_is_not_counted_twice(go, names):
+    class Counting(Memory):
+        def counters(self):
+            return dict.fromkeys(names, 1000)
+
+    async def main():
+        memory = Counting()
+        endpoint = Endpoint(transport=memory)
+        endpoint.register_handler("OPTIONS", ok)
+        for _ in range(2):  # it is opened twice, and what it had counted before is none of this endpoint's
+            serving = asyncio.ensure_future(endpoint.serve())
+            await settle(lambda: memory.receiver)
+            memory.receiver.deliver([(request_bytes(), SOURCE)])
+            endpoint.close()
+            await serving
+        stats = endpoint.stats
+        assert stats.datagrams == (0 if "datagrams" in names else 2)
+        assert stats.sent == (0 if "sent" in names else 2)
+        assert stats.bytes_received == (0 if "datagrams" in names else 2 * len(request_bytes()))
+        assert (stats.requests, stats.responses, stats.kernel_drops) == (2, 2, 0)
+
+    go(main())
+
+
+def test_a_socket_that_is_opened_again_counts_on(go):
+    async def main():
+        transport = UDPTransport("127.0.0.1", 0)
+        endpoint = Endpoint(transport=transport)
+        endpoint.register_handler("OPTIONS", ok)
+        for _ in range(2):
+            async with endpoint:
+                serving = asyncio.ensure_future(endpoint.serve())
+                assert (await ask(endpoint, request_bytes())).status_code == 200
+            await serving
+        stats = endpoint.stats
+        assert (stats.datagrams, stats.requests, stats.responses, stats.sent) == (2, 2, 2, 2)
+
+    go(main())
+
+
+def test_a_transport_that_delivers_while_it_sends(go):
+    """What answers have answers of their own is not lost."""
+
+    class Echo(Memory):
+        def send(self, datagrams):
+            self.sent += datagrams
+            if len(self.sent) < 4:
+                self.receiver.deliver([(request_bytes(Call_ID=f"c{len(self.sent)}"), SOURCE)])
+            return ()
+
+    async def main():
+        memory = Echo()
+        async with served(memory=memory) as endpoint:
+            memory.receiver.deliver([(request_bytes(Call_ID="c0"), SOURCE)])
+            assert [parse(data).call_id for data, _ in memory.sent] == ["c0", "c1", "c2", "c3"]
+            assert endpoint.stats.sent == 4
+
+    go(main())
+
+
 # ---------------------------------------------------------------- addresses
 
 

@@ -103,7 +103,7 @@ class Dispatcher:
 
     def watch_answers(self) -> None:
         """Looks whether hooks want to see responses: to be called when one was added."""
-        self.watches_answers = self.config.on_response is not None or self.hooks.want_what_is_sent()
+        self.watches_answers = self.config.on_response is not None or self.hooks.see_what_left
 
     # ------------------------------------------------------------------ what comes in
 
@@ -310,7 +310,8 @@ class Dispatcher:
         if self.watches_answers:
             self.hooks.call(self.config.on_response, request, response, target)
         data = response.to_bytes()
-        self.responses[response.status_code // 100] += 1
+        status = response.status_code
+        self.responses[status // 100] += 1
         if self.outbox.held and not self.watches_answers:
             self.waiting.append((data, target))
         else:

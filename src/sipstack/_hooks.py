@@ -16,15 +16,23 @@ class Hooks:
 
     Attributes:
         errors: exceptions of hooks so far.
-        response_sent: those that get `(request, response, addr)` when a response has left.
+        see_what_left: whether one is set that is called when a message has left.
     """
 
     def __init__(self, config: EndpointConfig, log: LimitedLog) -> None:
         self._log = log
         self._on_event = config.on_event
         self._on_message_sent = config.on_message_sent
-        self.response_sent = [config.on_response_sent] if config.on_response_sent is not None else []
+        self._response_sent = [config.on_response_sent] if config.on_response_sent is not None else []
+        self.see_what_left = any(
+            hook is not None for hook in (config.on_message_sent, config.on_event, config.on_response_sent)
+        )
         self.errors = 0
+
+    def add_response_sent(self, hook: Callable[[Message, Message, Address], object]) -> None:
+        """Calls a hook for responses that have left, after those that are called already."""
+        self._response_sent.append(hook)
+        self.see_what_left = True
 
     def call(self, hook: Callable[..., object] | None, *args: object) -> None:
         """Calls a hook, if it is set."""
@@ -51,16 +59,12 @@ class Hooks:
         if self._on_event is not None:
             self.call(self._on_event, Event(kind, addr, raw, request, response, error))
 
-    def want_what_is_sent(self) -> bool:
-        """Whether a hook is set that is called when a message has left."""
-        return self._on_message_sent is not None or self._on_event is not None or bool(self.response_sent)
-
     def message_left(self, message: Message, addr: Address, request: Message | None) -> None:
         """Calls the hooks for a message that was sent; `request` is what it answers, if an endpoint's handler did."""
         self.call(self._on_message_sent, message, addr)
         if request is not None:
             self.event(EventType.RESPONSE_SENT, addr, request=request, response=message)
-            for hook in self.response_sent:
+            for hook in self._response_sent:
                 self.call(hook, request, message, addr)
         elif message.is_request:
             self.event(EventType.MESSAGE_SENT, addr, request=message)

@@ -46,7 +46,7 @@ class Outbox:
     def put(self, data: bytes, addr: Address, message: Message, request: Message | None = None) -> None:
         """Lets a datagram leave with the next ones; `message` is what it was, `request` what that answers."""
         self.waiting.append((data, addr))
-        if self._hooks.want_what_is_sent():
+        if self._hooks.see_what_left:
             self._notes.append(((data, addr), message, request))
         if len(self.waiting) == 1 and not self.held:
             self._flush_soon()

@@ -42,10 +42,8 @@ class Tasks:
     ) -> bool:
         """Makes a task of what a handler returned. False where there is no loop or `limit` of them are in flight."""
         coroutine: Coroutine[Any, Any, Any] = work if type(work) is CoroutineType else _wait_for(work)
-        if len(self._tasks) >= self._limit:
-            self._forget_ended()
         loop = self.loop
-        if loop is None or len(self._tasks) >= self._limit:
+        if loop is None or (len(self._tasks) >= self._limit and not self._make_room()):
             coroutine.close()
             return False
         follow = self._follow(dispatcher, request, coroutine, addr, target)
@@ -60,9 +58,10 @@ class Tasks:
         self._tasks[coroutine] = task
         return True
 
-    def _forget_ended(self) -> None:
-        """Tasks that somebody else cancelled before they began did not sign off themselves."""
+    def _make_room(self) -> bool:
+        """Forgets tasks that somebody else cancelled before they began, which is why they did not sign off."""
         self._tasks = {coroutine: task for coroutine, task in self._tasks.items() if not task.done()}
+        return len(self._tasks) < self._limit
 
     async def _follow(
         self,

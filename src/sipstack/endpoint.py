@@ -92,7 +92,7 @@ class Endpoint:
         """Adds a hook that is called after those that `on_response_sent` has so far."""
         if not callable(hook):
             raise TypeError("the hook is not callable")
-        self._hooks.response_sent.append(hook)
+        self._hooks.add_response_sent(hook)
         self._dispatcher.watch_answers()
 
     # ------------------------------------------------------------------ life
