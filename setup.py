@@ -18,7 +18,9 @@ SOURCES = Path("src/sipstack")
 REQUIRED = os.environ.get("SIPSTACK_REQUIRE_EXTENSIONS") == "1"
 TRACE = os.environ.get("SIPSTACK_TRACE") == "1"
 PLAIN = os.environ.get("SIPSTACK_NO_EXTENSIONS") == "1" or sys.implementation.name != "cpython"
-MODULES = {"_parser": "_parser.pyx"} | ({"_udp": "_udp.pyx"} if sys.platform.startswith("linux") else {})
+MODULES = {"_parser": "_parser.pyx", "_dispatch": "_dispatch_py.py"}
+if sys.platform.startswith("linux"):
+    MODULES["_udp"] = "_udp.pyx"
 
 
 def write_docstrings():

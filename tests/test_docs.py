@@ -209,22 +209,23 @@ def findings(found: list[sipstack.Violation]) -> str:
     return ", ".join(marks) or "nothing"
 
 
-class Once:
+class Once(sipstack.DatagramTransport):
     """A transport that brings one datagram, and keeps what is sent."""
 
+    local_address = ("192.0.2.1", 5060)
+
     def __init__(self, data: bytes) -> None:
-        self.local_address = ("192.0.2.1", 5060)
         self.sent: asyncio.Queue[bytes] = asyncio.Queue()
         self._waiting = [(data, ("192.0.2.9", 5060))]
 
     def open(self) -> None:
         pass
 
-    async def receive(self, deadline: float) -> list[sipstack.Datagram]:
-        if not self._waiting:
-            await asyncio.sleep(deadline)
-        waiting, self._waiting = self._waiting, []
-        return waiting
+    async def start(self, receiver: sipstack.Receiver) -> None:
+        receiver.deliver(self._waiting)
+
+    def stop(self) -> None:
+        pass
 
     def send(self, datagrams: list[sipstack.Datagram]) -> list[Any]:
         for data, _ in datagrams:
@@ -512,6 +513,12 @@ def test_load_balance() -> None:
     names["on_response"](forwarded.reply(200), target)
     data, target = sent.pop()
     assert (target, len(sipstack.parse(data).vias)) == (source, 1)
+
+
+def test_transport(start: Any) -> None:
+    process = start("reference/endpoint.md")
+    output, _ = process.communicate(timeout=20)
+    assert output.splitlines() == ["200 to ('192.0.2.9', 5062)", "2 in, 1 unanswerable, 1 out"]
 
 
 def test_tcp(start: Any, free_port: int) -> None:

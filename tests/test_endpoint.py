@@ -10,10 +10,10 @@ import socket
 import time
 
 import pytest
-from test_transport import BATCHES, HAS_IPV6, LOOPS, Clogged, udp_socket
+from test_transport import BATCHES, HAS_IPV6, LOOPS, Clogged, udp_socket, use_batch
 
-from sipstack import Endpoint, EndpointConfig, Event, EventType, Message, ParseError, TransportError, parse, transport
-from sipstack.transport import PlainBatch, UDPTransport
+from sipstack import Endpoint, EndpointConfig, Event, EventType, Message, ParseError, TransportError, parse
+from sipstack.transport import DatagramTransport, UDPTransport
 
 SOURCE = ("127.0.0.1", 40_000)
 
@@ -43,8 +43,7 @@ def go():
 @pytest.fixture(params=BATCHES)
 def batch(request, monkeypatch):
     """Makes new transports use one of the two ways to read and write a socket."""
-    if request.param == "plain":
-        monkeypatch.setattr(transport, "_Batch", PlainBatch)
+    use_batch(request.param, monkeypatch)
 
 
 def request_bytes(method="OPTIONS", uri="sip:probe@127.0.0.1", via="127.0.0.1:5062;rport", extra=b"", **changes):
@@ -66,23 +65,23 @@ def ok(request, addr):
     return request.reply(200)
 
 
-class Memory:
-    """A transport without a socket: what a test puts in is received, what is sent is kept."""
+class Memory(DatagramTransport):
+    """A transport without a socket: what a test lets arrive is received, what is sent is kept."""
+
+    local_address = None
 
     def __init__(self):
-        self.local_address = None
-        self.inbox, self.sent, self.closed = None, [], 0
+        self.receiver, self.sent, self.closed = None, [], 0
         self.refuse = ()
 
     def open(self):
         self.local_address = ("memory", 1)
-        self.inbox = asyncio.Queue()
 
-    async def receive(self, deadline):
-        item = await asyncio.wait_for(self.inbox.get(), deadline)
-        if isinstance(item, BaseException):
-            raise item
-        return item
+    async def start(self, receiver):
+        self.receiver = receiver
+
+    def stop(self):
+        self.receiver = None
 
     def send(self, datagrams):
         failures = [(*datagram, OSError(errno.EPERM, "no")) for datagram in datagrams if datagram[1] in self.refuse]
@@ -140,8 +139,8 @@ async def settle(condition, seconds=2.0):
 def answers(endpoint, data, addr=SOURCE, memory=None):
     """What an endpoint sends for a datagram, without a loop and a socket."""
     memory = memory or Memory()
-    endpoint._transport = memory
-    endpoint._on_batch([(data, addr)])
+    endpoint._serving.attach(memory)
+    endpoint._dispatcher.deliver([(data, addr)])
     return [(parse(sent), to) for sent, to in memory.sent]
 
 
@@ -341,7 +340,7 @@ def test_where_a_response_goes(via, target):
         for handler in (ok, later):
             memory = Memory()
             async with served(handlers={"OPTIONS": handler}, memory=memory):
-                memory.inbox.put_nowait([(request_bytes(via=via), SOURCE)])
+                memory.receiver.deliver([(request_bytes(via=via), SOURCE)])
                 await settle(lambda memory=memory: memory.sent)
                 assert memory.sent[0][1] == target
 
@@ -457,7 +456,7 @@ def test_the_hooks_of_a_coroutine_of_a_rejection_and_of_an_error(go):
                 (request_bytes("MESSAGE"), []),
             ):
                 calls.clear()
-                memory.inbox.put_nowait([(data, SOURCE)])
+                memory.receiver.deliver([(data, SOURCE)])
                 await settle(lambda: "on_response_sent" in calls)
                 assert calls == [*head, *middle, *tail]
 
@@ -534,7 +533,7 @@ def test_a_hook_that_fails_changes_nothing(name, caplog):
     assert statuses(endpoint, request_bytes()) == [200]
     answers(endpoint, b"nonsense")
     answers(endpoint, parse(request_bytes()).reply(404).to_bytes())
-    endpoint._on_read_error(OSError("x"))
+    endpoint._serving.fail(OSError("x"))
     assert endpoint.stats.hook_errors > 0
     assert "a bad hook" in caplog.text
     assert "the hook hook failed" in caplog.text
@@ -851,8 +850,7 @@ def test_a_transport_of_the_callers(run):
         async with served(memory=memory, config=EndpointConfig(read_deadline=0.01)) as endpoint:
             assert endpoint.transport is memory
             assert endpoint.listen_addr == ("memory", 1)
-            await asyncio.sleep(0.05)  # several deadlines go by
-            memory.inbox.put_nowait([(request_bytes(), SOURCE), (b"nonsense", SOURCE)])
+            memory.receiver.deliver([(request_bytes(), SOURCE), (b"nonsense", SOURCE)])
             await settle(lambda: memory.sent)
             [(data, addr)] = memory.sent
             assert (parse(data).status_code, addr) == (200, SOURCE)
@@ -873,15 +871,17 @@ def test_a_transport_that_fails_ends_serve(go, error):
         memory, errors, events = Memory(), [], []
         endpoint = Endpoint(EndpointConfig(on_read_error=errors.append, on_event=events.append), transport=memory)
         endpoint.open()
-        memory.inbox.put_nowait(error)
+        asyncio.get_running_loop().call_soon(lambda: memory.receiver.fail(error))
         with pytest.raises(TransportError, match="broken") as caught:
             await endpoint.serve()
         assert len(errors) == 1
+        assert memory.receiver is None
         assert error in (caught.value, caught.value.__cause__)
         assert [event.type for event in events] == [EventType.READ_ERROR]
-        memory.inbox.put_nowait([(request_bytes(), SOURCE)])
         endpoint.register_handler("OPTIONS", ok)
         serving = asyncio.ensure_future(endpoint.serve())  # it is still open, and may be served again
+        await settle(lambda: memory.receiver)
+        memory.receiver.deliver([(request_bytes(), SOURCE)])
         await settle(lambda: memory.sent)
         endpoint.close()
         await serving
@@ -895,7 +895,7 @@ def test_a_transport_that_cannot_send(go):
         memory.refuse = [SOURCE]
         config = EndpointConfig(on_message_sent=lambda *args: sent.append(args), on_event=events.append)
         async with served(config, memory=memory) as endpoint:
-            memory.inbox.put_nowait([(request_bytes(), SOURCE), (request_bytes(), ("127.0.0.1", 5))])
+            memory.receiver.deliver([(request_bytes(), SOURCE), (request_bytes(), ("127.0.0.1", 5))])
             await settle(lambda: memory.sent)
             assert [addr for _, addr in sent] == [("127.0.0.1", 5)]
             [failed] = [event for event in events if event.type is EventType.SEND_ERROR]
@@ -908,6 +908,84 @@ def test_a_transport_that_cannot_send(go):
             memory.send = None
             with pytest.raises(TypeError):
                 endpoint.send(b"x", SOURCE)
+
+    go(main())
+
+
+def test_a_transport_that_has_no_room_drops(go):
+    class Full(Memory):
+        def send(self, datagrams):
+            return [(*datagrams[0], BlockingIOError(errno.EAGAIN, "full"))]
+
+    async def main():
+        events = []
+        memory = Full()
+        async with served(EndpointConfig(on_event=events.append), memory=memory) as endpoint:
+            memory.receiver.deliver([(request_bytes(), SOURCE), (request_bytes(), ("127.0.0.1", 5))])
+            assert EventType.SEND_DROPPED in [event.type for event in events]
+            stats = endpoint.stats
+            assert (stats.responses, stats.sent, stats.queue_drops, stats.send_errors) == (2, 1, 1, 0)
+
+    go(main())
+
+
+@pytest.mark.parametrize("names", [(), ("datagrams", "bytes_received"), ("sent", "bytes_sent", "kernel_drops", "x")])
+def test_what_a_transport_counts_itself_is_not_counted_twice(go, names):
+    class Counting(Memory):
+        def counters(self):
+            return dict.fromkeys(names, 1000)
+
+    async def main():
+        memory = Counting()
+        endpoint = Endpoint(transport=memory)
+        endpoint.register_handler("OPTIONS", ok)
+        for _ in range(2):  # it is opened twice, and what it had counted before is none of this endpoint's
+            serving = asyncio.ensure_future(endpoint.serve())
+            await settle(lambda: memory.receiver)
+            memory.receiver.deliver([(request_bytes(), SOURCE)])
+            endpoint.close()
+            await serving
+        stats = endpoint.stats
+        assert stats.datagrams == (0 if "datagrams" in names else 2)
+        assert stats.sent == (0 if "sent" in names else 2)
+        assert stats.bytes_received == (0 if "datagrams" in names else 2 * len(request_bytes()))
+        assert (stats.requests, stats.responses, stats.kernel_drops) == (2, 2, 0)
+
+    go(main())
+
+
+def test_a_socket_that_is_opened_again_counts_on(go):
+    async def main():
+        transport = UDPTransport("127.0.0.1", 0)
+        endpoint = Endpoint(transport=transport)
+        endpoint.register_handler("OPTIONS", ok)
+        for _ in range(2):
+            async with endpoint:
+                serving = asyncio.ensure_future(endpoint.serve())
+                assert (await ask(endpoint, request_bytes())).status_code == 200
+            await serving
+        stats = endpoint.stats
+        assert (stats.datagrams, stats.requests, stats.responses, stats.sent) == (2, 2, 2, 2)
+
+    go(main())
+
+
+def test_a_transport_that_delivers_while_it_sends(go):
+    """What answers have answers of their own is not lost."""
+
+    class Echo(Memory):
+        def send(self, datagrams):
+            self.sent += datagrams
+            if len(self.sent) < 4:
+                self.receiver.deliver([(request_bytes(Call_ID=f"c{len(self.sent)}"), SOURCE)])
+            return ()
+
+    async def main():
+        memory = Echo()
+        async with served(memory=memory) as endpoint:
+            memory.receiver.deliver([(request_bytes(Call_ID="c0"), SOURCE)])
+            assert [parse(data).call_id for data, _ in memory.sent] == ["c0", "c1", "c2", "c3"]
+            assert endpoint.stats.sent == 4
 
     go(main())
 

@@ -58,6 +58,18 @@ def test_broken_compiled_core_is_loud(broken_copy: Path) -> None:
     assert "_parser" in result.stderr  # the reason, as the loader gave it
 
 
+@pytest.mark.parametrize("name", ["_dispatch", "_udp"])
+def test_any_other_broken_compiled_module_is_loud(plain_copy: Path, name: str) -> None:
+    if name == "_udp" and sys.platform != "linux":
+        pytest.skip("is for Linux")
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    (plain_copy / "sipstack" / f"{name}{suffix}").write_bytes(b"this is no shared library")
+    result = run(plain_copy)
+    assert result.stdout == "python sipstack._parser_py\n"
+    assert f"RuntimeWarning: sipstack.{name} cannot be loaded, sipstack.{name}_py is used instead: " in result.stderr
+    assert run(plain_copy, SIPSTACK_NO_EXTENSIONS="1", PYTHONWARNINGS="error").stderr == ""
+
+
 def test_broken_compiled_core_where_it_is_required(broken_copy: Path) -> None:
     assert run(broken_copy, SIPSTACK_REQUIRE_EXTENSIONS="1").returncode != 0
 

@@ -17,7 +17,7 @@ from types import ModuleType
 
 import pytest
 
-from sipstack import Endpoint, HeaderError, Message, parse
+from sipstack import DatagramTransport, Endpoint, HeaderError, Message, Receiver, parse
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
@@ -40,12 +40,13 @@ def load(path: Path) -> ModuleType:
 stateless_proxy = load(PROXY)
 
 
-class Wire:
+class Wire(DatagramTransport):
     """A transport in memory: what the tests put in, and what the proxy sent."""
 
+    local_address: tuple[str, int] | None = None
+
     def __init__(self) -> None:
-        self.local_address: tuple[str, int] | None = None
-        self.inbox: asyncio.Queue[tuple[bytes, tuple[str, int]]] = asyncio.Queue()
+        self.receiver: Receiver | None = None
         self.outbox: asyncio.Queue[tuple[bytes, tuple[str, int]]] = asyncio.Queue()
 
     def open(self) -> None:
@@ -54,9 +55,11 @@ class Wire:
     def close(self) -> None:
         self.local_address = None
 
-    async def receive(self, deadline: float):
-        async with asyncio.timeout(deadline):
-            return [await self.inbox.get()]
+    async def start(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+
+    def stop(self) -> None:
+        self.receiver = None
 
     def send(self, datagrams):
         for datagram in datagrams:
@@ -73,16 +76,21 @@ class Bench:
         self.wire = Wire()
         self.proxy.endpoint = Endpoint(self.proxy.endpoint.config, transport=self.wire)
 
+    def arrive(self, data: bytes, addr: tuple[str, int]) -> None:
+        """This comes in."""
+        assert self.wire.receiver is not None
+        self.wire.receiver.deliver([(data, addr)])
+
     async def pass_on(self, message: Message | str, addr=ALICE) -> tuple[Message, tuple[str, int]]:
         """What leaves when this comes in, and to where."""
-        await self.wire.inbox.put((bytes(message) if isinstance(message, Message) else message.encode(), addr))
+        self.arrive(bytes(message) if isinstance(message, Message) else message.encode(), addr)
         async with asyncio.timeout(2):
             data, to = await self.wire.outbox.get()
         return parse(data), to
 
     async def nothing_leaves(self, message: Message, addr=ALICE) -> None:
         """This comes in and is dropped."""
-        await self.wire.inbox.put((bytes(message), addr))
+        self.arrive(bytes(message), addr)
         probe, _ = await self.pass_on(make_request("OPTIONS", "sip:192.0.2.1"))  # what came first is done first
         assert (probe.status_code, probe.cseq.method) == (200, "OPTIONS")
 
@@ -92,6 +100,7 @@ async def bench() -> AsyncIterator[Bench]:
     bench = Bench()
     async with bench.proxy.endpoint as endpoint:
         serving = asyncio.create_task(endpoint.serve())
+        await asyncio.sleep(0)  # it starts the wire
         yield bench
     await serving
     assert endpoint.stats.handler_errors == endpoint.stats.hook_errors == 0

@@ -29,7 +29,7 @@ from .headers import (
 from .message import IMPLEMENTATION, Message, parse
 from .methods import reason_phrase
 from .stream import StreamParser, is_signaling_noise_datagram, is_stun, read_message, read_message_from
-from .transport import Address, Datagram, DatagramTransport, UDPTransport
+from .transport import Address, Datagram, DatagramTransport, Receiver, UDPTransport
 from .uri import AbsoluteUri, SipUri, TelUri, Uri, escape_uri, parse_uri, unescape_uri
 from .validation import Violation, unsupported_options
 
@@ -58,6 +58,7 @@ __all__ = [
     "Params",
     "ParseError",
     "RAck",
+    "Receiver",
     "SerializeError",
     "SipError",
     "SipUri",

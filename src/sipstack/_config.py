@@ -61,7 +61,7 @@ class EndpointConfig:
     Attributes:
         host, port: where to listen. "::" takes IPv4 and IPv6; port 0 lets the kernel choose.
         read_buf_size: bytes; a longer datagram is cut, counted and reported, never parsed.
-        read_deadline: seconds; how long a transport that polls may wait, and how often the socket is looked after.
+        read_deadline: seconds between two looks whether the socket is still ours.
         reuse_port: share the port with other sockets of this user (SO_REUSEPORT).
         recv_buffer, send_buffer: bytes of kernel buffer; None asks for 4 MiB and takes what there is.
         batch_size: datagrams read or sent in one system call.

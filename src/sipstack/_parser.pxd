@@ -21,8 +21,6 @@ there is no GIL, a message is locked (critical_section) for the length of each o
 cimport cython
 from libc.stdint cimport uint16_t, uint32_t
 
-from sipstack._sip cimport sip_head, sip_span
-
 
 @cython.final
 cdef class Values:

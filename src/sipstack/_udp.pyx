@@ -1,8 +1,8 @@
 # cython: language_level=3, freethreading_compatible=True
 """Datagrams in batches: recvmmsg and sendmmsg, one call for many (Linux).
 
-`Batch` has the interface of `transport.PlainBatch`, which does the same with one call a datagram and says what each
-method promises. What is here is the part that costs: reading the kernel's answer into `(bytes, address)` pairs and
+`Batch` has the interface of `_udp_py.Batch`, which does the same with one call a datagram and says what each method
+promises. What is here is the part that costs: reading the kernel's answer into `(bytes, address)` pairs and
 writing such pairs out, with no work for a peer that was seen a moment ago.
 """
 

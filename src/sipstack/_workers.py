@@ -141,6 +141,8 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             self._work(index, self._lifeline)
             code = 0
+        except KeyboardInterrupt:
+            code = 0  # a SIGINT before its loop took it, or after
         except BaseException:
             traceback.print_exc()
         finally:

@@ -7,22 +7,27 @@ a link-local IPv6 peer carries its zone (`fe80::1%eth0`).
 import asyncio
 import contextlib
 import errno
-import importlib.util
 import logging
 import os
 import socket
 import struct
 import sys
 import time
-import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
+from ._compat import load
 from ._limited_log import LimitedLog
+from ._udp_py import normal_address, wire_address
 from .errors import TransportError
 
-__all__ = ["Address", "Datagram", "DatagramTransport", "UDPTransport"]
+if TYPE_CHECKING:
+    from . import _udp
+else:
+    _udp = load("_udp")
+
+__all__ = ["Address", "Datagram", "DatagramTransport", "Failure", "Receiver", "UDPTransport"]
 
 Address: TypeAlias = tuple[str, int]
 Datagram: TypeAlias = tuple[bytes, Address]
@@ -45,177 +50,76 @@ _DRAIN_SECONDS: Final = 0.001
 _SO_MEMINFO: Final = 55  # Linux: nine 32-bit counters of the socket; the last one is what it had to drop
 _SO_DETACH_FILTER: Final = 27  # Linux
 _MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
-_PLAIN: Final = os.environ.get("SIPSTACK_NO_EXTENSIONS") == "1"
+
+
+class Receiver(Protocol):
+    """Takes what a transport receives. An `Endpoint` is one to its transport; all is called in the loop's thread."""
+
+    def deliver(self, batch: list[Datagram]) -> None:
+        """Datagrams that were received. Answers are sent before this returns."""
+
+    def deliver_cut(self, batch: list[Datagram]) -> None:
+        """Datagrams that were longer than the transport's buffer, with what fitted."""
+
+    def fail(self, error: Exception) -> None:
+        """Nothing more can be received; the transport has stopped."""
 
 
 @runtime_checkable
 class DatagramTransport(Protocol):
-    """What an `Endpoint` needs of a transport. Anything with these members will do."""
+    """What an `Endpoint` needs of a transport: it opens it, starts it, and closes it.
+
+    Anything with these members will do. A class that inherits from this one needs to define `local_address`, `open`,
+    `start`, `stop`, `send` and `close`; the others do what suits a transport that keeps nothing back.
+    """
 
     @property
     def local_address(self) -> Address | None:
         """Where it listens, or None while it is not open."""
 
+    @property
+    def max_payload(self) -> int:
+        """The largest datagram it can send, in bytes."""
+        return 65_507
+
     def open(self) -> None:
         """Makes it ready to receive and send; raises `TransportError` where it cannot be."""
 
-    async def receive(self, deadline: float) -> Sequence[Datagram]:
-        """Waits for datagrams and returns what is there, at least one.
+    async def start(self, receiver: Receiver) -> None:
+        """Gives what it receives to `receiver` from now on, until `stop`. Does not wait for it."""
 
-        A transport that polls may return nothing, or raise `TimeoutError`, when `deadline` seconds have passed. Any
-        other `OSError` ends the endpoint's `serve`.
-        """
+    def stop(self) -> None:
+        """Gives nothing more to the receiver. It stays open, and may be started again."""
+
+    async def drain(self, receiver: Receiver, seconds: float) -> None:  # noqa: ARG002
+        """Gives what has arrived already to `receiver`, and nothing that comes later; `seconds` is all it may take."""
+        return
 
     def send(self, datagrams: list[Datagram]) -> Sequence[Failure]:
-        """Sends without waiting. Returns those it could not send, each with the error."""
+        """Sends without waiting. Returns those it could not send, each with the error.
+
+        BlockingIOError says that there was no room for it. What is kept until there is room is not among them.
+        """
+        raise NotImplementedError
+
+    def flush(self) -> int:
+        """Sends what it kept for want of room, as far as it can; returns how many are still kept."""
+        return 0
+
+    def counters(self) -> Mapping[str, int]:
+        """What it counts itself, by the names of `Stats`.
+
+        Where `datagrams` is among them, it counts what it receives; where `sent` is, what it sends. The endpoint counts
+        what the transport does not.
+        """
+        return {}
 
     def close(self) -> None:
         """Gives everything back. Called once or more."""
 
 
-class PlainBatch:
-    """Receives and sends datagrams of one non-blocking UDP socket with one system call each.
-
-    This is what `_udp.Batch` does with recvmmsg and sendmmsg, for systems without them.
-
-    Attributes:
-        received, bytes_received: datagrams read and their bytes, the truncated ones too.
-        truncated: those that were longer than `read_buf_size`.
-        sent, bytes_sent: datagrams the kernel took and their bytes.
-    """
-
-    __slots__ = ("_buffer", "_cut", "_family", "_sock", "_view", "bytes_received", "bytes_sent", "read_buf_size",
-                 "received", "sent", "size", "truncated")  # fmt: skip
-
-    def __init__(self, sock: socket.socket, size: int, read_buf_size: int) -> None:
-        if not 1 <= size <= 1024 or not 1 <= read_buf_size <= 65535:
-            raise ValueError("size is 1 to 1024 and read_buf_size 1 to 65535")
-        self._sock = sock
-        self._family = sock.family
-        self.size = size
-        self.read_buf_size = read_buf_size
-        self._buffer = bytearray(read_buf_size + 1)  # one byte more shows that a datagram was longer
-        self._view = memoryview(self._buffer)
-        self._cut: list[Datagram] = []
-        self.received = self.bytes_received = self.truncated = self.sent = self.bytes_sent = 0
-
-    def receive(self) -> list[Datagram]:
-        """The datagrams that wait in the socket, at most `size` of them; OSError where it cannot be read."""
-        batch: list[Datagram] = []
-        for _ in range(self.size):
-            try:
-                length, peer = self._sock.recvfrom_into(self._buffer)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError as error:
-                if getattr(error, "winerror", None) == 10040:  # longer than the buffer, says Windows, and not whose
-                    self.truncated += 1
-                    continue
-                if batch:
-                    break  # it will be met again, if it stays
-                raise
-            cut = length > self.read_buf_size
-            datagram = bytes(self._view[: length - cut]), normal_address(peer)
-            self.received += 1
-            self.bytes_received += length - cut
-            self.truncated += cut
-            (self._cut if cut else batch).append(datagram)
-        return batch
-
-    def take_cut(self) -> list[Datagram]:
-        """The datagrams that were longer than the buffer, with what fitted, since the last call."""
-        cut, self._cut = self._cut, []
-        return cut
-
-    def send(self, datagrams: list[Datagram], start: int = 0) -> tuple[int, list[tuple[int, Exception]]]:
-        """Sends `datagrams[start:]` as far as the socket takes them without waiting.
-
-        Returns the place of the first one that is left, and place and error of those before it that cannot be sent.
-        """
-        failures: list[tuple[int, Exception]] = []
-        for at in range(start, len(datagrams)):
-            data, address = datagrams[at]
-            if type(data) is not bytes:
-                raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
-            try:
-                self._sock.sendto(data, wire_address(self._family, address))
-            except BlockingIOError:
-                return at, failures
-            except (OSError, ValueError, TypeError, LookupError, OverflowError) as error:
-                failures.append((at, error))
-            else:
-                self.sent += 1
-                self.bytes_sent += len(data)
-        return len(datagrams), failures
-
-
-def normal_address(peer: Any) -> Address:
-    """The `(host, port)` of what Python's socket module calls an address."""
-    host: str = peer[0]
-    if host.startswith("::ffff:") and "." in host:
-        host = host[7:]
-    elif len(peer) > 3 and peer[3] and "%" not in host:
-        with contextlib.suppress(OSError):
-            host = f"{host}%{socket.if_indextoname(peer[3])}"
-    return host, peer[1]
-
-
-def wire_address(family: int, address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
-    """An address as a socket of this family sends to it. ValueError or TypeError: no address it can send to."""
-    host, port = address[0], address[1]
-    if type(host) is not str or type(port) is not int:
-        raise TypeError(f"an address is (host: str, port: int), not {address!r}")
-    if not 0 < port < 65536:
-        raise ValueError(f"port out of range 1..65535 in {address!r}")
-    if family == socket.AF_INET:
-        if not _is_literal(socket.AF_INET, host):
-            raise ValueError(f"not an IPv4 address: {host!r}")
-        return host, port
-    bare, _, zone = host.partition("%")
-    if _is_literal(socket.AF_INET6, bare):
-        return bare, port, 0, _scope(host, zone)
-    if not zone and _is_literal(socket.AF_INET, host):
-        return f"::ffff:{host}", port, 0, 0
-    raise ValueError(f"not an IP address: {host!r}")
-
-
-def _is_literal(family: int, host: str) -> bool:
-    try:
-        socket.inet_pton(family, host)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _scope(host: str, zone: str) -> int:
-    if not zone:
-        return 0
-    if zone.isascii() and zone.isdigit():
-        return int(zone)
-    try:
-        return socket.if_nametoindex(zone)
-    except (OSError, ValueError):
-        raise ValueError(f"no such interface: {host!r}") from None
-
-
-_Batch: Any = PlainBatch
-_refuse_new: Callable[[int], None] | None = None
-if sys.platform == "linux" and not _PLAIN:
-    try:
-        from . import _udp
-
-        _Batch, _refuse_new = _udp.Batch, _udp.refuse_new
-    except ImportError as error:
-        if os.environ.get("SIPSTACK_REQUIRE_EXTENSIONS") == "1":
-            raise
-        if importlib.util.find_spec("sipstack._udp") is not None:
-            warnings.warn(f"the compiled socket layer cannot be loaded: {error}", RuntimeWarning, 2)
-
-
-class UDPTransport:
+class UDPTransport(DatagramTransport):
     """A UDP socket on an asyncio loop, read and written in batches.
-
-    It follows `DatagramTransport`; an `Endpoint` uses `start` instead of `receive`, which costs no task switch.
 
     Args:
         host: the address to listen on. `"::"` takes IPv4 and IPv6, `"0.0.0.0"` IPv4 alone. A name is resolved.
@@ -252,9 +156,7 @@ class UDPTransport:
         self._local: Address | None = None
         self._inode = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._deliver: Callable[[list[Datagram]], None] = _nothing
-        self._cut: Callable[[list[Datagram]], None] = _nothing
-        self._failed: Callable[[OSError], None] = _nothing
+        self._receiver: Receiver | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._fallback: Any = None  # asyncio.DatagramTransport, whose type lacks get_write_buffer_size
         self._queue: deque[Datagram] = deque()
@@ -288,7 +190,7 @@ class UDPTransport:
         try:
             sock.setblocking(False)
             self._size_buffers(sock)
-            self._batch = _Batch(sock, self._batch_size, self._read_buf_size)
+            self._batch = _udp.Batch(sock, self._batch_size, self._read_buf_size)
             self._local = normal_address(sock.getsockname())
             self._inode = os.fstat(sock.fileno()).st_ino if os.name == "posix" else 0
         except BaseException:
@@ -344,43 +246,16 @@ class UDPTransport:
         sock.close()
         self._log.flush(force=True)
 
-    def accept_new(self) -> None:
-        """Undoes `refuse_new`: for a socket that another process has closed to the world."""
-        if sys.platform == "linux" and self._sock is not None:
-            with contextlib.suppress(OSError):
-                self._sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
-
-    def refuse_new(self) -> bool:
-        """Lets no new datagram into the socket while those that wait are read. False where the system cannot."""
-        if _refuse_new is None or self._sock is None:
-            return False
-        try:
-            _refuse_new(self._sock.fileno())
-        except OSError:
-            return False
-        return True
-
     # ------------------------------------------------------------------ receiving
 
-    async def start(
-        self,
-        deliver: Callable[[list[Datagram]], None],
-        failed: Callable[[OSError], None],
-        cut: Callable[[list[Datagram]], None] | None = None,
-    ) -> None:
-        """Calls `deliver` with each batch of datagrams as they come, until `stop`.
-
-        Args:
-            deliver: gets a list of `(data, address)`, never an empty one, in the loop's thread.
-            failed: gets the error that ended the reading. An ICMP answer is not one.
-            cut: gets the datagrams that were longer than the buffer, with what fitted.
-        """
+    async def start(self, receiver: Receiver) -> None:
+        """Gives each batch of datagrams to `receiver` as it comes, until `stop`. An ICMP answer is no failure."""
         if self._sock is None:
             raise RuntimeError("the transport is not open")
         if self._loop is not None:
             raise RuntimeError("the transport is being read already")
-        self._loop = asyncio.get_running_loop()
-        self._deliver, self._failed, self._cut = deliver, failed, cut or _nothing
+        self._loop, self._receiver = asyncio.get_running_loop(), receiver
+        self._accept_new(self._sock)
         try:
             self._loop.add_reader(self._sock.fileno(), self._on_readable)
         except NotImplementedError:
@@ -404,79 +279,78 @@ class UDPTransport:
         elif self._sock is not None and self._sock.fileno() >= 0 and not self._loop.is_closed():
             self._loop.remove_reader(self._sock.fileno())
             self._loop.remove_writer(self._sock.fileno())
-        self._loop = self._timer = None
-        self._deliver = self._cut = self._failed = _nothing
+        self._loop = self._timer = self._receiver = None
 
-    def drain(self, deliver: Callable[[list[Datagram]], None]) -> int:
-        """Delivers one batch of what waits in the socket, without waiting for more; returns how many there were."""
-        if self._batch is None:
-            return 0
+    async def drain(self, receiver: Receiver, seconds: float) -> None:
+        """Gives what waits in the socket to `receiver`, for so many seconds at most.
+
+        On Linux with the compiled core nothing new gets in meanwhile, until `start`. Elsewhere it would come for ever:
+        what comes within a quarter of a second counts as what waited.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (seconds if self._refuse_new() else min(seconds, 0.25))
+        while self._batch is not None and self._read_batch(receiver) and loop.time() < end:
+            await asyncio.sleep(0)
+
+    def _read_batch(self, receiver: Receiver) -> int:
+        """Delivers one batch, if the socket can be read; returns how many datagrams it was."""
         try:
-            datagrams: list[Datagram] = self._batch.receive()
+            return self._take(receiver)
         except OSError:
             return 0
-        if datagrams:
-            deliver(datagrams)
-        return len(datagrams) + len(self._batch.take_cut())
 
-    async def receive(self, deadline: float = 1.0) -> list[Datagram]:
-        """The next datagrams, for who reads a transport without an endpoint. TimeoutError after `deadline` seconds."""
-        arrived: asyncio.Future[list[Datagram]] = asyncio.get_running_loop().create_future()
-        if self._batch is None:
-            raise RuntimeError("the transport is not open")
-        batch: list[Datagram] = self._batch.receive()
-        if batch:
-            return batch
-
-        def deliver(datagrams: list[Datagram]) -> None:
-            if not arrived.done():
-                arrived.set_result([])
-            arrived.result().extend(datagrams)
-
-        def failed(error: OSError) -> None:
-            if not arrived.done():
-                arrived.set_exception(error)
-
-        await self.start(deliver, failed)
+    def _refuse_new(self) -> bool:
+        """Lets no new datagram into the socket while those that wait are read. False where the system cannot."""
+        if self._sock is None:
+            return False
         try:
-            async with asyncio.timeout(deadline):
-                return await arrived
-        finally:
-            self.stop()
+            _udp.refuse_new(self._sock.fileno())
+        except OSError:
+            return False
+        return True
+
+    def _accept_new(self, sock: socket.socket) -> None:
+        """Undoes `_refuse_new`, also that of another process with the same socket."""
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
     def _on_readable(self) -> None:
         # To look once more costs a tenth of what a turn of the loop does, and while a batch is answered more comes.
         end = time.monotonic() + _DRAIN_SECONDS
         for _ in range(max(1, _DRAIN // self._batch_size)):
-            if self._take() == 0 or self._loop is None or time.monotonic() > end:
+            receiver = self._receiver
+            if receiver is None:
+                break
+            try:
+                taken = self._take(receiver)
+            except OSError as error:
+                self._on_error(error)
+                break
+            if taken == 0 or time.monotonic() > end:
                 break
 
-    def _take(self) -> int:
+    def _take(self, receiver: Receiver) -> int:
+        """Reads one batch and delivers it; returns how many datagrams it was. OSError: the socket cannot be read."""
         batch = self._batch
-        truncated: int = batch.truncated
-        try:
-            datagrams: list[Datagram] = batch.receive()
-        except OSError as error:
-            self._on_error(error)
-            return 0
+        datagrams: list[Datagram] = batch.receive()
         if datagrams:
-            self._deliver(datagrams)
-        if batch.truncated != truncated:
-            self._cut(batch.take_cut())
-            return 1
-        return len(datagrams)
+            receiver.deliver(datagrams)
+        cut: list[Datagram] = batch.take_cut()
+        if cut:
+            receiver.deliver_cut(cut)
+        return len(datagrams) + len(cut)
 
     def _on_datagram(self, data: bytes, address: Address) -> None:
         """One datagram from the fallback's protocol, which has no buffer of ours to be cut by."""
-        self._totals["received"] += 1
-        if len(data) > self._read_buf_size:
-            data = data[: self._read_buf_size]
-            self._totals["truncated"] += 1
-            self._totals["bytes_received"] += len(data)
-            self._cut([(data, address)])
-        else:
-            self._totals["bytes_received"] += len(data)
-            self._deliver([(data, address)])
+        assert self._receiver is not None
+        self._totals["datagrams"] += 1
+        cut = len(data) > self._read_buf_size
+        data = data[: self._read_buf_size]
+        self._totals["truncated"] += cut
+        self._totals["bytes_received"] += len(data)
+        deliver = self._receiver.deliver_cut if cut else self._receiver.deliver
+        deliver([(data, address)])
 
     def _on_error(self, error: OSError) -> None:
         if error.errno in _ICMP:
@@ -485,9 +359,10 @@ class UDPTransport:
                 self._loop.remove_reader(self._sock.fileno())  # uvloop stops watching at an error
                 self._loop.add_reader(self._sock.fileno(), self._on_readable)
             return
-        failed = self._failed
+        receiver = self._receiver
         self.stop()
-        failed(error)
+        if receiver is not None:
+            receiver.fail(error)
 
     def _check(self) -> None:
         """Once in `check_interval`: is the descriptor still our socket? A poller says nothing when it is closed."""
@@ -499,9 +374,10 @@ class UDPTransport:
             if os.name == "posix" and os.fstat(self._sock.fileno()).st_ino != self._inode:
                 raise OSError(errno.EBADF, "the socket's descriptor belongs to something else now")
         except OSError as error:
-            failed = self._failed
+            receiver = self._receiver
             self._abandon()
-            failed(error)
+            if receiver is not None:
+                receiver.fail(error)
 
     def _abandon(self) -> None:
         """Lets go of a descriptor that is not ours any more, without closing what may stand in its place."""
@@ -600,8 +476,8 @@ class UDPTransport:
         totals = dict(self._totals)
         batch = self._batch
         if batch is not None:
-            for name in _BATCH_COUNTERS:
-                totals[name] += getattr(batch, name)
+            for name, attribute in _BATCH_COUNTERS.items():
+                totals[name] += getattr(batch, attribute)
             totals["kernel_drops"] += self._read_kernel_drops()
         return totals
 
@@ -619,13 +495,19 @@ class UDPTransport:
 
     def _keep_totals(self) -> None:
         """Adds the counters of the batch and the socket that go away now."""
-        for name in _BATCH_COUNTERS:
-            self._totals[name] += getattr(self._batch, name)
+        for name, attribute in _BATCH_COUNTERS.items():
+            self._totals[name] += getattr(self._batch, attribute)
         self._totals["kernel_drops"] += self._kernel_drops
         self._kernel_drops = 0
 
 
-_BATCH_COUNTERS: Final = ("received", "bytes_received", "truncated", "sent", "bytes_sent")
+_BATCH_COUNTERS: Final = {
+    "datagrams": "received",
+    "bytes_received": "bytes_received",
+    "truncated": "truncated",
+    "sent": "sent",
+    "bytes_sent": "bytes_sent",
+}
 _COUNTERS: Final = (*_BATCH_COUNTERS, "send_errors", "queue_drops", "kernel_drops", "icmp_errors")
 
 
@@ -640,10 +522,6 @@ class _Fallback(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         self._owner._on_error(exc if isinstance(exc, OSError) else OSError(str(exc)))
-
-
-def _nothing(_: Any) -> None:
-    """Stands where nobody listens."""
 
 
 def _transport_error(error: Exception, what: str) -> TransportError:

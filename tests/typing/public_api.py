@@ -17,6 +17,7 @@ from sipstack import (
     Message,
     NameAddr,
     RAck,
+    Receiver,
     SipUri,
     Stats,
     StreamParser,
@@ -230,9 +231,31 @@ async def serving(endpoint: Endpoint) -> None:
         await endpoint.serve()
 
 
+class Memory(DatagramTransport):
+    local_address: Address | None = None
+    receiver: Receiver | None = None
+
+    def open(self) -> None:
+        self.local_address = ("192.0.2.1", 5060)
+
+    async def start(self, receiver: Receiver) -> None:
+        receiver.deliver([(b"", ("192.0.2.2", 5060))])
+        receiver.fail(OSError())
+
+    def stop(self) -> None:
+        self.receiver = None
+
+    def send(self, datagrams: list[sipstack.Datagram]) -> tuple[()]:
+        return ()
+
+    def close(self) -> None:
+        self.local_address = None
+
+
 def transports(datagram: sipstack.Datagram) -> None:
     assert_type(datagram, tuple[bytes, Address])
     transport: DatagramTransport = UDPTransport("127.0.0.1", 0)
     Endpoint(transport=transport)
+    Endpoint(transport=Memory())
     handler: sipstack.Handler = later
     Endpoint().set_no_route_handler(handler)

@@ -1,0 +1,38 @@
+# The types that `_dispatch_py.py` has when it is compiled as `_dispatch`: without them it is the same program, and slower.
+
+cimport cython
+from sipstack cimport _parser
+
+
+cdef class Route:
+    cdef public object handler
+    cdef public bint answered
+    cdef public unsigned long long count
+
+
+cdef class Dispatcher:
+    cdef object config, outbox, tasks, hooks, log, parse, no_route, supported
+    cdef list waiting
+    cdef dict routes
+    cdef Route other
+    cdef tuple prefixes
+    cdef frozenset schemes
+    cdef bint validate, use_maddr, watches_datagrams, watches_requests, watches_responses, watches_answers
+    cdef public bint counts_received
+    cdef unsigned long long datagrams, bytes_received, truncated, noise, parse_errors, responses_received
+    cdef unsigned long long rejected, overloaded, handler_errors, unanswerable
+    cdef list responses
+
+    @cython.locals(message=_parser.Message)
+    cdef receive(self, data, addr)
+    cdef take_response(self, _parser.Message response, addr, data)
+    @cython.locals(route=Route)
+    cdef take_request(self, _parser.Message request, addr, data)
+    @cython.locals(route=Route)
+    cdef Route count_request(self, method)
+    @cython.locals(violations=list, uri=str)
+    cdef judge(self, _parser.Message request)
+    @cython.locals(response=_parser.Message)
+    cpdef finish(self, _parser.Message request, result, addr, target)
+    @cython.locals(status=cython.int)
+    cpdef answer(self, _parser.Message request, _parser.Message response, addr, target)

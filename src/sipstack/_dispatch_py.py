@@ -1,0 +1,407 @@
+"""The dispatcher: from a datagram's bytes to a message, to its handler, to an answer in the outbox. No socket, no loop.
+
+The same source is compiled as `_dispatch`, with the types that `_dispatch.pxd` adds. So what every datagram passes has
+short methods, attributes that are all set in `__init__`, and no closure or generator.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import CoroutineType, MappingProxyType
+from typing import Any, NamedTuple
+
+from ._config import EndpointConfig, EventType, Handler
+from ._hooks import Hooks, call_id_text
+from ._limited_log import LimitedLog
+from ._outbox import Outbox
+from ._stats import CLASSES, OTHER
+from ._tasks import Tasks
+from .errors import HeaderError, ParseError, SipError
+from .message import Message, parse
+from .methods import ACK, METHODS
+from .stream import is_signaling_noise_datagram, is_stun
+from .transport import Address, Datagram
+from .validation import unsupported_options
+
+__all__ = ["Dispatcher", "Fault", "Route"]
+
+
+class Fault(NamedTuple):
+    """Why a request is refused, and with what."""
+
+    status: int
+    reason: str | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+class Route:
+    """A method's handler, and how many requests of the method came.
+
+    Attributes:
+        handler: None where the handler for what has no route answers.
+        answered: whether its requests get responses: all but ACK.
+        count: requests so far.
+    """
+
+    def __init__(self, handler: Handler | None, answered: bool) -> None:
+        self.handler = handler
+        self.answered = answered
+        self.count = 0
+
+
+class Dispatcher:
+    """Takes datagrams to the handlers of their methods, and the answers to the outbox.
+
+    It owns the route table, which may be changed at any time and is in force for the next datagram; the policy: what is
+    refused before a handler sees it, and how what a handler raises is answered; and the counters of both.
+    """
+
+    def __init__(self, config: EndpointConfig, outbox: Outbox, tasks: Tasks, hooks: Hooks, log: LimitedLog) -> None:
+        self.config = config
+        self.outbox = outbox
+        self.waiting = outbox.waiting
+        self.tasks = tasks
+        self.hooks = hooks
+        self.log = log
+        self.parse: Callable[[bytes], Message] = parse
+        if (config.max_size, config.max_headers) != (65_535, 256):
+            self.parse = partial(parse, max_size=config.max_size, max_headers=config.max_headers)
+        self.routes: dict[str, Route] = {}
+        self.other = Route(None, True)
+        self.no_route: Handler = _not_implemented
+        self.set_no_route_handler(config.no_route_handler)
+        self.validate = config.validate
+        self.schemes = frozenset([scheme.lower() for scheme in config.schemes])
+        self.prefixes = tuple([f"{scheme}:" for scheme in self.schemes])
+        self.supported = None if config.supported is None else frozenset([tag.lower() for tag in config.supported])
+        self.use_maddr = config.use_maddr
+        self.watches_datagrams = config.on_datagram is not None or config.on_event is not None
+        self.watches_requests = config.on_request is not None or config.on_event is not None
+        self.watches_responses = config.on_sip_response is not None or config.on_event is not None
+        self.watches_answers = False
+        self.watch_answers()
+        self.counts_received = True  # False where the transport does it
+        self.datagrams = self.bytes_received = self.truncated = 0
+        self.noise = self.parse_errors = self.responses_received = 0
+        self.rejected = self.overloaded = self.handler_errors = self.unanswerable = 0
+        self.responses = [0] * 7  # by the first digit of the status; requests that were sent are 0
+
+    # ------------------------------------------------------------------ routes and hooks
+
+    def set_handler(self, method: str, handler: Handler) -> None:
+        """Lets a handler answer a method."""
+        route = self.routes.get(method)
+        if route is None:
+            self.routes[method] = Route(handler, method != ACK)
+        else:
+            route.handler = handler
+
+    def set_no_route_handler(self, handler: Handler | None) -> None:
+        """Lets a handler answer the methods that have none; None: 501 again."""
+        self.no_route = _not_implemented if handler is None else handler
+
+    def watch_answers(self) -> None:
+        """Looks whether hooks want to see responses: to be called when one was added."""
+        self.watches_answers = self.config.on_response is not None or self.hooks.see_what_left
+
+    # ------------------------------------------------------------------ what comes in
+
+    def deliver(self, batch: list[Datagram]) -> None:
+        """Takes the datagrams of one read, and sends what answers they have in one go."""
+        if self.counts_received:
+            self.count_received(batch)
+        self.outbox.held = True
+        try:
+            for data, addr in batch:
+                self.receive(data, addr)
+        finally:
+            self.outbox.release()
+
+    def deliver_cut(self, batch: list[Datagram]) -> None:
+        """Takes datagrams that were longer than the transport's buffer, with what fitted."""
+        if self.counts_received:
+            self.count_received(batch)
+            self.truncated += len(batch)
+        for data, addr in batch:
+            if self.watches_datagrams:
+                self.hooks.call(self.config.on_datagram, data, addr)
+                self.hooks.event(EventType.DATAGRAM_RECEIVED, addr, data)
+            self.take_unreadable(data, addr, ParseError("datagram longer than the read buffer", len(data), 513))
+
+    def count_received(self, batch: list[Datagram]) -> None:
+        """Counts datagrams and their bytes."""
+        self.datagrams += len(batch)
+        self.bytes_received += sum([len(data) for data, _ in batch])
+
+    def receive(self, data: bytes, addr: Address) -> None:
+        """One datagram."""
+        if self.watches_datagrams:
+            self.show_datagram(data, addr)
+        try:
+            message = self.parse(data)
+        except ParseError as error:
+            self.take_unreadable(data, addr, error)
+            return
+        if message.is_request:
+            self.take_request(message, addr, data)
+        else:
+            self.take_response(message, addr, data)
+
+    def show_datagram(self, data: bytes, addr: Address) -> None:
+        """Shows bytes to the hooks before they are looked at."""
+        self.hooks.call(self.config.on_datagram, data, addr)
+        if not _is_noise(data):
+            self.hooks.event(EventType.DATAGRAM_RECEIVED, addr, data)
+
+    def take_unreadable(self, data: bytes, addr: Address, error: ParseError) -> None:
+        """What cannot be read gets no answer: its Via cannot be trusted to name who sent it.
+
+        That is also where keep-alives end, which are none of SIP's business: no message is one, so none is asked.
+        """
+        if _is_noise(data):
+            self.noise += 1
+            return
+        self.parse_errors += 1
+        self.hooks.call(self.config.on_parse_err, data, addr, error)
+        self.hooks.event(EventType.PARSE_ERROR, addr, data, error=error)
+
+    def take_response(self, response: Message, addr: Address, data: bytes) -> None:
+        """A response goes to its hook."""
+        self.responses_received += 1
+        if self.watches_responses:
+            self.hooks.call(self.config.on_sip_response, response, addr)
+            self.hooks.event(EventType.RESPONSE_RECEIVED, addr, data, response=response)
+
+    def take_request(self, request: Message, addr: Address, data: bytes) -> None:
+        """A request is stamped, counted, judged and handled."""
+        fault = None
+        target = None
+        try:
+            # received and rport in the top Via (RFC 3261 18.2.1, RFC 3581 4).
+            if request.stamp_received(addr[0], addr[1]) and not self.use_maddr:
+                target = addr
+        except SipError as error:
+            fault = Fault(400, f"Via {getattr(error, 'reason', 'unusable')}")
+        if self.watches_requests:
+            self.hooks.call(self.config.on_request, request, addr)
+            self.hooks.event(EventType.REQUEST_RECEIVED, addr, data, request=request)
+        route = self.count_request(request.method)
+        if self.validate:
+            if fault is None:
+                fault = self.judge(request)
+            if fault is not None:
+                self.reject(request, addr, fault)
+                return
+        handler = self.no_route if route.handler is None else route.handler
+        try:
+            result = handler(request, addr)
+        except Exception as error:
+            self.fail(request, addr, error)
+            return
+        if result is not None:
+            self.finish(request, result, addr, target if route.answered else None)
+
+    def count_request(self, method: str) -> Route:
+        """Counts a request of this method; returns the route it takes."""
+        route = self.routes.get(method)
+        if route is None:
+            route = self.other
+            if method in METHODS:
+                route = self.routes[method] = Route(None, method != ACK)
+        route.count += 1
+        return route
+
+    # ------------------------------------------------------------------ policy
+
+    def judge(self, request: Message) -> Fault | None:
+        """What is wrong with a request before anything is done with it (RFC 3261 8.2.2, 16.3)."""
+        violations = request.check()
+        if violations:
+            first = violations[0]
+            return Fault(first.status, f"{first.header} {first.reason}" if first.status == 400 else None)
+        uri = request.request_uri
+        if not uri.startswith(self.prefixes) and uri.partition(":")[0].lower() not in self.schemes:
+            return Fault(416)
+        if self.supported is not None and request.get_header("Require") is not None:
+            return self.judge_options(request)
+        return None
+
+    def judge_options(self, request: Message) -> Fault | None:
+        """420 where a Require names what is not supported (RFC 3261 8.2.2.3)."""
+        assert self.supported is not None
+        try:
+            unknown = unsupported_options(request, self.supported)
+        except HeaderError as error:
+            return Fault(400, f"Require {error.reason}")
+        return Fault(420, None, {"Unsupported": ", ".join(unknown)}) if unknown else None
+
+    def reject(self, request: Message, addr: Address, fault: Fault) -> None:
+        """Refuses a request for what is wrong with it."""
+        self.note_rejected(request, addr)
+        self.refuse(request, addr, fault)
+
+    def refuse(self, request: Message, addr: Address, fault: Fault) -> None:
+        """Answers a request that is not served; drops it where it is an ACK or has no Via to answer to."""
+        if request.method == ACK:
+            return
+        try:
+            if request.get_header("Via") is None:
+                raise HeaderError("missing", "Via")
+            response = request.reply(fault.status, fault.reason, headers=fault.headers)
+        except (SipError, ValueError) as error:
+            self.unanswerable += 1
+            text = "no answer is possible to %s from %s%s: %s"
+            self.log.log(logging.INFO, text, request.method, addr, call_id_text((request,)), error)
+            return
+        self.answer(request, response, addr, None)
+
+    def fail(self, request: Message, addr: Address, error: Exception) -> None:
+        """Answers for a handler that raised."""
+        self.refuse(request, addr, self.note_failure(request, addr, error))
+
+    def note_failure(self, request: Message, addr: Address, error: Exception) -> Fault:
+        """Counts and shows what a handler raised, and says what answers it: 500.
+
+        For a malformed value of the request (HeaderError) it is what that says. So a handler uses `request.uri` or
+        `decrement_max_forwards` as if all were well: what is not is 400, 416, 483.
+        """
+        if isinstance(error, HeaderError):
+            self.note_rejected(request, addr)
+            return Fault(error.status, f"{error.header} {error.reason}".strip() if error.status == 400 else None)
+        self.handler_errors += 1
+        text = "the handler of %s failed on Call-ID %r from %s"
+        self.log.log(logging.ERROR, text, request.method, request.get_header("Call-ID"), addr, exc_info=error)
+        self.hooks.event(EventType.HANDLER_ERROR, addr, request=request, error=error)
+        return Fault(500)
+
+    def note_rejected(self, request: Message, addr: Address) -> None:
+        """Counts and shows that a request is refused for what is wrong with it."""
+        self.rejected += 1
+        self.hooks.event(EventType.REQUEST_REJECTED, addr, request=request)
+
+    # ------------------------------------------------------------------ what goes out
+
+    def finish(self, request: Message, result: object, addr: Address, target: Address | None) -> None:
+        """What a handler returned, when it is not None; `target` is where its response goes, if that is known.
+
+        It is never known for an ACK.
+        """
+        if isinstance(result, Message) and result.status_code:
+            self.answer(request, result, addr, target)
+        elif type(result) is CoroutineType or inspect.isawaitable(result):
+            if not self.tasks.start(self, request, result, addr, target):
+                self.overload(request, addr)
+        else:
+            self.fail(request, addr, _wrong_result(result))
+
+    def overload(self, request: Message, addr: Address) -> None:
+        """Refuses a request for whose coroutine there is no room (RFC 3261 21.5.4)."""
+        self.overloaded += 1
+        self.hooks.event(EventType.OVERLOADED, addr, request=request)
+        self.refuse(request, addr, Fault(503, None, {"Retry-After": str(self.config.retry_after)}))
+
+    def answer(self, request: Message, response: Message, addr: Address, target: Address | None) -> None:
+        """Lets a response leave."""
+        if target is None:
+            if request.method == ACK:
+                return
+            target = self.reply_address(request, addr)
+        if self.watches_answers:
+            self.hooks.call(self.config.on_response, request, response, target)
+        data = response.to_bytes()
+        status = response.status_code
+        self.responses[status // 100] += 1
+        if self.outbox.held and not self.watches_answers:
+            self.waiting.append((data, target))
+        else:
+            self.outbox.put(data, target, response, request)
+
+    def reply_address(self, request: Message, addr: Address) -> Address:
+        """Where the response to a request from `addr` goes (RFC 3261 18.2.2, RFC 3581 4)."""
+        try:
+            via = request.via
+        except HeaderError:
+            return addr
+        if via is None:
+            return addr
+        if self.use_maddr and via.maddr:
+            return via.maddr.strip("[]"), via.port or 5060
+        return addr if via.rport is not None else (addr[0], via.port or 5060)
+
+    def count_sent(self, message: Message) -> None:
+        """Counts a message that is sent besides the answers of handlers."""
+        self.responses[message.status_code // 100] += 1
+
+    # ------------------------------------------------------------------ without a transport
+
+    def call(self, request: Message, addr: Address) -> Any:
+        """What a request's handler returns, or the response to what it raised. Nothing is stamped, judged or sent."""
+        if not isinstance(request, Message) or not request.is_request:
+            raise TypeError("dispatch needs a request")
+        route = self.count_request(request.method)
+        handler = self.no_route if route.handler is None else route.handler
+        try:
+            return handler(request, addr)
+        except Exception as error:
+            return self.failure_response(request, addr, error)
+
+    def failure_response(self, request: Message, addr: Address, error: Exception) -> Message:
+        """The response to what a handler raised."""
+        fault = self.note_failure(request, addr, error)
+        return request.reply(fault.status, fault.reason)
+
+    def checked_response(self, request: Message, result: object, addr: Address) -> Message | None:
+        """A handler's result as the response to its request, counted; None where there is none to be sent."""
+        if result is None or request.method == ACK:
+            return None
+        if not isinstance(result, Message) or not result.status_code:
+            result = self.failure_response(request, addr, _wrong_result(result))
+        self.responses[result.status_code // 100] += 1
+        return result
+
+    # ------------------------------------------------------------------ counters
+
+    def counts(self) -> dict[str, int]:
+        """The counters by their names in `Stats`."""
+        return {
+            "datagrams": self.datagrams,
+            "bytes_received": self.bytes_received,
+            "truncated": self.truncated,
+            "noise": self.noise,
+            "parse_errors": self.parse_errors,
+            "responses_received": self.responses_received,
+            "rejected": self.rejected,
+            "overloaded": self.overloaded,
+            "handler_errors": self.handler_errors,
+            "unanswerable": self.unanswerable,
+        }
+
+    def methods(self) -> list[str]:
+        """The methods that have a counter of their own so far."""
+        return list(self.routes)
+
+    def requests_by_method(self) -> dict[str, int]:
+        """Requests by method; those of methods that are not known and not registered are one."""
+        counts = {method: route.count for method, route in self.routes.items() if route.count}
+        if self.other.count:
+            counts[OTHER] = counts.get(OTHER, 0) + self.other.count
+        return counts
+
+    def responses_by_class(self) -> dict[str, int]:
+        """Responses by the class of their status."""
+        return {name: count for name, count in zip(CLASSES, self.responses[1:], strict=True) if count}
+
+
+def _not_implemented(request: Message, _: Address) -> Message | None:
+    """The default answer to a method without a handler (RFC 3261 8.2.1 leaves 501 or 405; we know of no method)."""
+    return None if request.method == ACK else request.reply(501)
+
+
+def _wrong_result(result: object) -> TypeError:
+    what = "a request" if isinstance(result, Message) else type(result).__name__
+    return TypeError(f"a handler answers a response, None or an awaitable, not {what}")
+
+
+def _is_noise(data: bytes) -> bool:
+    return is_signaling_noise_datagram(data) or is_stun(data)

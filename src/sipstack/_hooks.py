@@ -1,0 +1,80 @@
+"""Calling the hooks of a program: what they raise is counted and logged, and changes nothing."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from ._config import EndpointConfig, Event, EventType
+from ._limited_log import LimitedLog
+from .message import Message
+from .transport import Address
+
+__all__ = ["Hooks", "call_id_text"]
+
+
+class Hooks:
+    """The hooks of an `EndpointConfig`, and what was added to `on_response_sent` later.
+
+    Attributes:
+        errors: exceptions of hooks so far.
+        see_what_left: whether one is set that is called when a message has left.
+    """
+
+    def __init__(self, config: EndpointConfig, log: LimitedLog) -> None:
+        self._log = log
+        self._on_event = config.on_event
+        self._on_message_sent = config.on_message_sent
+        self._response_sent = [config.on_response_sent] if config.on_response_sent is not None else []
+        self.see_what_left = any(
+            hook is not None for hook in (config.on_message_sent, config.on_event, config.on_response_sent)
+        )
+        self.errors = 0
+
+    def add_response_sent(self, hook: Callable[[Message, Message, Address], object]) -> None:
+        """Calls a hook for responses that have left, after those that are called already."""
+        self._response_sent.append(hook)
+        self.see_what_left = True
+
+    def call(self, hook: Callable[..., object] | None, *args: object) -> None:
+        """Calls a hook, if it is set."""
+        if hook is None:
+            return
+        try:
+            hook(*args)
+        except Exception as error:
+            self.errors += 1
+            name = getattr(hook, "__name__", hook)
+            self._log.log(logging.ERROR, "the hook %s failed%s", name, call_id_text(args), exc_info=error)
+
+    def event(
+        self,
+        kind: EventType,
+        addr: Address | None = None,
+        raw: bytes = b"",
+        *,
+        request: Message | None = None,
+        response: Message | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Calls `on_event`, if it is set."""
+        if self._on_event is not None:
+            self.call(self._on_event, Event(kind, addr, raw, request, response, error))
+
+    def message_left(self, message: Message, addr: Address, request: Message | None) -> None:
+        """Calls the hooks for a message that was sent; `request` is what it answers, if an endpoint's handler did."""
+        self.call(self._on_message_sent, message, addr)
+        if request is not None:
+            self.event(EventType.RESPONSE_SENT, addr, request=request, response=message)
+            for hook in self._response_sent:
+                self.call(hook, request, message, addr)
+        elif message.is_request:
+            self.event(EventType.MESSAGE_SENT, addr, request=message)
+        else:
+            self.event(EventType.MESSAGE_SENT, addr, response=message)
+
+
+def call_id_text(args: Sequence[object]) -> str:
+    """For the log: the Call-ID of the first message among some arguments."""
+    for message in args:
+        if isinstance(message, Message):
+            return f" on Call-ID {message.get_header('Call-ID')!r}"
+    return ""

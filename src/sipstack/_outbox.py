@@ -1,0 +1,127 @@
+"""What leaves: datagrams wait for the end of the batch, go to the transport in one call, and are shown to the hooks."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Sequence
+
+from ._config import EventType
+from ._hooks import Hooks
+from ._limited_log import LimitedLog
+from .errors import TransportError
+from .message import Message
+from .transport import Address, Datagram, DatagramTransport, Failure
+
+__all__ = ["Outbox", "running_loop"]
+
+
+class Outbox:
+    """Datagrams that are to leave together.
+
+    Attributes:
+        waiting: those that leave next. The list stays the same object.
+        held: whether a batch is being answered: `release` sends what it gave rise to.
+        transport: what they leave by, None while the endpoint is not open.
+        loop: the loop that serves, None before.
+        counts_sent: whether the four below are counted; not where the transport does it.
+        sent, bytes_sent: datagrams the transport took, and their bytes.
+        send_errors, queue_drops: those it did not take.
+        unsendable: those for which there was no transport, or one that failed altogether.
+    """
+
+    __slots__ = ("_hooks", "_log", "_notes", "bytes_sent", "counts_sent", "held", "loop", "queue_drops", "send_errors",
+                 "sent", "transport", "unsendable", "waiting")  # fmt: skip
+
+    def __init__(self, hooks: Hooks, log: LimitedLog) -> None:
+        self._hooks = hooks
+        self._log = log
+        self._notes: list[tuple[Datagram, Message, Message | None]] = []
+        self.waiting: list[Datagram] = []
+        self.held = False
+        self.transport: DatagramTransport | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.counts_sent = True
+        self.sent = self.bytes_sent = self.send_errors = self.queue_drops = self.unsendable = 0
+
+    def put(self, data: bytes, addr: Address, message: Message, request: Message | None = None) -> None:
+        """Lets a datagram leave with the next ones; `message` is what it was, `request` what that answers."""
+        self.waiting.append((data, addr))
+        if self._hooks.see_what_left:
+            self._notes.append(((data, addr), message, request))
+        if len(self.waiting) == 1 and not self.held:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Sends what waits, with what else comes to it in this turn of the loop."""
+        if self.loop is not None and self.loop is running_loop():
+            self.loop.call_soon(self.flush)
+        else:
+            self.flush()
+
+    def release(self) -> None:
+        """Ends the holding back and sends what waits."""
+        self.held = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Sends what waits, and calls the hooks for what left."""
+        if not self.waiting:
+            return
+        leaving, notes = self.waiting[:], self._notes
+        self.waiting.clear()
+        if notes:
+            self._notes = []
+        failures = self._pass_on(leaving)
+        for failure in failures:
+            self._report(failure)
+        failed = {(id(data), addr) for data, addr, _ in failures}
+        for (data, addr), message, request in notes:
+            if (id(data), addr) not in failed:
+                self._hooks.message_left(message, addr, request)
+
+    def send_now(self, data: bytes, addr: Address) -> None:
+        """Sends one datagram without waiting for others; raises what the transport says of it."""
+        transport = self.transport
+        if transport is None:
+            raise TransportError(errno.EBADF, "the endpoint is not open")
+        if len(data) > transport.max_payload:
+            text = f"{len(data)} bytes are more than the {transport.max_payload} a UDP datagram carries"
+            raise TransportError(errno.EMSGSIZE, text)
+        for failure in self._pass_on([(data, addr)]):
+            self._report(failure)
+            raise failure[2]
+
+    def _pass_on(self, datagrams: list[Datagram]) -> Sequence[Failure]:
+        """Gives datagrams to the transport. Returns those that it did not take."""
+        try:
+            if self.transport is None:
+                raise TransportError(errno.EBADF, "the endpoint is not open")
+            failures = self.transport.send(datagrams)
+        except Exception as error:
+            self.unsendable += len(datagrams)
+            return [(data, addr, error) for data, addr in datagrams]
+        if self.counts_sent:
+            self._count(datagrams, failures)
+        return failures
+
+    def _count(self, datagrams: list[Datagram], failures: Sequence[Failure]) -> None:
+        dropped = sum([isinstance(error, BlockingIOError) for _, _, error in failures])
+        self.queue_drops += dropped
+        self.send_errors += len(failures) - dropped
+        self.sent += len(datagrams) - len(failures)
+        unsent = sum([len(data) for data, _, _ in failures])
+        self.bytes_sent += sum([len(data) for data, _ in datagrams]) - unsent
+
+    def _report(self, failure: Failure) -> None:
+        data, addr, error = failure
+        kind = EventType.SEND_DROPPED if isinstance(error, BlockingIOError) else EventType.SEND_ERROR
+        self._log.log(logging.WARNING, "%d bytes to %s were not sent: %s", len(data), addr, error)
+        self._hooks.event(kind, addr, data, error=error)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, or None."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

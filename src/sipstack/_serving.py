@@ -1,0 +1,151 @@
+"""The life of an endpoint on a loop: open, serving, draining, closed. Every transport is met through the same calls."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+from typing import TYPE_CHECKING
+
+from ._config import EndpointConfig, EventType
+from ._counters import Counters
+from ._hooks import Hooks
+from ._limited_log import LimitedLog
+from ._outbox import Outbox, running_loop
+from ._tasks import Tasks
+from .errors import TransportError
+from .transport import DatagramTransport, UDPTransport
+
+if TYPE_CHECKING:
+    from ._dispatch_py import Dispatcher
+
+__all__ = ["Serving", "make_transport"]
+
+_logger = logging.getLogger("sipstack.endpoint")
+
+
+class Serving:
+    """Opens, serves and closes. To the transport it is the `Receiver`: what comes goes straight to the dispatcher."""
+
+    def __init__(
+        self,
+        config: EndpointConfig,
+        given: DatagramTransport | None,
+        dispatcher: "Dispatcher",
+        outbox: Outbox,
+        tasks: Tasks,
+        hooks: Hooks,
+        counters: Counters,
+        log: LimitedLog,
+    ) -> None:
+        self.config = config
+        self.given = given
+        self.transport: DatagramTransport | None = None
+        self.deliver = dispatcher.deliver
+        self.deliver_cut = dispatcher.deliver_cut
+        self._outbox, self._tasks, self._hooks, self._counters = outbox, tasks, hooks, counters
+        self._log = log
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: asyncio.Future[None] | None = None
+
+    def open(self) -> None:
+        """Opens the transport that was given, or a UDP socket."""
+        if self.transport is not None:
+            raise RuntimeError("the endpoint is open already")
+        transport = self.given or make_transport(self.config)
+        transport.open()
+        self.attach(transport)
+
+    def attach(self, transport: DatagramTransport) -> None:
+        """Takes a transport that is open."""
+        self.transport = self._outbox.transport = transport
+        self._counters.begin(transport)
+
+    async def serve(self) -> None:
+        """Reads the transport until it is closed, fails, or this is cancelled."""
+        if self._stopped is not None:
+            raise RuntimeError("the endpoint is being served already")
+        if self.transport is None:
+            self.open()
+        transport = self.transport
+        assert transport is not None
+        self._loop = self._tasks.loop = self._outbox.loop = asyncio.get_running_loop()
+        self._stopped = stopped = self._loop.create_future()
+        try:
+            await transport.start(self)
+            await stopped
+        finally:
+            self._stopped = None
+            transport.stop()
+
+    def fail(self, error: Exception) -> None:
+        """The transport cannot be read any more: `serve` ends with the error."""
+        failure = error if isinstance(error, TransportError) else _as_transport_error(error)
+        told = error if isinstance(error, OSError) else failure
+        self._hooks.call(self.config.on_read_error, told)
+        self._hooks.event(EventType.READ_ERROR, error=told)
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_exception(failure)
+
+    def close(self) -> None:
+        """Stops at once. From another thread the loop is asked to do it."""
+        loop = self._loop
+        if loop is not None and loop.is_running() and loop is not running_loop():
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile, and the sockets with it
+                loop.call_soon_threadsafe(self._close)
+            return
+        self._close()
+
+    def _close(self) -> None:
+        self._end_serve()
+        if self._loop is not None and not self._loop.is_closed():
+            self._tasks.cancel()
+        transport = self.transport
+        if transport is None:
+            return
+        self._outbox.flush()
+        transport.close()
+        self._counters.end()
+        self.transport = self._outbox.transport = None
+        self._log.flush(force=True)
+
+    def _end_serve(self) -> None:
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_result(None)
+
+    async def aclose(self) -> None:
+        """Reads what waits, lets handlers in flight finish and their answers leave; then it closes."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.config.drain_timeout
+        if self.transport is not None:
+            await self.transport.drain(self, self.config.drain_timeout)
+        self._end_serve()
+        late = await self._tasks.wait(end - loop.time())
+        if late:
+            text = "%d handlers did not end in %.1f s and are cancelled"
+            _logger.warning(text, late, self.config.drain_timeout)
+        self._outbox.flush()
+        while self.transport is not None and self.transport.flush() and loop.time() < end:
+            await asyncio.sleep(0.002)
+        self.close()
+        await self._tasks.wait_cancelled()
+
+
+def make_transport(config: EndpointConfig, port: int | None = None, *, reuse_port: bool = False) -> UDPTransport:
+    """The UDP socket that a config describes, on another port where one is given."""
+    return UDPTransport(
+        config.host,
+        config.port if port is None else port,
+        reuse_port=config.reuse_port or reuse_port,
+        recv_buffer=config.recv_buffer,
+        send_buffer=config.send_buffer,
+        batch_size=config.batch_size,
+        read_buf_size=config.read_buf_size,
+        send_queue=config.send_queue,
+        check_interval=config.read_deadline,
+    )
+
+
+def _as_transport_error(error: Exception) -> TransportError:
+    failure = TransportError(getattr(error, "errno", None) or errno.EIO, f"cannot read: {error}")
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,143 @@
+"""Datagrams in batches, with one system call each: the plain twin of `_udp`, for systems without recvmmsg."""
+
+import contextlib
+import errno
+import os
+import socket
+from typing import Any, Final
+
+__all__ = ["Batch", "normal_address", "refuse_new", "wire_address"]
+
+_WSAEMSGSIZE: Final = 10040
+
+
+class Batch:
+    """Receives and sends datagrams of one non-blocking UDP socket.
+
+    Attributes:
+        received, bytes_received: datagrams read and their bytes, the truncated ones too.
+        truncated: those that were longer than `read_buf_size`.
+        sent, bytes_sent: datagrams the kernel took and their bytes.
+    """
+
+    __slots__ = ("_buffer", "_cut", "_family", "_sock", "_view", "bytes_received", "bytes_sent", "read_buf_size",
+                 "received", "sent", "size", "truncated")  # fmt: skip
+
+    def __init__(self, sock: socket.socket, size: int, read_buf_size: int) -> None:
+        if not 1 <= size <= 1024 or not 1 <= read_buf_size <= 65535:
+            raise ValueError("size is 1 to 1024 and read_buf_size 1 to 65535")
+        self._sock = sock
+        self._family = sock.family
+        self.size = size
+        self.read_buf_size = read_buf_size
+        self._buffer = bytearray(read_buf_size + 1)  # one byte more shows that a datagram was longer
+        self._view = memoryview(self._buffer)
+        self._cut: list[tuple[bytes, tuple[str, int]]] = []
+        self.received = self.bytes_received = self.truncated = self.sent = self.bytes_sent = 0
+
+    def receive(self) -> list[tuple[bytes, tuple[str, int]]]:
+        """The datagrams that wait in the socket, at most `size` of them; OSError where it cannot be read."""
+        batch: list[tuple[bytes, tuple[str, int]]] = []
+        for _ in range(self.size):
+            try:
+                length, peer = self._sock.recvfrom_into(self._buffer)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                if (
+                    getattr(error, "winerror", None) == _WSAEMSGSIZE
+                ):  # longer than the buffer, says Windows, and not whose
+                    self.truncated += 1
+                    continue
+                if batch:
+                    break  # it will be met again, if it stays
+                raise
+            cut = length > self.read_buf_size
+            datagram = bytes(self._view[: length - cut]), normal_address(peer)
+            self.received += 1
+            self.bytes_received += length - cut
+            self.truncated += cut
+            (self._cut if cut else batch).append(datagram)
+        return batch
+
+    def take_cut(self) -> list[tuple[bytes, tuple[str, int]]]:
+        """The datagrams that were longer than the buffer, with what fitted, since the last call."""
+        cut, self._cut = self._cut, []
+        return cut
+
+    def send(
+        self, datagrams: list[tuple[bytes, tuple[str, int]]], start: int = 0
+    ) -> tuple[int, list[tuple[int, Exception]]]:
+        """Sends `datagrams[start:]` as far as the socket takes them without waiting.
+
+        Returns the place of the first one that is left, and place and error of those before it that cannot be sent.
+        """
+        failures: list[tuple[int, Exception]] = []
+        for at in range(start, len(datagrams)):
+            data, address = datagrams[at]
+            if type(data) is not bytes:
+                raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
+            try:
+                self._sock.sendto(data, wire_address(self._family, address))
+            except BlockingIOError:
+                return at, failures
+            except (OSError, ValueError, TypeError, LookupError, OverflowError) as error:
+                failures.append((at, error))
+            else:
+                self.sent += 1
+                self.bytes_sent += len(data)
+        return len(datagrams), failures
+
+
+def normal_address(peer: Any) -> tuple[str, int]:
+    """The `(host, port)` of what Python's socket module calls an address."""
+    host: str = peer[0]
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    elif len(peer) > 3 and peer[3] and "%" not in host:
+        with contextlib.suppress(OSError):
+            host = f"{host}%{socket.if_indextoname(peer[3])}"
+    return host, peer[1]
+
+
+def wire_address(family: int, address: tuple[str, int]) -> tuple[str, int] | tuple[str, int, int, int]:
+    """An address as a socket of this family sends to it. ValueError or TypeError: no address it can send to."""
+    host, port = address[0], address[1]
+    if type(host) is not str or type(port) is not int:
+        raise TypeError(f"an address is (host: str, port: int), not {address!r}")
+    if not 0 < port < 65536:
+        raise ValueError(f"port out of range 1..65535 in {address!r}")
+    if family == socket.AF_INET:
+        if not _is_literal(socket.AF_INET, host):
+            raise ValueError(f"not an IPv4 address: {host!r}")
+        return host, port
+    bare, _, zone = host.partition("%")
+    if _is_literal(socket.AF_INET6, bare):
+        return bare, port, 0, _scope(host, zone)
+    if not zone and _is_literal(socket.AF_INET, host):
+        return f"::ffff:{host}", port, 0, 0
+    raise ValueError(f"not an IP address: {host!r}")
+
+
+def _is_literal(family: int, host: str) -> bool:
+    try:
+        socket.inet_pton(family, host)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _scope(host: str, zone: str) -> int:
+    if not zone:
+        return 0
+    if zone.isascii() and zone.isdigit():
+        return int(zone)
+    try:
+        return socket.if_nametoindex(zone)
+    except (OSError, ValueError):
+        raise ValueError(f"no such interface: {host!r}") from None
+
+
+def refuse_new(_: int) -> None:
+    """Would let no new datagram into a socket while those that wait are read; OSError, for that needs `_udp`."""
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
