@@ -11,7 +11,7 @@ its values. Where an RFC leaves the verdict open, a comment says which rule deci
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -46,7 +46,7 @@ class Read(NamedTuple):
 
 
 READ: dict[str, Read] = {}
-REFUSED: dict[str, tuple[str, int, int]] = {}
+REFUSED: dict[str, tuple[str, Sample]] = {}
 
 
 def read(*samples: Sample, headers: int, findings: tuple[Finding, ...] = ()) -> Callable[..., Any]:
@@ -54,14 +54,18 @@ def read(*samples: Sample, headers: int, findings: tuple[Finding, ...] = ()) -> 
 
     def register(function: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
         for sample in samples:
-            READ.update(dict.fromkeys(sample.files, Read(sample, headers, list(findings), function)))
+            for name in sample.files:
+                READ[name] = Read(sample, headers, list(findings), function)
         return function
 
     return register
 
 
-def refused(reason: str, offsets: dict[str, int], status: int = 400) -> None:
-    REFUSED.update({name: (reason, offset, status) for name, offset in offsets.items()})
+def refused(reason: str, *samples: Sample) -> None:
+    """Says why messages are refused, each at its `offset`; with `wrong` made `right` nothing is wrong any more."""
+    for sample in samples:
+        for name in sample.files:
+            REFUSED[name] = (reason, sample)
 
 
 def start(message: Any, method: str, uri: str) -> None:
@@ -89,6 +93,11 @@ def names(message: Any) -> list[str]:
     return [name for name, _ in message.headers.items()]
 
 
+def lengths(texts: Mapping[str, str | None]) -> list[tuple[int, int]]:
+    """Those of each name and its value."""
+    return [(len(name), len(value or "")) for name, value in texts.items()]
+
+
 def fails(message: Any, attribute: str) -> tuple[str, str, int, int]:
     """The HeaderError of an attribute: reason, header, offset, status."""
     kind, arguments = outcome(getattr, message, attribute)
@@ -105,7 +114,9 @@ def contact_uris(message: Any) -> list[str]:
 
 @read(
     Sample("4475-3.1.1.1-wsinv.sip", body=108, uri="sip:nora@quay.example;dredged", from_tag="pi-lot", to_tag="a7-nora",
-           call_id="folds.1@198.51.100.7", cseq=17, uri_param="dredged",
+           call_id="folds.1@198.51.100.7", cseq=17, uri_param="dredged", blanks=129,
+           names="tO fRoM mAx-FoRwArDs CALL-id cOnTeNt-LeNgTh CsEq vIa S Tide-Note X-Odd-Separators"
+           " content-type roUTE V M",
            to="sip:nora@quay.example", name='Pilot \\" Anders', caller="sip:anders@pilot.example", hops=42,
            cseq_text="00017 INVITE", branches=("before-cookies", "z9hG4bKtug", "z9hG4bKraft"),
            hosts=("198.51.100.7", "tug.pilot.example", "203.0.113.77"), unknown=("Tide-Note", "rising until noon"),
@@ -114,7 +125,10 @@ def contact_uris(message: Any) -> list[str]:
            contact_params={"watch": "second", "relieved": None, "q": "0.25"}, q=0.25),
     Sample("rfc4475/wsinv.dat", body=150, uri="sip:vivekg@chair-dnrc.example.com;unknownparam", from_tag="98asjd8",
            to_tag="1918181833n", call_id="wsinv.ndaksdj@192.0.2.1", cseq=9,
-           uri_param="unknownparam", to="sip:vivekg@chair-dnrc.example.com", name='J Rosenberg \\"',
+           uri_param="unknownparam", blanks=127,
+           names="TO from MaX-fOrWaRdS Call-ID Content-Length cseq Via s NewFangledHeader UnknownHeaderWithUnusualValue"
+           " Content-Type Route v m",
+           to="sip:vivekg@chair-dnrc.example.com", name='J Rosenberg \\"',
            caller="sip:jdrosen@example.com", hops=68, cseq_text="0009 INVITE",
            branches=("390skdjuw", "z9hG4bK9ikj8", "z9hG4bK30239"),
            hosts=("192.0.2.2", "spindle.example.com", "192.168.255.111"),
@@ -129,12 +143,14 @@ def wsinv(m: Any, s: Any) -> None:
     start(m, "INVITE", s.uri)
     common(m, s)
     assert m.uri.params == {s.uri_param: None}
+    assert names(m) == s.names.split()
     # Blanks round : ; = , / and folds are all the same; \\ and \" are quoted-pairs.
-    assert m.to_bytes().count(b"\r\n ") == 13
-    assert len(re.findall(rb"\r\n[A-Za-z-]+ +:", m.to_bytes())) == 5
+    head = m.to_bytes().removesuffix(m.body)
+    assert (head.count(b" "), head.count(b"\r\n ")) == (s.blanks, 13)
+    assert len(re.findall(rb"\r\n[A-Za-z-]+ +:", head)) == 5
     address(m.to, "", s.to, {"tag": s.to_tag})
     address(m.from_, s.name, s.caller, {"tag": s.from_tag})
-    assert m.max_forwards == s.hops
+    assert (m.get_header("max-forwards"), m.max_forwards) == (f"00{s.hops}", s.hops)
     assert m.get_header("cseq") == s.cseq_text
     assert len(m.get_headers("Via")) == 2
     assert [via.transport for via in m.vias] == ["UDP", "TCP", "UDP"]
@@ -269,19 +285,26 @@ def lwsdisp(m: Any, s: Any) -> None:
     Sample("4475-3.1.1.7-longreq.sip", body=153, uri="sip:mate@quay.example", from_tag="0451" * 40,
            call_id="long" * 36 + ".7", cseq=7005, name=f"The {'very' * 12} long name of a short boat", port=6060,
            hosts=[*(f"relay{33 - at}.quay.example" for at in range(33)), "tug.quay.example"], branch="branch" * 36,
-           received="198.51.100.77", line=559),
+           received="198.51.100.77", user="bosun" * 25, to_params=[(84, 4), (4, 88), (97, 0)],
+           from_params=[(3, 160), (75, 70), (100, 0)], unknown=(95, 278), line=559),
     Sample("rfc4475/longreq.dat", body=150, uri="sip:user@example.com", from_tag=f"1{'298' * 50}2424",
            call_id=f"longreq.one{'really' * 20}longcallid", cseq=3882340,
            name=f"I have a user name of {'extreme' * 10} proportion", port=6000,
            hosts=[*(f"sip{33 - at}.example.com" for at in range(33)), "host.example.com"],
-           branch=f"very{'long' * 50}branchvalue", received="192.0.2.5", line=593),
+           branch=f"very{'long' * 50}branchvalue", received="192.0.2.5", user="amazinglylongcallername" * 5,
+           to_params=[(13, 89), (109, 10), (128, 0)], from_params=[(3, 155), (98, 92), (106, 0)],
+           unknown=(93, 306), line=593),
     headers=43,
 )  # fmt: skip
 def longreq(m: Any, s: Any) -> None:
     start(m, "INVITE", s.uri)
     common(m, s)
     assert m.to.display_name == s.name
-    assert (m.to.uri.port, len(m.to.uri.params)) == (s.port, 3)
+    assert m.to.uri.port == s.port
+    assert lengths(m.to.uri.params) == s.to_params
+    assert lengths(m.from_.params) == s.from_params
+    assert m.from_.uri.user == m.contacts[0].uri.user == s.user
+    assert s.unknown in lengths(dict(m.headers.items()))
     vias = m.vias
     assert len(vias) == len(m.get_headers("v")) == 34
     assert [via.host for via in vias] == s.hosts
@@ -294,10 +317,10 @@ def longreq(m: Any, s: Any) -> None:
 
 
 @read(
-    Sample("4475-3.1.1.8-dblreq.sip", dropped=431, octets=271, uri="sip:quay.example", from_tag="first",
-           call_id="before.8@203.0.113.8", cseq=7006),
-    Sample("rfc4475/dblreq.dat", dropped=450, octets=300, uri="sip:example.com", from_tag="43251j3j324",
-           call_id="dblreq.0ha0isndaksdj99sdfafnl3lk233412", cseq=8),
+    Sample("4475-3.1.1.8-dblreq.sip", dropped=431, octets=271, second_body=151, uri="sip:quay.example",
+           from_tag="first", call_id="before.8@203.0.113.8", cseq=7006),
+    Sample("rfc4475/dblreq.dat", dropped=450, octets=300, second_body=150, uri="sip:example.com",
+           from_tag="43251j3j324", call_id="dblreq.0ha0isndaksdj99sdfafnl3lk233412", cseq=8),
     headers=8,
 )  # fmt: skip
 def dblreq(m: Any, s: Any) -> None:
@@ -364,6 +387,7 @@ def mpart01(m: Any, s: Any) -> None:
     start(m, "MESSAGE", s.uri)
     common(m, s)
     assert (m.via.host, m.via.port, m.via.rport) == (*s.via, 0)
+    assert m.get_header("Content-Transfer-Encoding") == "binary"
     assert (m.content_type.type, m.content_type.subtype) == ("multipart", "mixed")
     assert m.content_type.params["boundary"] == s.boundary
     assert (m.body.count(b"\0"), sum(octet > 127 for octet in m.body)) == (s.nuls, s.over_127)
@@ -378,7 +402,8 @@ def mpart01(m: Any, s: Any) -> None:
 
 @read(
     Sample("4475-3.1.1.12-unreason.sip", body=153, to_tag="answers", from_tag="asks",
-           call_id="unreason.12@203.0.113.12", cseq=7009, over_127=38, text="= 3**4 + 1, \u03bf\u03b3\u03b4\u03cc\u03bd\u03c4\u03b1 \u03b4\u03cd\u03bf"
+           call_id="unreason.12@203.0.113.12", cseq=7009, over_127=38,
+           text="= 3**4 + 1, \u03bf\u03b3\u03b4\u03cc\u03bd\u03c4\u03b1 \u03b4\u03cd\u03bf"
            " - \u03cc\u03c7\u03b9 \u03c0\u03c1\u03ce\u03c4\u03bf\u03c2"),
     Sample("rfc4475/unreason.dat", body=154, to_tag="2229", from_tag="11141343",
            call_id="unreason.1234ksdfak3j2erwedfsASdf", cseq=35, over_127=54,
@@ -434,9 +459,14 @@ def badinv01(m: Any, s: Any) -> None:
 # 3.1.2.2 and 3.1.2.3: a length beyond the datagram's end, and a negative one.
 refused(
     "Content-Length is more than the bytes that are there",
-    {"4475-3.1.2.2-clerr.sip": 489, "rfc4475/clerr.dat": 498},
+    Sample("4475-3.1.2.2-clerr.sip", offset=489, wrong=b"Length: 8888", right=b"Length: 155"),
+    Sample("rfc4475/clerr.dat", offset=498, wrong=b"Length: 9999", right=b"Length: 154"),
 )
-refused("Content-Length is not a number", {"4475-3.1.2.3-ncl.sip": 314, "rfc4475/ncl.dat": 326})
+refused(
+    "Content-Length is not a number",
+    Sample("4475-3.1.2.3-ncl.sip", offset=314, wrong=b"Length: -40", right=b"Length: 155"),
+    Sample("rfc4475/ncl.dat", offset=326, wrong=b"Length: -999", right=b"Length: 152"),
+)
 
 
 @read(
@@ -505,9 +535,9 @@ def quotbal(m: Any, s: Any) -> None:
 
 @read(
     Sample("4475-3.1.2.7-ltgtruri.sip", body=164, uri="<sip:nora@quay.example>", from_tag="angled",
-           call_id="angles.7@198.51.100.27", cseq=8007),
+           call_id="angles.7@198.51.100.27", cseq=8007, host="198.51.100.27"),
     Sample("rfc4475/ltgtruri.dat", body=159, uri="<sip:user@example.com>", from_tag="39291",
-           call_id="ltgtruri.1@192.0.2.5", cseq=1),
+           call_id="ltgtruri.1@192.0.2.5", cseq=1, host="192.0.2.5"),
     headers=9,
     findings=(("Request-URI", "URI has no scheme", 400),),
 )  # fmt: skip
@@ -516,19 +546,27 @@ def ltgtruri(m: Any, s: Any) -> None:
     start(m, "INVITE", s.uri)
     assert fails(m, "uri") == ("URI has no scheme", "Request-URI", 0, 400)
     common(m, s)
+    assert hosts(m) == [("UDP", s.host, None, None)]
 
 
 # 3.1.2.8 to 3.1.2.10: blanks in, round and behind the parts of the request line. Two, exactly, says RFC 3261 7.1.
 # RFC 4475 lets a receiver tolerate more in lwsstart and trws, but not forward them: 7.1 decided.
 refused(
     "SIP version is missing or there is a space too many",
-    {"4475-3.1.2.8-lwsruri.sip": 30, "rfc4475/lwsruri.dat": 29},
+    Sample("4475-3.1.2.8-lwsruri.sip", offset=30, wrong=b"; ob SIP", right=b";ob SIP"),
+    Sample("rfc4475/lwsruri.dat", offset=29, wrong=b"; lr SIP", right=b";lr SIP"),
 )
 refused(
     "Request-URI is missing or there is more than one space before it",
-    {"4475-3.1.2.9-lwsstart.sip": 7, "rfc4475/lwsstart.dat": 7},
+    Sample("4475-3.1.2.9-lwsstart.sip", offset=7,
+           wrong=b"  sip:nora@quay.example  SIP", right=b" sip:nora@quay.example SIP"),
+    Sample("rfc4475/lwsstart.dat", offset=7, wrong=b"  sip:user@example.com  SIP", right=b" sip:user@example.com SIP"),
+)  # fmt: skip
+refused(
+    "more text behind the SIP version",
+    Sample("4475-3.1.2.10-trws.sip", offset=44, wrong=b"SIP/2.0  \r\n", right=b"SIP/2.0\r\n"),
+    Sample("rfc4475/trws.dat", offset=45, wrong=b"SIP/2.0  \r\n", right=b"SIP/2.0\r\n"),
 )
-refused("more text behind the SIP version", {"4475-3.1.2.10-trws.sip": 44, "rfc4475/trws.dat": 45})
 
 
 @read(
@@ -622,7 +660,7 @@ def baddn(m: Any, s: Any) -> None:
 
 
 # The file of the RFC's archive lacks the empty line besides.
-refused("header section does not end with an empty line", {"rfc4475/baddn.dat": 331})
+refused("header section does not end with an empty line", Sample("rfc4475/baddn.dat", offset=331))
 
 
 @read(
@@ -667,7 +705,11 @@ def mismatch02(m: Any, s: Any) -> None:
 
 
 # 3.1.2.19: a status code that would be a small number in 32 bits.
-refused("status code is not in 100..699", {"4475-3.1.2.19-bigcode.sip": 8, "rfc4475/bigcode.dat": 8})
+refused(
+    "status code is not in 100..699",
+    Sample("4475-3.1.2.19-bigcode.sip", offset=8, wrong=b"SIP/2.0 4294967496 ", right=b"SIP/2.0 200 "),
+    Sample("rfc4475/bigcode.dat", offset=8, wrong=b"SIP/2.0 4294967301 ", right=b"SIP/2.0 500 "),
+)
 
 
 # --- RFC 4475 3.2 and 3.3: transaction and application layer
@@ -723,7 +765,8 @@ def unkscm_and_novelsc(m: Any, s: Any) -> None:
 
 @read(
     Sample("4475-3.3.4-unksm2.sip", uri="sip:quay.example", from_tag="charts",
-           call_id="charts.4@tug-and-tow.quay.example", cseq=8204, to="issn:1535-3613", from_uri="ftp://charts.quay.example", contact="vessel:Fair_Isle"),
+           call_id="charts.4@tug-and-tow.quay.example", cseq=8204,
+           to="issn:1535-3613", from_uri="ftp://charts.quay.example", contact="vessel:Fair_Isle"),
     Sample("rfc4475/unksm2.dat", uri="sip:example.com", from_tag="3234233",
            call_id="unksm2.daksdj@hyphenated-host.example.com",
            cseq=234902, to="isbn:2983792873", from_uri="http://www.example.com", contact="name:John_Smith"),
@@ -812,7 +855,11 @@ def multi01(m: Any, s: Any) -> None:
 
 
 # 3.3.9
-refused("two Content-Length headers differ", {"4475-3.3.9-mcl01.sip": 278, "rfc4475/mcl01.dat": 284})
+refused(
+    "two Content-Length headers differ",
+    Sample("4475-3.3.9-mcl01.sip", offset=278, wrong=b"Content-Length: 8\r\n", right=b""),
+    Sample("rfc4475/mcl01.dat", offset=284, wrong=b"Content-Length: 5\r\n", right=b""),
+)
 
 
 @read(
@@ -912,11 +959,11 @@ def sdp01(m: Any, s: Any) -> None:
     Sample("4475-3.4.1-inv2543.sip", body=109, uri="sip:Boatman@quay.example", from_tag=None,
            call_id="year1999.1@old.pilot.example", cseq=8301, host="old-gate.quay.example",
            to="sip:+4680055502@lock.quay.example", caller="sip:+4680055501@old.pilot.example;user=phone",
-           maddr="lock.quay.example"),
+           record_route="sip:Boatman@quay.example;maddr=lock.quay.example"),
     Sample("rfc4475/inv2543.dat", body=105, uri="sip:UserB@example.com", from_tag=None,
            call_id="inv2543.1717@ift.client.example.com", cseq=56, host="iftgw.example.com",
            to="sip:+16505552222@ss1.example.net", caller="sip:+13035551111@ift.client.example.net;user=phone",
-           maddr="ss1.example.com"),
+           record_route="sip:UserB@example.com;maddr=ss1.example.com"),
     headers=7,
 )  # fmt: skip
 def inv2543(m: Any, s: Any) -> None:
@@ -926,12 +973,12 @@ def inv2543(m: Any, s: Any) -> None:
     assert hosts(m) == [("UDP", s.host, None, None)]
     address(m.to, "", s.to, {"user": "phone"})
     address(m.from_, "", s.caller)
-    assert m.record_routes[0].uri.maddr == s.maddr
+    assert [str(route.uri) for route in m.record_routes] == [s.record_route]
     assert (m.max_forwards, m.content_length) == (None, None)
 
 
 # A file of the RFC's archive that no section describes: there is no SIP version in the request line.
-refused("request line ends after the Request-URI", {"rfc4475/test.dat": 26})
+refused("request line ends after the Request-URI", Sample("rfc4475/test.dat", offset=26))
 
 
 # --- RFC 5118: the RFC's messages as on the wire and, where the archive's form is read, that too
@@ -1043,11 +1090,9 @@ def ipv6_in_sdp(m: Any, s: Any) -> None:
 # A length that is more than there is (the RFC's own slip; in the archive LF took the place of CR LF besides).
 refused(
     "Content-Length is more than the bytes that are there",
-    {
-        "rfc5118/published-length/ipv6-in-sdp.dat": 590,
-        "rfc5118/archive-lf/ipv6-in-sdp": 570,
-        "rfc5118/archive-lf/mult-ip-in-sdp": 510,
-    },
+    Sample("rfc5118/published-length/ipv6-in-sdp.dat", offset=590),
+    Sample("rfc5118/archive-lf/ipv6-in-sdp", offset=570),
+    Sample("rfc5118/archive-lf/mult-ip-in-sdp", offset=510),
 )
 
 
@@ -1137,10 +1182,8 @@ def ipv6_three_and_two_colons(m: Any, s: Any) -> None:
 # Both lack the empty line in the archive.
 refused(
     "header section does not end with an empty line",
-    {
-        "rfc5118/archive-lf/ipv6-bug-abnf-3-colons": 272,
-        "rfc5118/archive-lf/ipv6-correct-abnf-2-colons": 270,
-    },
+    Sample("rfc5118/archive-lf/ipv6-bug-abnf-3-colons", offset=272),
+    Sample("rfc5118/archive-lf/ipv6-correct-abnf-2-colons", offset=270),
 )
 
 
@@ -1167,9 +1210,17 @@ def data(request: pytest.FixtureRequest, name: str) -> bytes:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_message_that_is_refused(impl: ModuleType, name: str, data: bytes):
+    reason, sample = REFUSED[name]
     with pytest.raises(ParseError) as caught:
         impl.parse(data)
-    assert caught.value.args == REFUSED[name]
+    assert caught.value.args == (reason, sample.offset, 400)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, sample) in REFUSED.items() if hasattr(sample, "wrong")])
+def test_nothing_else_is_wrong_with_a_message_that_is_refused(impl: ModuleType, name: str, data: bytes):
+    _, sample = REFUSED[name]
+    assert data.count(sample.wrong) == 1
+    assert impl.parse(data.replace(sample.wrong, sample.right)).validate() == []
 
 
 @pytest.mark.parametrize("name", READ)
@@ -1180,6 +1231,7 @@ def test_a_message_that_is_read(impl: ModuleType, name: str, data: bytes):
     octets = message.to_bytes()
     assert data.startswith(octets)
     assert len(data) - len(octets) == sample.dropped
+    assert octets.endswith(message.body)
     assert [tuple(found) for found in message.validate()] == findings
     assert set(message.check()) <= set(message.validate())
     check_rest(message, sample)
@@ -1199,6 +1251,13 @@ def test_a_message_that_is_read(impl: ModuleType, name: str, data: bytes):
     )
     if message.version == "SIP/2.0":
         assert [tuple(found) for found in again.validate()] == findings
+
+
+@pytest.mark.parametrize("name", ["4475-3.1.1.8-dblreq.sip", "rfc4475/dblreq.dat"])
+def test_what_a_datagram_drops_is_a_whole_message(impl: ModuleType, name: str, data: bytes):
+    sample = READ[name].sample
+    second = impl.parse(data[sample.octets :])
+    assert (second.method, len(second.body), second.validate()) == ("INVITE", sample.second_body, [])
 
 
 def test_every_section_has_a_message_of_ours():
