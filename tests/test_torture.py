@@ -1308,7 +1308,7 @@ def test_every_message_of_the_corpus_has_its_expectations(corpus: Path):
     assert files.issuperset(manifest(corpus))
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_the_corpus_has_the_same_trap_in_this_section(corpus: Path, name: str):
-    rfc, section, trap = name.removesuffix(".sip").split("-", 2)
-    assert manifest(corpus)[f"rfc{rfc}/{trap}.dat"]["section"] == f"RFC {rfc} {section}"
+def test_the_corpus_has_the_traps_of_ours_in_the_same_sections(corpus: Path):
+    for name in OURS:
+        rfc, section, trap = name.removesuffix(".sip").split("-", 2)
+        assert manifest(corpus)[f"rfc{rfc}/{trap}.dat"]["section"] == f"RFC {rfc} {section}", name
