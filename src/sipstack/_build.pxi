@@ -72,9 +72,12 @@ cdef bint is_visible(sip_text text) noexcept:
 cdef int append_headers(Message m, headers, uint32_t copied) except -1:
     """Append the caller's headers; none of those that a reply has copied, which are the first `copied`."""
     cdef sip_span span
+    cdef unsigned int id
     for name, value in headers if type(headers) is list or type(headers) is tuple else pairs(headers):
-        name, value = header_name(name), header_value(name, value)
-        span = write_header(m, name, value)
+        id = writable_id(name, value)
+        if id == SIP_UNKNOWN:
+            name, value = header_name(name), header_value(name, value)
+        span = write_header(m, name, value, id)
         if copied and SIP_VIA <= sip_id(&span) <= SIP_CSEQ and is_among_first(m, copied, sip_id(&span)):
             refuse_copied(name)
         append(m, span)
@@ -112,50 +115,59 @@ cdef Message build(bytes line, headers, body):
 cdef frozenset DIALOGS = DIALOG_METHODS
 
 
+cdef struct sip_copied:
+    Py_ssize_t[SIP_CSEQ + 1] first  # the place of the first Via, From, To, Call-ID, CSeq; -1 where there is none
+    size_t size  # bytes of all of them
+
+
 cdef Message build_reply(Message request, bytes line, bint high, bytes tag, headers, bytes body):
-    cdef Message m = begin(line, body, high or request.high, copied_size(request) + 64, 8)
-    copy_headers(m, request, tag)
+    cdef sip_copied copied
+    find_copied(request, &copied)
+    cdef Message m = begin(line, body, high or request.high, copied.size + 64, 8)
+    copy_headers(m, request, &copied, tag)
     if headers is not ():
         append_headers(m, headers, m.count)
     add_content_length(m)
     return m
 
 
-cdef size_t copied_size(Message m) noexcept:
-    """Bytes of the headers that every reply copies."""
+cdef void find_copied(Message m, sip_copied *copied) noexcept:
+    """The headers that every reply copies."""
     cdef Py_ssize_t at
-    cdef size_t size = 0
+    cdef unsigned int id
+    copied.size = 0
+    for id in range(SIP_VIA, SIP_CSEQ + 1):
+        copied.first[id] = -1
     for at in range(m.count):
-        if SIP_VIA <= sip_id(&spans(m)[at]) <= SIP_CSEQ:
-            size += sip_length(span_line(m, &spans(m)[at]))
-    return size
+        id = sip_id(&spans(m)[at])
+        if SIP_VIA <= id <= SIP_CSEQ:
+            copied.size += spans(m)[at].line_end - spans(m)[at].name
+            if copied.first[id] < 0:
+                copied.first[id] = at
 
 
-cdef int copy_headers(Message m, Message request, bytes tag) except -1:
+cdef int copy_headers(Message m, Message request, const sip_copied *copied, bytes tag) except -1:
     """Copy what a reply has of its request: Via, From, To, Call-ID, CSeq, and what its status asks for."""
     cdef unsigned int id
-    copy_all(m, request, SIP_VIA)
+    copy_all(m, request, SIP_VIA, copied.first[SIP_VIA])
     for id in range(SIP_FROM, SIP_CSEQ + 1):
-        copy_first(m, request, id, tag)
+        if copied.first[id] >= 0:
+            copy_first(m, request, copied.first[id], id, tag)
     if m.status_code == 100:
-        copy_all(m, request, SIP_TIMESTAMP)  # 8.2.6.1
+        copy_all(m, request, SIP_TIMESTAMP, find_id(request, SIP_TIMESTAMP))  # 8.2.6.1
     elif m.status_code <= 299 and find_id(request, SIP_RECORD_ROUTE) >= 0 and method_str(method_part(request)) in DIALOGS:
-        copy_all(m, request, SIP_RECORD_ROUTE)  # 12.1.1
+        copy_all(m, request, SIP_RECORD_ROUTE, find_id(request, SIP_RECORD_ROUTE))  # 12.1.1
     return 0
 
 
-cdef int copy_all(Message m, Message request, unsigned int id) except -1:
-    cdef Py_ssize_t at = find_id(request, id)
+cdef int copy_all(Message m, Message request, unsigned int id, Py_ssize_t at) except -1:
     while at >= 0:
         copy_header(m, request, at, None)
         at = find_id(request, id, at + 1)
     return 0
 
 
-cdef int copy_first(Message m, Message request, unsigned int id, bytes tag) except -1:
-    cdef Py_ssize_t at = find_id(request, id)
-    if at < 0:
-        return 0
+cdef int copy_first(Message m, Message request, Py_ssize_t at, unsigned int id, bytes tag) except -1:
     if id != SIP_TO or m.status_code == 100 or sip_has_tag(span_value(request, &spans(request)[at])):
         return copy_header(m, request, at, None)
     return copy_header(m, request, at, make_tag(request) if tag is None else tag)

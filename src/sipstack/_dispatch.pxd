@@ -15,9 +15,8 @@ cdef class Dispatcher:
     cdef list waiting
     cdef dict routes
     cdef Route other
-    cdef tuple prefixes
     cdef frozenset schemes
-    cdef bint validate, use_maddr, watches_datagrams, watches_requests, watches_responses, watches_answers
+    cdef bint validate, use_maddr, watches_datagrams, watches_requests, watches_responses, watches_answers, delivering
     cdef public bint counts_received
     cdef unsigned long long datagrams, bytes_received, truncated, noise, parse_errors, responses_received
     cdef unsigned long long rejected, overloaded, handler_errors, unanswerable
@@ -30,7 +29,7 @@ cdef class Dispatcher:
     cdef take_request(self, _parser.Message request, addr, data)
     @cython.locals(route=Route)
     cdef Route count_request(self, method)
-    @cython.locals(violations=list, uri=str)
+    @cython.locals(violations=list)
     cdef judge(self, _parser.Message request)
     @cython.locals(response=_parser.Message)
     cpdef finish(self, _parser.Message request, result, addr, target)

@@ -73,7 +73,6 @@ class Dispatcher:
         self.set_no_route_handler(config.no_route_handler)
         self.validate = config.validate
         self.schemes = frozenset([scheme.lower() for scheme in config.schemes])
-        self.prefixes = tuple([f"{scheme}:" for scheme in self.schemes])
         self.supported = None if config.supported is None else frozenset([tag.lower() for tag in config.supported])
         self.use_maddr = config.use_maddr
         self.watches_datagrams = config.on_datagram is not None or config.on_event is not None
@@ -81,6 +80,7 @@ class Dispatcher:
         self.watches_responses = config.on_sip_response is not None or config.on_event is not None
         self.watches_answers = False
         self.watch_answers()
+        self.delivering = False
         self.counts_received = True  # False where the transport does it
         self.datagrams = self.bytes_received = self.truncated = 0
         self.noise = self.parse_errors = self.responses_received = 0
@@ -111,11 +111,12 @@ class Dispatcher:
         """Takes the datagrams of one read, and sends what answers they have in one go."""
         if self.counts_received:
             self.count_received(batch)
-        self.outbox.held = True
+        self.delivering = self.outbox.held = True
         try:
             for data, addr in batch:
                 self.receive(data, addr)
         finally:
+            self.delivering = False
             self.outbox.release()
 
     def deliver_cut(self, batch: list[Datagram]) -> None:
@@ -143,10 +144,10 @@ class Dispatcher:
         except ParseError as error:
             self.take_unreadable(data, addr, error)
             return
-        if message.is_request:
-            self.take_request(message, addr, data)
-        else:
+        if message.status_code:
             self.take_response(message, addr, data)
+        else:
+            self.take_request(message, addr, data)
 
     def show_datagram(self, data: bytes, addr: Address) -> None:
         """Shows bytes to the hooks before they are looked at."""
@@ -220,8 +221,7 @@ class Dispatcher:
         if violations:
             first = violations[0]
             return Fault(first.status, f"{first.header} {first.reason}" if first.status == 400 else None)
-        uri = request.request_uri
-        if not uri.startswith(self.prefixes) and uri.partition(":")[0].lower() not in self.schemes:
+        if request._scheme() not in self.schemes:
             return Fault(416)
         if self.supported is not None and request.get_header("Require") is not None:
             return self.judge_options(request)
@@ -312,7 +312,7 @@ class Dispatcher:
         data = response.to_bytes()
         status = response.status_code
         self.responses[status // 100] += 1
-        if self.outbox.held and not self.watches_answers:
+        if self.delivering and not self.watches_answers:
             self.waiting.append((data, target))
         else:
             self.outbox.put(data, target, response, request)

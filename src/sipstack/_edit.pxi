@@ -172,10 +172,18 @@ cdef inline sip_text written_text(written) noexcept:
     return ascii_text(<str>written) if type(written) is str else bytes_text(<bytes>written)
 
 
-cdef sip_span write_header(Message m, name, value) except *:
+cdef inline unsigned int writable_id(name, value) noexcept:
+    """The id of a caller's header that is known and can be written as it is; SIP_UNKNOWN where it needs more care."""
+    if is_ascii(name) and is_ascii(value) and is_writable(ascii_text(value)):
+        return sip_find_id(ascii_text(name))
+    return SIP_UNKNOWN
+
+
+cdef sip_span write_header(Message m, name, value, unsigned int id=SIP_UNKNOWN) except *:
     """Write what header_name and header_value gave into the text, and make room in the table for its entry."""
     cdef sip_text n = written_text(name), v = written_text(value)
-    cdef unsigned int id = sip_find_id(n)
+    if id == SIP_UNKNOWN:
+        id = sip_find_id(n)
     if sip_length(n) > SIP_LONGEST or sip_length(v) > SIP_LONGEST:
         raise MemoryError("header is too large")
     if id == SIP_CONTENT_LENGTH and sip_number(v, SIP_LARGEST_CONTENT_LENGTH) != body_size(m):

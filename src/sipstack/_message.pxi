@@ -34,6 +34,10 @@ cdef class Message:
         cdef bytes text = encode_uri(uri)
         set_request_uri(self, text)
 
+    cpdef str _scheme(self):
+        with cython.critical_section(self):
+            return scheme_str(uri_part(self))
+
     @property
     @cython.critical_section
     def status_text(self):

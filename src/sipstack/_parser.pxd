@@ -44,6 +44,7 @@ cdef class Message:
     cdef unsigned char start_owned
     cdef unsigned char high  # whether there may be bytes over 0x7F
 
+    cpdef str _scheme(self)
     cpdef list check(self)
     cpdef bint stamp_received(self, host, port) except -1
     cpdef bytes to_bytes(self)

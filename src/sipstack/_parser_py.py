@@ -241,6 +241,10 @@ class Message:
             self._start = _START.match(b"%b %b %b\r\n" % (self._start[4], text, self._start[6]))
             self._cache = None
 
+    def _scheme(self) -> str:
+        """The scheme of the Request-URI in lower case, all of that where it has no colon."""
+        return self.request_uri.partition(":")[0].lower()
+
     @property
     def status_code(self) -> int:
         """The status code, 100 to 699; 0 for a request."""

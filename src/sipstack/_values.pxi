@@ -106,26 +106,6 @@ cdef make_cseq(const sip_cseq *parts):
 # ---------------------------------------------------------------- from a str
 
 
-cdef int add_vias(list found, str text) except -1:
-    """The Vias of a line."""
-    cdef sip_via parts
-    if PyUnicode_IS_COMPACT_ASCII(text) and sip_read_via(ascii_text(text), &parts) and parts.end == ascii_text(text).end:
-        found.append(make_via(&parts))
-    else:
-        found.extend(parse_value("Via", parse_vias, text))
-    return 0
-
-
-cdef int add_addresses(list found, str header, parser, str text) except -1:
-    """The addresses of a line of Contact, Route or Record-Route."""
-    cdef sip_address parts
-    if PyUnicode_IS_COMPACT_ASCII(text) and sip_read_address(ascii_text(text), &parts):
-        found.append(make_address(&parts, False))
-    else:
-        found.extend(parse_value(header, parser, text))
-    return 0
-
-
 parse_rack, parse_content_type = RAck.parse, ContentType.parse
 
 
@@ -142,16 +122,6 @@ def parse_addresses(text):
 
 
 # ---------------------------------------------------------------- of a message
-
-
-cdef list lines_of(Message m, unsigned int id):
-    """Every value of the headers of an id, as str."""
-    cdef list lines = []
-    cdef Py_ssize_t at = find_id(m, id)
-    while at >= 0:
-        lines.append(value_str(m, &spans(m)[at]))
-        at = find_id(m, id, at + 1)
-    return lines
 
 
 cdef str first_value(Message m, unsigned int id):
@@ -179,17 +149,40 @@ cdef one(Message m, unsigned int id, parser):
     return None if value is None else parse_value(NAMES[id], parser, value)
 
 
+# The values of all headers of an id. Making one may run Python; if that edited the message, they are read again.
+
+
 cdef tuple every_via(Message m):
     cdef list found = []
-    for line in lines_of(m, SIP_VIA):
-        add_vias(found, line)
+    cdef uint32_t edits = m.edits
+    cdef sip_via parts
+    cdef sip_text line
+    cdef Py_ssize_t at = find_id(m, SIP_VIA)
+    while at >= 0:
+        line = span_value(m, &spans(m)[at])
+        if not spans(m)[at].bits & SIP_FOLDED and sip_read_via(line, &parts) and parts.end == line.end:
+            found.append(make_via(&parts))
+        else:
+            found.extend(parse_value("Via", parse_vias, value_str(m, &spans(m)[at])))
+        if m.edits != edits:
+            found, edits, at = [], m.edits, -1
+        at = find_id(m, SIP_VIA, at + 1)
     return tuple(found)
 
 
 cdef tuple every_address(Message m, unsigned int id, parser):
     cdef list found = []
-    for line in lines_of(m, id):
-        add_addresses(found, NAMES[id], parser, line)
+    cdef uint32_t edits = m.edits
+    cdef sip_address parts
+    cdef Py_ssize_t at = find_id(m, id)
+    while at >= 0:
+        if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
+            found.append(make_address(&parts, m.high))
+        else:
+            found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at])))
+        if m.edits != edits:
+            found, edits, at = [], m.edits, -1
+        at = find_id(m, id, at + 1)
     return tuple(found)
 
 
