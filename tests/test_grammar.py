@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sipstack import _grammar as grammar
+from sipstack import _limits
 from sipstack._limits import MAX_CONTENT_LENGTH
 from sipstack.errors import HeaderError
 
@@ -32,6 +33,13 @@ CLASSES = {
 @pytest.mark.parametrize("name", grammar.BYTE_CLASSES)
 def test_the_256_bytes_of_a_class(name: str):
     assert grammar.BYTE_CLASSES[name] == frozenset(CLASSES[name])
+
+
+def test_the_compiled_core_has_the_same_classes_and_limits(both: tuple[ModuleType, ModuleType]):
+    compiled, _ = both
+    classes, limits = compiled._tables()
+    assert classes == grammar.BYTE_CLASSES
+    assert limits == {name: getattr(_limits, name) for name in limits}
 
 
 def test_every_class_is_there():

@@ -1,11 +1,15 @@
 """Which of the two implementations is used, and that a broken compiled core is never passed over in silence."""
 
+import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -77,6 +81,72 @@ def test_broken_compiled_core_where_it_is_required(broken_copy: Path) -> None:
 def test_broken_compiled_core_where_none_is_wanted(broken_copy: Path) -> None:
     result = run(broken_copy, SIPSTACK_NO_EXTENSIONS="1", PYTHONWARNINGS="error")
     assert result.stdout == "python sipstack._parser_py\n", result.stderr
+
+
+def test_both_parsers_have_the_same_help(both: tuple[ModuleType, ModuleType]) -> None:
+    compiled, plain = both
+    assert inspect.getdoc(compiled.parse) == inspect.getdoc(plain.parse)
+    assert inspect.getdoc(compiled.Message) == inspect.getdoc(plain.Message)
+    assert parameters(compiled.parse) == parameters(plain.parse)
+    for name, member in vars(plain.Message).items():
+        if not name.startswith("_"):
+            ours = inspect.getattr_static(compiled.Message, name)
+            assert inspect.getdoc(ours), name
+            assert inspect.getdoc(ours) == inspect.getdoc(member), name
+            if not isinstance(member, property):
+                assert parameters(getattr(compiled.Message, name)) == parameters(getattr(plain.Message, name)), name
+
+
+def parameters(function: Callable[..., object]) -> list[tuple[str, object]]:
+    """Names and defaults; whether each may be positional is the same where the defaults are behind a `*`."""
+    signature = inspect.signature(function)
+    return [
+        (name, parameter.default, parameter.kind is parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
+    ]
+
+
+def public(owner: object) -> set[str]:
+    return {name for name in dir(owner) if not name.startswith("_")}
+
+
+def test_both_parsers_have_the_same_names(both: tuple[ModuleType, ModuleType]) -> None:
+    compiled, plain = both
+    assert public(compiled.Message) == public(plain.Message)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "reason"),
+    [
+        ("methods.py", r'"Via",\s+"From",', '"From", "Via",', "place 1 of HEADER_NAMES is 'From'"),
+        ("methods.py", '"Path",', '"Path", "' + "X" * 40 + '",', "does not fit into the table of _names.h"),
+        (
+            "headers/_numbers.py",
+            r'__slots__ = \("method", "num"\)',
+            '__slots__ = ("a", "method", "num")',
+            "CSeq size changed",
+        ),
+        ("headers/_via.py", r'__slots__ = \("_params",', '__slots__ = ("_a", "_params",', "Via size changed"),
+        (
+            "uri.py",
+            "scheme=scheme, user=user, password=password, host=host,",
+            'scheme="sip", user=user, password=password, host=host,',
+            "the slots of SipUri do not lie as in _layouts.h: see scheme",
+        ),
+    ],
+)
+def test_names_and_layouts_that_do_not_fit_are_refused(
+    both: tuple[ModuleType, ModuleType], tmp_path: Path, file: str, old: str, new: str, reason: str
+) -> None:
+    shutil.copytree(Path(sipstack.__file__).parent, tmp_path / "sipstack")
+    module = tmp_path / "sipstack" / file
+    text = module.read_text(encoding="utf-8")
+    changed = re.sub(old, new, text, count=1)
+    assert changed != text
+    module.write_text(changed, encoding="utf-8")
+    result = run(tmp_path, SIPSTACK_REQUIRE_EXTENSIONS="1")
+    assert result.returncode != 0
+    assert reason in result.stderr
 
 
 def test_compiled_core_is_preferred(both) -> None:

@@ -158,19 +158,23 @@ SIP_INLINE sip_byte *sip_put_text(sip_byte *to, sip_text text)
 
 /* ---------------------------------------------------------------- numbers */
 
-#define SIP_NO_NUMBER (-1)
-#define SIP_TOO_LARGE (-2)
+/* The limits of _limits.py that C needs; tests/test_grammar.py holds them against it. */
+#define SIP_LONGEST ((1u << 22) - 1) /* a message, and so a name and a value */
+#define SIP_LARGEST_CONTENT_LENGTH 999999999
+#define SIP_LARGEST_CSEQ 0x7FFFFFFF
+#define SIP_LARGEST_MAX_FORWARDS 255
+#define SIP_LARGEST_PORT 65535
 
-/* The value of 1*DIGIT, leading zeros allowed, up to `most` (under 10**17). Nothing overflows: it is bounded in each step. */
+/* The value of 1*DIGIT, leading zeros allowed, up to `most` (under 10**17); -1 for anything else. Each step is bounded. */
 SIP_INLINE int64_t sip_number(sip_text text, int64_t most)
 {
     int64_t value = 0;
-    if (text.p == text.end) return SIP_NO_NUMBER;
+    if (text.p == text.end) return -1;
     for (const sip_byte *p = text.p; p < text.end; p++) {
-        if (!sip_is_digit(*p)) return SIP_NO_NUMBER;
+        if (!sip_is_digit(*p)) return -1;
         if (value <= most) value = value * 10 + (*p - '0');
     }
-    return value <= most ? value : SIP_TOO_LARGE;
+    return value <= most ? value : -1;
 }
 
 /* Writes a number of at most ten digits. */

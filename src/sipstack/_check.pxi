@@ -20,7 +20,7 @@ cdef bint is_in_order(Message m) noexcept:
             return False
         if id == SIP_CSEQ and not (sip_read_cseq(span_value(m, span), &cseq) and is_method_of(m, cseq.method)):
             return False
-        if id == SIP_MAX_FORWARDS and sip_number(span_value(m, span), 255) < 0:
+        if id == SIP_MAX_FORWARDS and sip_number(span_value(m, span), SIP_LARGEST_MAX_FORWARDS) < 0:
             return False
     if not seen[SIP_VIA] or seen[SIP_FROM] != 1 or seen[SIP_TO] != 1 or seen[SIP_CALL_ID] != 1 or seen[SIP_CSEQ] != 1:
         return False

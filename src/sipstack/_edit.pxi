@@ -311,7 +311,7 @@ cdef bint is_source(host, port) noexcept:
     cdef long number = PyLong_AsLongAndOverflow(port, &overflow)
     while text.p < text.end and (sip_is(text.p[0], SIP_HOST) or text.p[0] == c":"):
         text.p += 1
-    return text.p == text.end and PyUnicode_GET_LENGTH(host) > 0 and overflow == 0 and 0 <= number <= 65535
+    return text.p == text.end and PyUnicode_GET_LENGTH(host) > 0 and overflow == 0 and 0 <= number <= SIP_LARGEST_PORT
 
 
 cdef enum:
@@ -370,7 +370,7 @@ cdef int count_down(Message m) except -1:
         append(m, span)
         forget(m)
         return 70
-    left = number_at(m, at, 255)
+    left = number_at(m, at, SIP_LARGEST_MAX_FORWARDS)
     if left < 0:
         refuse_max_forwards(value_str(m, &spans(m)[at]))
     if left == 0:

@@ -14,7 +14,6 @@ typedef struct {
     uint32_t bits; /* the name's length (22 bits), owned, folded, the header's id (8 bits) */
 } sip_span;
 
-#define SIP_LONGEST ((1u << 22) - 1) /* name, value or message: _limits.LARGEST_MAX_SIZE */
 #define SIP_OWNED (1u << 22)
 #define SIP_FOLDED (1u << 23)
 #define sip_bits(name_length, flags, id) ((uint32_t)(name_length) | (flags) | (uint32_t)(id) << 24)
@@ -102,8 +101,6 @@ SIP_INLINE int sip_read_start_line(sip_start_line *line, sip_text text)
 }
 
 /* ---------------------------------------------------------------- headers */
-
-#define SIP_LARGEST_CONTENT_LENGTH 999999999 /* _limits.LARGEST_CONTENT_LENGTH */
 
 /* A Content-Length, several of which must agree. */
 SIP_INLINE int sip_note_content_length(sip_head *head, sip_text value)

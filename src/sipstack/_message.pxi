@@ -203,7 +203,7 @@ cdef class Message:
     @property
     @cython.critical_section
     def max_forwards(self):
-        return number_of(self, SIP_MAX_FORWARDS, 255, parse_max_forwards)
+        return number_of(self, SIP_MAX_FORWARDS, SIP_LARGEST_MAX_FORWARDS, parse_max_forwards)
 
     @property
     @cython.critical_section

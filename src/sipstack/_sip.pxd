@@ -9,7 +9,8 @@ cdef extern from "_bytes.h" nogil:
         const sip_byte *p
         const sip_byte *end
     int SIP_TOKEN, SIP_CONTROL, SIP_HEX, SIP_HOST, SIP_PARAM_VALUE, SIP_USER, SIP_URI_PARAM
-    int64_t SIP_TOO_LARGE
+    uint32_t SIP_LONGEST
+    int64_t SIP_LARGEST_CONTENT_LENGTH, SIP_LARGEST_CSEQ, SIP_LARGEST_MAX_FORWARDS, SIP_LARGEST_PORT
     void sip_start_kinds()
     bint sip_is(sip_byte c, int kind)
     bint sip_is_blank(sip_byte c)
@@ -51,8 +52,7 @@ cdef extern from "_head.h" nogil:
         uint32_t start, line_end, count, body
         int64_t content_length
         int high
-    uint32_t SIP_LONGEST, SIP_OWNED, SIP_FOLDED
-    int64_t SIP_LARGEST_CONTENT_LENGTH
+    uint32_t SIP_OWNED, SIP_FOLDED
     uint32_t sip_bits(size_t name_length, uint32_t flags, unsigned int id)
     unsigned int sip_id(const sip_span *span)
     uint32_t sip_name_length(const sip_span *span)

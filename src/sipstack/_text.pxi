@@ -98,6 +98,19 @@ cdef int load_names() except -1:
 load_names()
 
 
+def _tables():
+    """What C knows of _grammar and _limits: the bytes of each class, and the limits. For the test that compares them."""
+    classes = {
+        "token": SIP_TOKEN, "control": SIP_CONTROL, "hex": SIP_HEX, "host": SIP_HOST,
+        "value": SIP_PARAM_VALUE, "user": SIP_USER, "uri-param": SIP_URI_PARAM,
+    }
+    limits = {
+        "LARGEST_MAX_SIZE": SIP_LONGEST, "MAX_CONTENT_LENGTH": SIP_LARGEST_CONTENT_LENGTH, "MAX_CSEQ": SIP_LARGEST_CSEQ,
+        "LARGEST_MAX_FORWARDS": SIP_LARGEST_MAX_FORWARDS, "MAX_PORT": SIP_LARGEST_PORT,
+    }
+    return {name: {byte for byte in range(256) if sip_is(byte, kind)} for name, kind in classes.items()}, limits
+
+
 cdef sip_text name_text(name) except *:
     """A header name that a caller asks for; nothing, which no header has, where it is not ASCII."""
     cdef const sip_byte *p

@@ -59,7 +59,7 @@ static const sip_byte *sip_read_port(const sip_byte *p, const sip_byte *end, int
     const sip_byte *start = p;
     int number = 0;
     while (p < end && sip_is_digit(*p) && p - start < 5) number = number * 10 + (*p++ - '0');
-    if (p == start || number > 65535 || (p < end && sip_is_digit(*p))) return NULL;
+    if (p == start || number > SIP_LARGEST_PORT || (p < end && sip_is_digit(*p))) return NULL;
     *port = number;
     return p;
 }
@@ -309,7 +309,7 @@ static int sip_read_cseq(sip_text text, sip_cseq *cseq)
 {
     const sip_byte *p = text.p;
     while (p < text.end && sip_is_digit(*p) && p - text.p < 10) p++;
-    cseq->number = sip_number(sip_run(text.p, p), 0x7FFFFFFF);
+    cseq->number = sip_number(sip_run(text.p, p), SIP_LARGEST_CSEQ);
     if (cseq->number < 0 || p == text.end || *p != ' ') return 0;
     cseq->method = sip_run(p + 1, text.end);
     return sip_is_token(cseq->method);

@@ -1,7 +1,7 @@
 # Structured values: objects of the value classes, made from the parts that _values.h finds, or by the class's own `parse`.
 
 cdef extern from "_layouts.h":
-    ctypedef class sipstack.headers.Via [object sip_via_object]:
+    ctypedef class sipstack.headers.Via [object sip_via_object, check_size error]:
         cdef PyObject *_params
         cdef PyObject *branch
         cdef PyObject *host
@@ -12,7 +12,7 @@ cdef extern from "_layouts.h":
         cdef PyObject *rport
         cdef PyObject *transport
         cdef PyObject *ttl
-    ctypedef class sipstack.uri.SipUri [object sip_uri_object]:
+    ctypedef class sipstack.uri.SipUri [object sip_uri_object, check_size error]:
         cdef PyObject *_headers
         cdef PyObject *_params
         cdef PyObject *host
@@ -20,15 +20,15 @@ cdef extern from "_layouts.h":
         cdef PyObject *port
         cdef PyObject *scheme
         cdef PyObject *user
-    ctypedef class sipstack.uri.TelUri [object sip_tel_object]:
+    ctypedef class sipstack.uri.TelUri [object sip_tel_object, check_size error]:
         cdef PyObject *_params
         cdef PyObject *number
-    ctypedef class sipstack.headers.NameAddr [object sip_address_object]:
+    ctypedef class sipstack.headers.NameAddr [object sip_address_object, check_size error]:
         cdef PyObject *_angle
         cdef PyObject *_params
         cdef PyObject *display_name
         cdef PyObject *uri
-    ctypedef class sipstack.headers.CSeq [object sip_cseq_object]:
+    ctypedef class sipstack.headers.CSeq [object sip_cseq_object, check_size error]:
         cdef PyObject *method
         cdef PyObject *num
 
@@ -322,7 +322,7 @@ cdef int check_layouts() except -1:
 
 cdef int check_layout(made, read) except -1:
     for name in type(read).__slots__:
-        if str(getattr(made, name)) != str(getattr(read, name)) or type(made) is not type(read):
+        if str(getattr(made, name, None)) != str(getattr(read, name)) or type(made) is not type(read):
             raise ImportError(f"the slots of {type(read).__name__} do not lie as in _layouts.h: see {name}")
     return 0
 

@@ -7,7 +7,7 @@ from ._compat import load
 __all__ = ["IMPLEMENTATION", "Message", "parse"]
 
 if TYPE_CHECKING:
-    from ._parser import Message, parse
+    from ._parser_py import Message, parse
 else:
     _parser = load("_parser")
     Message, parse = _parser.Message, _parser.parse
