@@ -131,7 +131,7 @@ def test_both_parsers_have_the_same_names(both: tuple[ModuleType, ModuleType]) -
             "uri.py",
             "scheme=scheme, user=user, password=password, host=host,",
             'scheme="sip", user=user, password=password, host=host,',
-            "the slots of SipUri do not lie as in _layouts.h: see scheme",
+            "do not lie as in _layouts.h: see uri",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
 from ._diagnose import bad_control, diagnose
 from ._grammar import (
@@ -283,6 +283,10 @@ class Message:
         """A live view of the headers, ordered, case-insensitive and multi-valued."""
         return Headers(self)
 
+    @overload
+    def get_header(self, name: str) -> str | None: ...
+    @overload
+    def get_header(self, name: str, default: V) -> str | V: ...
     def get_header(self, name: str, default: Any = None) -> Any:
         """The first value of `name`, or the default."""
         _, line = self._find(*_wanted(name))
@@ -687,11 +691,11 @@ class Message:
 
     def check(self) -> list[Violation]:
         """What the header table alone shows to be wrong; see `sipstack.validation.check`."""
-        return check_message(self)  # type: ignore[arg-type]  # the twin has the same interface
+        return check_message(self)
 
     def validate(self) -> list[Violation]:
         """Everything a server would check before it acts; see `sipstack.validation.validate`."""
-        return validate_message(self)  # type: ignore[arg-type]  # the twin has the same interface
+        return validate_message(self)
 
     def to_bytes(self) -> bytes:
         """The message as it goes on the wire; the bytes it was parsed from where nothing was edited."""

@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from ._diagnose import bad_control
 from ._grammar import BLANK, CONTROL_CHARS, REASON_PHRASE, REQUEST_URI, is_token, read_content_length
@@ -27,7 +27,13 @@ DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 HeaderInput = str | int | HeaderValue | Sequence[str | int | HeaderValue]
 """What can be written as a header's value; of several, one line with commas between them is made."""
 
-HeaderSource = Mapping[str, Any] | Iterable[tuple[str, Any]]
+class HasItems(Protocol):
+    """What gives pairs when it is asked for its items, as a mapping and another message's headers do."""
+
+    def items(self) -> Iterable[tuple[str, Any]]: ...
+
+
+HeaderSource = HasItems | Iterable[tuple[str, Any]]
 """What the builders take as headers: a mapping, pairs, or another message's headers."""
 
 

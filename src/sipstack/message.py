@@ -12,4 +12,4 @@ else:
     _parser = load("_parser")
     Message, parse = _parser.Message, _parser.parse
 
-IMPLEMENTATION: Final = "python" if parse.__module__.endswith("_py") else "cython"
+IMPLEMENTATION: Final[str] = "python" if parse.__module__.endswith("_py") else "cython"

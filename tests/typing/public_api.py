@@ -232,11 +232,15 @@ async def serving(endpoint: Endpoint) -> None:
 
 
 class Memory(DatagramTransport):
-    local_address: Address | None = None
+    address: Address | None = None
     receiver: Receiver | None = None
 
+    @property
+    def local_address(self) -> Address | None:
+        return self.address
+
     def open(self) -> None:
-        self.local_address = ("192.0.2.1", 5060)
+        self.address = ("192.0.2.1", 5060)
 
     async def start(self, receiver: Receiver) -> None:
         receiver.deliver([(b"", ("192.0.2.2", 5060))])
@@ -249,7 +253,7 @@ class Memory(DatagramTransport):
         return ()
 
     def close(self) -> None:
-        self.local_address = None
+        self.address = None
 
 
 def transports(datagram: sipstack.Datagram) -> None:
