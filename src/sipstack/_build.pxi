@@ -1,9 +1,9 @@
-# Building: requests and responses from their parts, replies from their requests. Everything here but `copy` fills a message that
-# nobody else has yet.
+# Building: requests and responses from their parts, replies from their requests. Everything here but `copy` fills a
+# message that nobody else has yet.
 
 
 cdef Message begin(bytes line, bytes body, bint high, size_t text, size_t headers):
-    """A message of a start line (checked, with its line end) and a body, with room for so much text and so many headers."""
+    """A message of a start line (checked, with its line end) and a body, with room for so much text and headers."""
     cdef Message m = Message.__new__(Message)
     m.raw = m.text = m.table = b""
     m.new_body = body
@@ -16,7 +16,7 @@ cdef Message begin(bytes line, bytes body, bint high, size_t text, size_t header
 
 
 cdef int put_start_line(Message m, bytes line) except -1:
-    """Make a checked line the start line. It is read like any other, so that its parts are where reading would find them."""
+    """Make a checked line the start line. Reading it like any other finds its parts."""
     cdef sip_text text = bytes_text(line)
     cdef sip_start_line parts
     if not sip_read_start_line(&parts, sip_run(text.p, text.end - 2)):
@@ -122,9 +122,11 @@ cdef struct sip_copied:
 
 cdef Message build_reply(Message request, bytes line, bint high, bytes tag, headers, bytes body):
     cdef sip_copied copied
-    find_copied(request, &copied)
-    cdef Message m = begin(line, body, high or request.high, copied.size + 64, 8)
-    copy_headers(m, request, &copied, tag)
+    cdef Message m
+    with cython.critical_section(request):
+        find_copied(request, &copied)
+        m = begin(line, body, high or request.high, copied.size + 64, 8)
+        copy_headers(m, request, &copied, tag)
     if headers is not ():
         append_headers(m, headers, m.count)
     add_content_length(m)
@@ -155,7 +157,7 @@ cdef int copy_headers(Message m, Message request, const sip_copied *copied, byte
             copy_first(m, request, copied.first[id], id, tag)
     if m.status_code == 100:
         copy_all(m, request, SIP_TIMESTAMP, find_id(request, SIP_TIMESTAMP))  # 8.2.6.1
-    elif m.status_code <= 299 and find_id(request, SIP_RECORD_ROUTE) >= 0 and method_str(method_part(request)) in DIALOGS:
+    elif m.status_code <= 299 and method_str(method_part(request)) in DIALOGS:
         copy_all(m, request, SIP_RECORD_ROUTE, find_id(request, SIP_RECORD_ROUTE))  # 12.1.1
     return 0
 
@@ -217,8 +219,10 @@ cdef sip_span put_line_anew(Message m, unsigned int id, sip_text name, sip_text 
 
 
 cdef bytes make_tag(Message m):
-    """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same: Call-ID, the
-    top Via line, and of CSeq the number."""
+    """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same.
+
+    That is its Call-ID, its top Via line, and the number of its CSeq.
+    """
     cdef sip_text call_id = identity(m, SIP_CALL_ID), via = identity(m, SIP_VIA), cseq = identity(m, SIP_CSEQ)
     cdef const sip_byte *blank = sip_find(cseq, c" ")
     if blank != NULL:
@@ -261,10 +265,15 @@ cdef Message copy(Message m):
     return other
 
 
-cdef bytes body_of(Message m):
+cdef inline sip_text body_text(Message m) noexcept:
     if m.new_body is not None:
-        return m.new_body
-    return PyBytes_FromStringAndSize(<const char *>wire(m) + m.body_at, PyBytes_GET_SIZE(m.raw) - m.body_at)
+        return bytes_text(m.new_body)
+    return sip_run(wire(m) + m.body_at, bytes_text(m.raw).end)
+
+
+cdef bytes body_of(Message m):
+    cdef sip_text body = body_text(m)
+    return body.p[: sip_length(body)] if m.new_body is None else m.new_body
 
 
 cdef bytes write(Message m):
@@ -285,5 +294,5 @@ cdef bytes write(Message m):
             run.p = line.p
         run.end = line.end
     to = sip_put(sip_put_text(to, run), b"\r\n", 2)
-    sip_put_text(to, bytes_text(m.new_body) if m.new_body is not None else sip_run(wire(m) + m.body_at, bytes_text(m.raw).end))
+    sip_put_text(to, body_text(m))
     return data

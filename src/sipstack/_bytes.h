@@ -1,8 +1,8 @@
 /* Bytes: what kinds there are, runs of them, numbers. The ground floor of the plain C rooms.
  *
- * The C rooms (_bytes, _lines, _names, _head, _values, _rewrite) know bytes and nothing of Python. Each function gets the
- * end of what it may read and reads nothing at or behind it. Everything in them is called sip_ or SIP_. They are fuzzed
- * and sanitized without an interpreter: see fuzz/fuzz_core.c.
+ * The C rooms (_bytes, _lines, _names, _head, _values, _rewrite) know bytes and nothing of Python. Each function gets
+ * the end of what it may read and reads nothing at or behind it. Everything in them is called sip_ or SIP_. They are
+ * fuzzed and sanitized without an interpreter: see fuzz/fuzz_core.c.
  */
 #ifndef SIPSTACK_BYTES_H
 #define SIPSTACK_BYTES_H
@@ -78,7 +78,8 @@ static void sip_start_kinds(void)
 }
 
 SIP_INLINE int sip_is(sip_byte c, int kind) { return sip_kinds[c] & kind; }
-SIP_INLINE int sip_is_control(sip_byte c) { return sip_is(c, SIP_CONTROL) && c != '\t'; } /* one that a head may not hold */
+/* One that a head may not hold. */
+SIP_INLINE int sip_is_control(sip_byte c) { return sip_is(c, SIP_CONTROL) && c != '\t'; }
 SIP_INLINE int sip_is_blank(sip_byte c) { return c == ' ' || c == '\t'; }
 SIP_INLINE int sip_is_digit(sip_byte c) { return (unsigned)(c - '0') < 10; }
 SIP_INLINE sip_byte sip_lower(sip_byte c) { return (unsigned)(c - 'A') < 26 ? c | 0x20 : c; }
@@ -165,7 +166,7 @@ SIP_INLINE sip_byte *sip_put_text(sip_byte *to, sip_text text)
 #define SIP_LARGEST_MAX_FORWARDS 255
 #define SIP_LARGEST_PORT 65535
 
-/* The value of 1*DIGIT, leading zeros allowed, up to `most` (under 10**17); -1 for anything else. Each step is bounded. */
+/* The value of 1*DIGIT, leading zeros allowed, up to `most` (under 10**17); -1 for anything else. Never overflows. */
 SIP_INLINE int64_t sip_number(sip_text text, int64_t most)
 {
     int64_t value = 0;

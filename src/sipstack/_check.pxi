@@ -1,5 +1,5 @@
-# The cheap half of validation, for every request of a busy server. `validation.check` says what is wrong, and says it again
-# where this is not sure: a value that _values.h does not know.
+# The cheap half of validation, for every request of a busy server. `validation.check` says what is wrong, and says it
+# again where this is not sure: a value that _values.h does not know.
 
 
 cdef bint is_in_order(Message m) noexcept:

@@ -1,4 +1,4 @@
-# The types that `_dispatch_py.py` has when it is compiled as `_dispatch`: without them it is the same program, and slower.
+# The types that `_dispatch_py.py` has when it is compiled as `_dispatch`: it is the same program without, and slower.
 
 cimport cython
 from sipstack cimport _parser

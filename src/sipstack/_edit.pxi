@@ -1,11 +1,11 @@
 # Editing: new lines are written into the message's text, and entries of the table point at them.
 #
-# Everything here but `header_name` and `header_value` is C and bytes. An edit first makes str or bytes of all it was given, which
-# may run Python, then changes the message, and calls `forget` last, which may run Python again.
+# Everything here but `header_name` and `header_value` is C and bytes. An edit first makes str or bytes of all it was
+# given, which may run Python, then changes the message, and calls `forget` last, which may run Python again.
 
 
 cdef inline void forget(Message m) noexcept:
-    """Say that the message was edited: structured values that were read are no longer its own. The last step of an edit.
+    """Say that the message was edited: structured values that were read are no longer its own. An edit's last step.
 
     They are taken out of the message first and released when this returns, which may run Python.
     """
@@ -121,7 +121,7 @@ cdef inline void drop(Message m, Py_ssize_t at) noexcept:
 
 
 cdef void put_in_place(Message m, sip_text name, sip_span span) noexcept:
-    """Put an entry in the place of the first header of its name and drop the others, or append it to a table with room."""
+    """Put an entry in the place of the first header of its name and drop the others, or append it. There is room."""
     cdef Py_ssize_t first = find(m, name, sip_id(&span))
     cdef Py_ssize_t at
     if first < 0:
@@ -163,7 +163,7 @@ cdef inline header_name(name):
 
 
 cdef inline header_value(name, value):
-    """A caller's value as it is written: the str itself where it is ASCII that needs no care, else bytes or an error."""
+    """A caller's value as it is written: the str itself where it is ASCII that needs no care; else bytes."""
     return value if is_ascii(value) and is_writable(ascii_text(value)) else encode_value(name, value)
 
 
@@ -255,7 +255,8 @@ cdef int set_body(Message m, bytes data) except -1:
 cdef int set_request_uri(Message m, bytes uri) except -1:
     """Write another start line with this Request-URI, which was checked."""
     cdef sip_text method = method_part(m), version = version_part(m)
-    cdef bytes line = PyBytes_FromStringAndSize(NULL, sip_length(method) + PyBytes_GET_SIZE(uri) + sip_length(version) + 4)
+    cdef size_t size = sip_length(method) + PyBytes_GET_SIZE(uri) + sip_length(version) + 4
+    cdef bytes line = PyBytes_FromStringAndSize(NULL, size)
     cdef sip_byte *to = sip_put(sip_put_text(<sip_byte *>PyBytes_AS_STRING(line), method), b" ", 1)
     to = sip_put(sip_put_text(to, bytes_text(uri)), b" ", 1)
     sip_put(sip_put_text(to, version), b"\r\n", 2)
@@ -294,16 +295,15 @@ cdef str pop_element(Message m, unsigned int id):
 
 
 cdef int refuse_rest(unsigned int id, str value, str rest) except -1:
-    """Quotes inside <> or a comment are no quoted string for a list, but they are for who checks the value as a whole: what
-    stood in quotes there may stand outside of them when the rest stands alone, and a control byte may not.
+    """Refuse to let the rest of a list stand alone, for then a control byte in it stands in no quoted string.
+
+    Quotes inside <> or a comment do not quote for a list, but they do for who checks a value as a whole.
     """
-    raise HeaderError(
-        "control byte behind the first value is in no quoted string", NAMES[id], len(value) - len(rest)
-    )
+    raise HeaderError("control byte behind the first value is in no quoted string", NAMES[id], len(value) - len(rest))
 
 
 cdef bint is_source(host, port) noexcept:
-    """Whether an address and a port are as the kernel gives them: letters of an address without a zone, a number in range."""
+    """Whether an address and a port are as the kernel gives them: an address without a zone, a number in range."""
     cdef int overflow = 0
     if type(port) is not int or not is_ascii(host):
         return False

@@ -37,7 +37,7 @@ typedef struct {
 /* A head; all places count from the start of the data. */
 typedef struct {
     sip_start_line line;
-    uint32_t start, line_end, count, body; /* of the start line, its end, the number of headers, where the body begins */
+    uint32_t start, line_end, count, body; /* of the start line and its end; headers; where the body begins */
     int64_t content_length;                /* -1 where there is none */
     int high;                              /* whether there may be a byte over 0x7F */
 } sip_head;
@@ -50,11 +50,11 @@ SIP_INLINE int sip_is_status_line(sip_text line)
            && sip_lower(line.p[2]) == 'p' && line.p[3] == '/';
 }
 
-/* The length of the SIP-Version that a text begins with, 0 where there is none (RFC 3261 25.1): "SIP" "/" 1*DIGIT "." 1*DIGIT. */
+/* The length of the SIP-Version that a text begins with, 0 where there is none (RFC 3261 25.1). */
 SIP_INLINE size_t sip_version_length(sip_text text)
 {
-    if (sip_length(text) >= 7 && memcmp(text.p, "SIP/2.0", 7) == 0 && (sip_length(text) == 7 || !sip_is_digit(text.p[7])))
-        return 7;
+    const size_t length = sip_length(text);
+    if (length >= 7 && memcmp(text.p, "SIP/2.0", 7) == 0 && (length == 7 || !sip_is_digit(text.p[7]))) return 7;
     if (!sip_is_status_line(text)) return 0;
     const sip_byte *p = text.p + 4, *digits = p;
     while (p < text.end && sip_is_digit(*p)) p++;
@@ -136,9 +136,10 @@ static int sip_read_header(
     return id != SIP_CONTENT_LENGTH || sip_note_content_length(head, sip_run(value, end));
 }
 
-/* Notes headers from *line_at on, as long as they have the shape that nine of ten have: a known name of up to 15 bytes, a
- * colon right behind it, a value without control bytes, CR LF, no fold, no second Content-Length. The first of another shape
- * is left to sip_read_header, with *line_at at it and nothing of it taken from the scanner. Returns where the next span goes.
+/* Notes headers from *line_at on, as long as they have the shape that nine of ten have: a known name of up to 15
+ * bytes, a colon right behind it, a value without control bytes, CR LF, no fold, no second Content-Length. The first
+ * of another shape is left to sip_read_header, with *line_at at it and nothing of it taken from the scanner. Returns
+ * where the next span goes.
  *
  * This loop is half of the time of parse: name, colon and key come from one load of 16 bytes. */
 #ifdef SIPSTACK_SSE2
@@ -210,7 +211,8 @@ static int sip_read_head(sip_head *head, sip_span *spans, uint32_t room, const s
     last = sip_scan_line(&scanner, data, &found);
     if (last == NULL || found & SIP_WRONG || last == line) return 0;
     const sip_text start_line = sip_run(line, last - (last[-1] == '\r'));
-    if (!sip_read_start_line(&head->line, start_line) || (found && head->line.status == 0)) return 0; /* no tab in a request's */
+    if (!sip_read_start_line(&head->line, start_line)) return 0;
+    if (found && head->line.status == 0) return 0; /* a tab */
     line = last + 1;
     head->line_end = (uint32_t)(line - data);
     if (line < end && sip_is_blank(*line)) return 0; /* a fold before the first header */

@@ -1,8 +1,9 @@
 /* Where the slots of the value classes lie that the compiled core makes instances of.
  *
- * CPython puts __slots__ behind the head of an object, sorted by name. Filling them in place takes a tenth of the time that
- * object.__setattr__ takes, and they stay ordinary slots, which Python reads fastest. When the module is imported it makes one
- * of each and compares it with what the class itself reads (check_layouts in _values.pxi): a wrong line here is an ImportError.
+ * CPython puts __slots__ behind the head of an object, sorted by name. Filling them in place takes a tenth of the
+ * time that object.__setattr__ takes, and they stay ordinary slots, which Python reads fastest. When the module is
+ * imported it makes one of each and compares it with what the class itself reads (check_layouts in _values.pxi): a
+ * wrong line here is an ImportError.
  */
 #ifndef SIPSTACK_LAYOUTS_H
 #define SIPSTACK_LAYOUTS_H

@@ -1,7 +1,7 @@
 /* Lines: where the line ends of a head are, and whether a control byte stands where none may.
  *
- * Both are found in one pass of 64 bytes at a time. On a message of 13 lines that costs about what thirteen calls of memchr
- * cost without the check. SSE2 is there on every x86-64; elsewhere the plain C below does the same.
+ * Both are found in one pass of 64 bytes at a time. On a message of 13 lines that costs about what thirteen calls of
+ * memchr cost without the check. SSE2 is there on every x86-64; elsewhere the plain C below does the same.
  */
 #ifndef SIPSTACK_LINES_H
 #define SIPSTACK_LINES_H
@@ -47,8 +47,8 @@ SIP_INLINE uint64_t sip_controls64(const sip_byte *p, int *high)
 }
 #endif
 
-/* Looks at the block at s->p, of which 1 to 64 bytes are data. A short last block is read together with the bytes before
- * it, where the data has so many. */
+/* Looks at the block at s->p, of which 1 to 64 bytes are data. A short last block is read together with the bytes
+ * before it, where the data has so many. */
 SIP_INLINE void sip_scan_block(sip_scanner *s, const sip_byte *data)
 {
     const size_t left = (size_t)(s->end - s->p);

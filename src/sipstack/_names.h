@@ -1,8 +1,8 @@
 /* Header names: from the bytes of a name to its number, the header's id.
  *
- * The names are those of methods.HEADER_NAMES, a name's id is its place there; the compact forms have the id of their long
- * name. They are filled in when the module is imported. The ids the core itself works with stand here, and the import
- * fails where HEADER_NAMES has another name in such a place.
+ * The names are those of methods.HEADER_NAMES, a name's id is its place there; the compact forms have the id of their
+ * long name. They are filled in when the module is imported. The ids the core itself works with stand here, and the
+ * import fails where HEADER_NAMES has another name in such a place.
  */
 #ifndef SIPSTACK_NAMES_H
 #define SIPSTACK_NAMES_H
@@ -19,8 +19,9 @@ static const char *const sip_own_names[SIP_OWN_NAMES] = {
     "Route", "Record-Route", "Content-Type", "RAck", "Timestamp", "Require",
 };
 
-/* A table finds a name by its key: its first 16 bytes with SP behind a shorter one, and bit 0x20 set in each. That folds A to Z
- * exactly: no other bytes of known names, which are letters and hyphens, share a key with anything but control bytes. */
+/* A table finds a name by its key: its first 16 bytes with SP behind a shorter one, and bit 0x20 set in each. That
+ * folds A to Z exactly: no other bytes of known names, which are letters and hyphens, share a key with anything but
+ * control bytes. */
 typedef struct { uint64_t first, second; } sip_key;
 typedef struct { sip_key key; sip_byte text[40]; uint32_t length, id; } sip_name; /* 64 bytes; text in lower case */
 #define SIP_LONGEST_NAME 32
@@ -50,7 +51,8 @@ SIP_INLINE int sip_make_key(sip_text name, sip_key *key)
     const size_t length = sip_length(name);
     memset(key, ' ', sizeof *key);
     if (length) memcpy(key, name.p, length < 16 ? length : 16);
-    const uint64_t over_sp = (key->first | key->first << 1) & (key->second | key->second << 1); /* bit 6: it has bit 5 or 6 */
+    /* Bit 6 of each byte: whether bit 5 or 6 is set in it. */
+    const uint64_t over_sp = (key->first | key->first << 1) & (key->second | key->second << 1);
     key->first |= SIP_LOWER8;
     key->second |= SIP_LOWER8;
     return (over_sp & SIP_LOWER8 << 1) == SIP_LOWER8 << 1;
@@ -86,9 +88,11 @@ SIP_INLINE unsigned sip_find_id(sip_text text)
     for (unsigned place = sip_place(key);; place = sip_next_place(place)) {
         const sip_name *name = &sip_names[sip_places[place]];
         if (name->length == 0) return SIP_UNKNOWN;
-        if (name->key.first != key.first || name->key.second != key.second || name->length != sip_length(text)) continue;
-        if (name->length <= 16 || sip_same(sip_run(text.p + 16, text.end), sip_run(name->text + 16, name->text + name->length)))
-            return name->id;
+        if (name->key.first != key.first || name->key.second != key.second) continue;
+        if (name->length != sip_length(text)) continue;
+        if (name->length <= 16) return name->id;
+        const sip_text rest = sip_run(name->text + 16, name->text + name->length);
+        if (sip_same(sip_run(text.p + 16, text.end), rest)) return name->id;
     }
 }
 

@@ -2,20 +2,21 @@
 
 THE POINTER RULE
 
-A message moves under a pointer: an edit may move its headers in the table, and make a table or a text of another size. Who
-edits may be another thread, a finalizer that the collector runs, or a conversion (`str(value)`) that was given to the
-message itself. All of them run only while Python code can run. So:
+A message moves under a pointer: an edit may move its headers in the table, and make a table or a text of another
+size. Who edits may be another thread, a finalizer that the collector runs, or a conversion (`str(value)`) that was
+given to the message itself. All of them run only while Python code can run. So:
 
-    From taking a pointer into a message (from `spans`, `owned`, `wire`, a `sip_text` of them), or an index of a header, to
-    its last use, nothing may run that can run Python code, start the collector or let another thread in.
+    From taking a pointer into a message (from `spans`, `owned`, `wire`, a `sip_text` of them), or an index of a
+    header, to its last use, nothing may run that can run Python code, start the collector or let another thread in.
 
-What is allowed in between is C, and making bytes, str and int, which no collector and no finalizer follows. Making any other
-object, raising an error, calling Python and releasing an object of unknown type are not. A function keeps the rule in one of three ways: it
-takes what it needs as str or bytes first; it works on bytes that nobody else has; or it looks everything up afresh.
+Allowed in between is C, and making bytes, str and int, which no collector and no finalizer follows. Making any other
+object, raising an error, calling Python and releasing an object of unknown type are not. A function keeps the rule in
+one of three ways: it takes what it needs as str or bytes first; it works on bytes that nobody else has; or it looks
+everything up afresh when `edits` says that the message was edited meanwhile.
 
-A function that needs no Python between its first pointer and its last says so by `noexcept` or by raising only at its end.
-The table, the text and the body of a message are bytes objects that nobody else ever sees; `raw` is never replaced. Where
-there is no GIL, a message is locked (critical_section) for the length of each of these stretches.
+A function that needs no Python between its first pointer and its last says so by `noexcept` or by raising only at its
+end. The table, the text and the body of a message are bytes objects that nobody else ever sees; `raw` is never
+replaced. Where there is no GIL, a message is locked (critical_section) for the length of each of these stretches.
 """
 
 cimport cython

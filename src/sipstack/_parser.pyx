@@ -2,8 +2,8 @@
 # cython: freethreading_compatible=True, embedsignature=True, embedsignature.format=clinic, binding=False
 """The compiled parser: bytes in, a table of spans, bytes out. See `_parser_py` for the same in plain Python.
 
-Its rooms, in reading order: `_sip.pxd` (the plain C that knows bytes), `_parser.pxd` (what a Message is, and the pointer
-rule), then the includes below, each one subject. `_parser_py` has the docstrings of both.
+Its rooms, in reading order: `_sip.pxd` (the plain C that knows bytes), `_parser.pxd` (what a Message is, and the
+pointer rule), then the includes below, each one subject. `_parser_py` has the docstrings of both.
 """
 
 cimport cython

@@ -1,14 +1,14 @@
 /* Rewriting: what is changed in the text of a value, or cut from it, without understanding all of it.
  *
- * These decide by quotes, <>, commas and semicolons alone, so that they work on values that are otherwise wrong too: what a
- * sender wrote cannot keep a server from stamping its Via or tagging its To. _rewrite.py says the same in Python.
+ * These decide by quotes, <>, commas and semicolons alone, so that they work on values that are otherwise wrong too:
+ * what a sender wrote cannot keep a server from stamping its Via or tagging its To. _rewrite.py is the twin.
  */
 #ifndef SIPSTACK_REWRITE_H
 #define SIPSTACK_REWRITE_H
 
 #include "_bytes.h"
 
-/* Writes a value with one space where a fold stood (RFC 3261 7.3.1), and returns where that ends. It is never longer. */
+/* Writes a value, which gets no longer, with one space where a fold stood (RFC 3261 7.3.1). Returns where it ends. */
 static sip_byte *sip_unfold(sip_byte *to, sip_text value)
 {
     const sip_byte *start = to;
@@ -44,8 +44,8 @@ static const sip_byte *sip_skip_comment(const sip_byte *p, const sip_byte *end)
     return end;
 }
 
-/* Where the first element of a list ends: at a comma outside quotes, <> and comments. A comment opens at a "(" at the start
- * or behind a blank; elsewhere that is a letter of a URI's user. The same as headers.split_list. */
+/* Where the first element of a list ends: at a comma outside quotes, <> and comments. A comment opens at a "(" at the
+ * start or behind a blank; elsewhere that is a letter of a URI's user. The same as headers.split_list. */
 static const sip_byte *sip_element_end(sip_text list)
 {
     const sip_byte *p = list.p, *end = list.end;
@@ -139,9 +139,9 @@ static sip_text sip_sent_by_host(sip_text head)
 
 #define SIP_STAMP_ROOM 20 /* what a stamp can add besides the source address: ";received=", and "=65535" */
 
-/* Writes the value of a Via line with `received` and `rport` in its first Via as a receiver sets them, and returns where that
- * ends. What the sender wrote there is overwritten, and what it wrote twice taken out: it would send our responses to others.
- * *asked: whether rport is there, which the response goes back by. */
+/* Writes the value of a Via line with `received` and `rport` in its first Via as a receiver sets them, and returns
+ * where that ends. What the sender wrote there is overwritten, and what it wrote twice taken out: it would send our
+ * responses to others. *asked: whether rport is there, which the response goes back by. */
 static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32_t port, int *asked)
 {
     const sip_byte *end = sip_trim(value.p, sip_element_end(value)).end;
@@ -163,7 +163,8 @@ static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32
         p = next;
     }
     *asked = rport;
-    if (!received && !rport && sip_same(sip_sent_by_host(sip_run(value.p, params)), source)) return sip_put_text(to, value);
+    const sip_text host = sip_sent_by_host(sip_run(value.p, params));
+    if (!received && !rport && sip_same(host, source)) return sip_put_text(to, value);
     to = sip_put_text(to, sip_run(from, end));
     if (!received) to = sip_put_text(sip_put(to, ";received=", 10), source);
     return sip_put_text(to, sip_run(end, value.end));

@@ -44,7 +44,7 @@ cdef str name_str(Message m, const sip_span *span):
     cdef str known
     if sip_id(span):
         known = <str>NAMES[sip_id(span)]
-        if sip_length(name) == <size_t>PyUnicode_GET_LENGTH(known) and memcmp(name.p, PyUnicode_DATA(known), sip_length(name)) == 0:
+        if is_str(name, known):
             return known
     return to_str(name, False)
 
@@ -131,7 +131,8 @@ cdef Message read(bytes raw, Py_ssize_t max_size, Py_ssize_t max_headers):
         max_headers = min(max_headers, <Py_ssize_t>sip_length(data) // 3 + 1)  # a header is three bytes at least
         many = PyBytes_FromStringAndSize(NULL, max_headers * sizeof(sip_span))
         found = <sip_span *>PyBytes_AS_STRING(many)
-    if <Py_ssize_t>sip_length(data) > max_size or not sip_read_head(&head, found, <uint32_t>max(max_headers, 0), data.p, data.end):
+    cdef uint32_t room = <uint32_t>max(max_headers, 0)
+    if <Py_ssize_t>sip_length(data) > max_size or not sip_read_head(&head, found, room, data.p, data.end):
         raise refusal(raw, max_size, max_headers)
     return message_of(raw, &head, found)
 
@@ -146,7 +147,9 @@ cdef inline Message message_of(bytes raw, const sip_head *head, const sip_span *
     """The message of a head; bytes before and behind it are dropped."""
     cdef Message m = Message.__new__(Message)
     cdef uint32_t at, cut = head.start
-    cdef Py_ssize_t end = PyBytes_GET_SIZE(raw) if head.content_length < 0 else head.body + <Py_ssize_t>head.content_length
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(raw)
+    if head.content_length >= 0:
+        end = head.body + <Py_ssize_t>head.content_length
     if cut or end < PyBytes_GET_SIZE(raw):
         raw = raw[cut:end]
     m.raw = raw

@@ -56,14 +56,18 @@ cdef list place_methods():
 cdef list METHOD_PLACES = place_methods()
 
 
+cdef inline bint is_str(sip_text text, str known) noexcept:
+    """Whether a text is that of an ASCII str."""
+    cdef size_t length = PyUnicode_GET_LENGTH(known)
+    return sip_length(text) == length and memcmp(text.p, PyUnicode_DATA(known), length) == 0
+
+
 cdef str method_str(sip_text method):
     """A method; a known one is always the same object."""
     if method.p == method.end:
         return ""
     cdef str known = <str>METHOD_PLACES[method_place(method.p[0], sip_length(method))]
-    if sip_length(method) == <size_t>PyUnicode_GET_LENGTH(known) and memcmp(method.p, PyUnicode_DATA(known), sip_length(method)) == 0:
-        return known
-    return to_str(method, False)
+    return known if is_str(method, known) else to_str(method, False)
 
 
 cdef str scheme_str(sip_text uri):
@@ -99,7 +103,7 @@ load_names()
 
 
 def _tables():
-    """What C knows of _grammar and _limits: the bytes of each class, and the limits. For the test that compares them."""
+    """What C knows of _grammar and _limits, for the test that compares them: classes of bytes, and limits."""
     classes = {
         "token": SIP_TOKEN, "control": SIP_CONTROL, "hex": SIP_HEX, "host": SIP_HOST,
         "value": SIP_PARAM_VALUE, "user": SIP_USER, "uri-param": SIP_URI_PARAM,

@@ -1,8 +1,9 @@
 /* Structured values: the parts of a Via, an address, a URI and a CSeq, as runs of bytes.
  *
- * The grammar itself is that of the value classes (uri.py, headers/). Here stands what nearly every sender writes of it:
- * no blanks in odd places, no quoted parameters, no odd escapes. For anything else, right or wrong, a function answers 0,
- * and the value goes to its class. So nothing here has to be right about what it does not know, only to know that.
+ * The grammar itself is that of the value classes (uri.py, headers/). Here stands what nearly every sender writes of
+ * it: no blanks in odd places, no quoted parameters, no odd escapes. For anything else, right or wrong, a function
+ * answers 0, and the value goes to its class. So nothing here has to be right about what it does not know, only to
+ * know that.
  */
 #ifndef SIPSTACK_VALUES_H
 #define SIPSTACK_VALUES_H
@@ -93,8 +94,8 @@ static const sip_byte *sip_read_name_or_ipv4(const sip_byte *p, const sip_byte *
     if (p == start || p[-1] < '0') return NULL;
     label = p;
     while (label > start && sip_is_digit(label[-1])) label--;
-    if (label < p && (label == start || label[-1] == '.')) return NULL; /* a last label of digits: an IPv4 address, or wrong */
-    return p;
+    /* A last label of digits is that of an IPv4 address, or wrong. */
+    return label < p && (label == start || label[-1] == '.') ? NULL : p;
 }
 
 /* The end of an IPv6 address in hexadecimal groups; NULL for anything else, also one that ends in an IPv4 address. */
@@ -288,7 +289,7 @@ static int sip_read_address(sip_text text, sip_address *address)
     } else {
         uri_end = sip_find(sip_run(p, end), ';');
         const sip_text uri = sip_run(p, uri_end == NULL ? end : uri_end);
-        if (sip_find(uri, ',') != NULL || sip_find(uri, '?') != NULL) return 0; /* they must stand in <> (RFC 3261 20) */
+        if (sip_find(uri, ',') != NULL || sip_find(uri, '?') != NULL) return 0; /* only in <> (RFC 3261 20) */
         if (!sip_read_uri(uri, &address->uri)) return 0;
         p = uri.end;
     }

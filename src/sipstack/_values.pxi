@@ -1,4 +1,4 @@
-# Structured values: objects of the value classes, made from the parts that _values.h finds, or by the class's own `parse`.
+# Structured values: objects of the value classes, made from the parts that _values.h finds, or by a class's `parse`.
 
 cdef extern from "_layouts.h":
     ctypedef class sipstack.headers.Via [object sip_via_object, check_size error]:
@@ -186,8 +186,8 @@ cdef tuple every_address(Message m, unsigned int id, parser):
     return tuple(found)
 
 
-# A value that was read stays with the message until its next edit. It is put among the values that were the message's when
-# reading it began: if that ran Python, which edited the message, nobody looks at those any more.
+# A value that was read stays with the message until its next edit. It is put among the values that were the message's
+# when reading it began: if that ran Python, which edited the message, nobody looks at those any more.
 
 
 @cython.final
