@@ -123,8 +123,9 @@ static int sip_read_header(
     if (colon == NULL) return 0;
     const sip_byte *name_end = colon, *value = colon + 1, *end = last - (last[-1] == '\r');
     while (name_end > line && sip_is_blank(name_end[-1])) name_end--;
-    if (!sip_is_token(sip_run(line, name_end)) || (wrong && sip_has_bad_control(value, end))) return 0;
-    const unsigned id = sip_find_id(sip_run(line, name_end));
+    const sip_text name = sip_run(line, name_end);
+    const unsigned id = sip_find_id(name); /* a name that is known is a token */
+    if ((id == SIP_UNKNOWN && !sip_is_token(name)) || (wrong && sip_has_bad_control(value, end))) return 0;
     while (value < end && sip_is_fold(*value)) value++;
     while (end > value && sip_is_fold(end[-1])) end--;
     const int folded = first != last && sip_find(sip_run(value, end), '\n') != NULL;
