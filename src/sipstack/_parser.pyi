@@ -1,6 +1,7 @@
 from typing import Any, Final, TypeVar, final, overload
 
-from ._shared import HeaderInput, Headers, HeaderSource
+from ._view import Headers
+from ._writing import HeaderInput, HeaderSource
 from .headers import Contact, ContentType, CSeq, NameAddr, RAck, Via
 from .uri import Uri
 from .validation import Violation
@@ -23,6 +24,7 @@ class Message:
     def request_uri(self) -> str: ...
     @request_uri.setter
     def request_uri(self, uri: str | Uri) -> None: ...
+    def _scheme(self) -> str: ...
     @property
     def status_code(self) -> int: ...
     @property

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ._diagnose import bad_control
-from ._grammar import BLANK, CONTROL_CHARS, REASON_PHRASE, REQUEST_URI, is_token, read_content_length
+from ._grammar import BLANK, CONTROL_CHARS, HOST_CHARS, REASON_PHRASE, REQUEST_URI, is_token, read_content_length
+from ._limits import MAX_PORT, STATUS_CODES
+from ._values import need_str
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import HeaderValue
 from .methods import reason_phrase
@@ -16,7 +18,7 @@ _REASON = re.compile(REASON_PHRASE)
 _CONTROL = re.compile(f"[{CONTROL_CHARS}]".encode())
 _LINE_END = re.compile(rb"[\r\n]")
 _BARE_LINE_END = re.compile(r"\r\n?|\n")
-_SOURCE = re.compile(r"[0-9A-Za-z_.:\-]++")
+_SOURCE = re.compile(f"[{HOST_CHARS}:]++")
 
 TAG_KEY = os.urandom(16)
 """What makes the tags of replies ours: forked workers share it."""
@@ -26,6 +28,10 @@ DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 
 HeaderInput = str | int | HeaderValue | Sequence[str | int | HeaderValue]
 """What can be written as a header's value; of several, one line with commas between them is made."""
+
+BytesLike = bytes | bytearray | memoryview
+Body = BytesLike | str
+"""What can be a body."""
 
 HeaderSource = Mapping[str, Any] | Iterable[tuple[str, Any]]
 """What the builders take as headers: a mapping, pairs, or another message's headers."""
@@ -58,9 +64,7 @@ def encode(text: str, what: str) -> bytes:
 
 
 def _encode_token(text: str, what: str) -> bytes:
-    if not isinstance(text, str):
-        raise TypeError(f"{what} must be str, not {type(text).__name__}")
-    if not is_token(text):
+    if not is_token(need_str(text, what)):
         raise SerializeError(f"{what} {text!r} is not a token")
     return text.encode("ascii")
 
@@ -123,18 +127,17 @@ def encode_status(status: int, reason: str | None) -> bytes:
     """The text of a status line behind the version; without a reason, the status's own."""
     if not isinstance(status, int) or isinstance(status, bool):
         raise TypeError(f"status must be int, not {type(status).__name__}")
-    if not 100 <= status <= 699:
-        raise SerializeError(f"status {status} is not in 100..699")
+    lowest, highest = STATUS_CODES
+    if not lowest <= status <= highest:
+        raise SerializeError(f"status {status} is not in {lowest}..{highest}")
     if reason is None:
         reason = reason_phrase(status)
-    if not isinstance(reason, str):
-        raise TypeError(f"reason must be str, not {type(reason).__name__}")
-    if not _REASON.fullmatch(reason):
+    if not _REASON.fullmatch(need_str(reason, "reason")):
         raise SerializeError(f"reason phrase {reason!r} has a control byte")
     return b"%d %b" % (status, encode(reason, "reason phrase"))
 
 
-def encode_body(body: bytes | bytearray | memoryview | str) -> bytes:
+def encode_body(body: Body) -> bytes:
     """A body's bytes: text gets CRLF line ends and UTF-8, bytes are taken as they are."""
     if type(body) is bytes:
         return body
@@ -162,6 +165,6 @@ def check_source(host: str, port: int) -> str:
     host = host.partition("%")[0]
     if not _SOURCE.fullmatch(host):
         raise SerializeError(f"source address {host!r} is no host")
-    if not 0 <= port <= 65535:
-        raise SerializeError(f"source port {port} is not in 0..65535")
+    if not 0 <= port <= MAX_PORT:
+        raise SerializeError(f"source port {port} is not in 0..{MAX_PORT}")
     return host

@@ -5,7 +5,7 @@ from typing import ClassVar, Final, Self
 
 from .._grammar import BLANK, SWS, TOKEN
 from .._params import Parameter, ParamsLike, WithParams, parameters_behind, write_parameters, write_value
-from .._values import assign, lower, need_number, need_token, parse_number
+from .._values import assign, need_number, need_token, parse_number
 from ..errors import HeaderError, SerializeError
 
 _QVALUE: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
@@ -109,9 +109,6 @@ class TokenValue(Parametrized):
     def __init__(self, value: str, *, params: ParamsLike | None = None) -> None:
         """Build a value. Raises SerializeError."""
         assign(self, value=need_token(value, "value"), _params=self._write_params(params))
-
-    def _key(self) -> tuple[object, ...]:
-        return type(self), lower(self.value), self.params
 
     def _head(self) -> str:
         return self.value

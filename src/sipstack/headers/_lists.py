@@ -98,11 +98,6 @@ def _each(parts: list[tuple[int, str]], read: Callable[[str], _Item]) -> Iterato
             raise HeaderError(error.reason, offset=offset + error.offset, status=error.status) from None
 
 
-def list_of(cls: type[HeaderValue]) -> Reader:
-    """The reader of a list of at least one value."""
-    return lambda value: parse_list(cls, value)
-
-
 def list_or_nothing(cls: type[HeaderValue]) -> Reader:
     """The reader of a list that may be empty."""
     return lambda value: parse_list(cls, value) if value.strip(BLANK) else ()

@@ -3,14 +3,14 @@
 import re
 from typing import Final, Self
 
-from .._grammar import BLANK, LWS, SWS, TOKEN
+from .._grammar import BLANK, DIGITS, LWS, METHOD, SWS
 from .._limits import LARGEST_MAX_BREADTH, LARGEST_MAX_FORWARDS, MAX_CSEQ, MAX_RSEQ, MAX_SECONDS
 from .._values import HeaderValue, assign, need_number, need_token, parse_number
 from ..errors import HeaderError
 from ._lists import Reader
 
-_CSEQ: Final = re.compile(f"{SWS}([0-9]++){LWS}({TOKEN}){SWS}")
-_RACK: Final = re.compile(f"{SWS}([0-9]++){LWS}([0-9]++){LWS}({TOKEN}){SWS}")
+_CSEQ: Final = re.compile(f"{SWS}({DIGITS}){LWS}({METHOD}){SWS}")
+_RACK: Final = re.compile(f"{SWS}({DIGITS}){LWS}({DIGITS}){LWS}({METHOD}){SWS}")
 
 
 class CSeq(HeaderValue):
@@ -37,9 +37,6 @@ class CSeq(HeaderValue):
         if found is None:
             raise HeaderError("CSeq is not a number and a method")
         return cls._of(num=parse_number(found[1], MAX_CSEQ, "CSeq", found.start(1)), method=found[2])
-
-    def _key(self) -> tuple[object, ...]:
-        return self.num, self.method
 
     def _head(self) -> str:
         return f"{self.num} {self.method}"
@@ -72,9 +69,6 @@ class RAck(HeaderValue):
             raise HeaderError("RAck is not two numbers and a method")
         rseq = parse_rseq(found[1])
         return cls._of(rseq=rseq, cseq=parse_number(found[2], MAX_CSEQ, "CSeq", found.start(2)), method=found[3])
-
-    def _key(self) -> tuple[object, ...]:
-        return self.rseq, self.cseq, self.method
 
     def _head(self) -> str:
         return f"{self.rseq} {self.cseq} {self.method}"
@@ -113,15 +107,11 @@ def parse_seconds(value: str) -> int:
     return parse_number(value.strip(BLANK), MAX_SECONDS, "number of seconds")
 
 
-def _parse_max_breadth(value: str) -> int:
-    return parse_number(value.strip(BLANK), LARGEST_MAX_BREADTH, "Max-Breadth")
-
-
 READERS: Final[dict[str, Reader]] = {
     "CSeq": CSeq.parse,
     "RAck": RAck.parse,
     "RSeq": parse_rseq,
     "Max-Forwards": parse_max_forwards,
-    "Max-Breadth": _parse_max_breadth,
+    "Max-Breadth": lambda value: parse_number(value.strip(BLANK), LARGEST_MAX_BREADTH, "Max-Breadth"),
     **dict.fromkeys(("Expires", "Min-Expires", "Flow-Timer"), parse_seconds),
 }

@@ -1,6 +1,7 @@
 """What is told to people and logs: Reason (RFC 3326) and Warning (RFC 3261 20.43)."""
 
 import re
+from functools import partial
 from typing import ClassVar, Final, Self
 
 from .._grammar import BLANK, CTL_CHARS, LWS, QUOTED_STRING, SWS
@@ -9,7 +10,7 @@ from .._params import ParamsLike, write_parameters
 from .._values import HeaderValue, assign, lower, need_number, need_text, need_token, quote, unquote
 from ..errors import HeaderError, SerializeError
 from ._base import TokenValue
-from ._lists import Reader, list_of
+from ._lists import Reader, parse_list
 
 _WARN_AGENT: Final = rf'[^ {CTL_CHARS}",]++'
 _AGENT: Final = re.compile(_WARN_AGENT)
@@ -88,4 +89,7 @@ class WarningValue(HeaderValue):
         return f"{self.code} {self.agent} {quote(self.text)}"
 
 
-READERS: Final[dict[str, Reader]] = {"Reason": list_of(Reason), "Warning": list_of(WarningValue)}
+READERS: Final[dict[str, Reader]] = {
+    "Reason": partial(parse_list, Reason),
+    "Warning": partial(parse_list, WarningValue),
+}

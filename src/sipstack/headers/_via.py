@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Self
 
 from .._grammar import BLANK, HOST, LWS, SWS, TOKEN, is_host, is_ipv6
@@ -10,7 +11,7 @@ from .._params import Parameter, ParamsLike, WithParams, merge_parameters, pairs
 from .._values import assign, lower, need_number, need_str, need_token, parse_number
 from ..errors import HeaderError, SerializeError
 from ..uri import need_host, need_port
-from ._lists import Reader, list_of
+from ._lists import Reader, parse_list
 
 MAGIC_COOKIE: Final = "z9hG4bK"
 """What a branch by RFC 3261 starts with (8.1.1.7)."""
@@ -173,4 +174,4 @@ _KNOWN: Final[dict[str, Callable[[str], object]]] = {
 }
 """The parameters with an attribute of their own, and what reads their values."""
 
-READERS: Final[dict[str, Reader]] = {"Via": list_of(Via)}
+READERS: Final[dict[str, Reader]] = {"Via": partial(parse_list, Via)}
