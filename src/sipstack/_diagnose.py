@@ -15,7 +15,8 @@ _LINE_END = re.compile(grammar.LINE_END.encode())
 _TOKEN = re.compile(grammar.TOKEN.encode())
 _CONTROL = re.compile(f"[{grammar.CONTROL_CHARS}]".encode())
 _VERSION = re.compile(grammar.SIP_VERSION.encode())
-_STATUS = re.compile(rb" ([0-9]++)(?= |\Z)")
+_STATUS = re.compile(rf" ({grammar.DIGITS})(?= |\Z)".encode())
+_STATUS_CODE = re.compile(grammar.STATUS_CODE.encode())
 _FIELD_VALUE = re.compile(grammar.FIELD_VALUE.encode())
 _CONTENT_LENGTH = header_id("Content-Length")
 
@@ -91,18 +92,18 @@ def _check_status_line(line: bytes, start: int) -> None:
     code = _STATUS.match(line, version)
     if not code:
         raise ParseError("status code is missing or not a number", start + version)
-    if len(code[1]) != 3 or not b"100" <= code[1] <= b"699":
+    if not _STATUS_CODE.fullmatch(code[1]):
         raise ParseError("status code is not in 100..699", start + version + 1)
 
 
 def _check_request_line(line: bytes, start: int) -> None:
     method = end_of(_TOKEN, line, 0)
-    if line[method : method + 1] != b" ":
-        if method == len(line):
-            raise ParseError("request line ends after the method", start + method)
-        raise ParseError("method is missing" if not method else "method has a byte that is no token", start + method)
-    if not method:
+    if method == len(line):
+        raise ParseError("request line ends after the method", start + method)
+    if method == 0:
         raise ParseError("method is missing", start)
+    if line[method] != 0x20:
+        raise ParseError("method has a byte that is no token", start + method)
     uri_end = line.find(b" ", method + 1)
     tab = line.find(b"\t")
     if tab >= 0:
@@ -155,7 +156,7 @@ def _check_content_length(value: bytes, offset: int, earlier: int | None) -> int
 
 
 def _name_error(data: bytes, name_end: int, at: int, line_end: int) -> ParseError:
-    if at < line_end and (data[at] < 0x20 or data[at] == 0x7F):
+    if _CONTROL.match(data, at, line_end):
         return ParseError(_control_reason(data, at, "a header name"), at)
     if data.find(b":", at, line_end) < 0:
         if line_end == len(data):

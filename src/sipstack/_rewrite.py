@@ -7,14 +7,14 @@ a sender wrote cannot keep a server from stamping its Via or tagging its To. `_r
 import re
 from collections.abc import Iterator
 
-from ._grammar import BLANK
+from ._grammar import BLANK, OPEN_QUOTED_STRING, SWS
 from ._values import lower
 from .headers._lists import each_part
 
-_QUOTED = r'"(?>(?:[^"\\]++|\\.?)*)"?'
-_UP_TO_SEMICOLON = re.compile(rf'(?>(?:[^";]++|{_QUOTED})*)', re.DOTALL)
-_PARAMETER = re.compile(rf';[{BLANK}]*+([^{BLANK}=";]*+)((?>(?:[^";]++|{_QUOTED})*))', re.DOTALL)
-_UP_TO_ANGLE = re.compile(rf'(?>(?:[^"<]++|{_QUOTED})*)', re.DOTALL)
+_TO_SEMICOLON = f'(?>(?:[^";]++|{OPEN_QUOTED_STRING})*)'
+_UP_TO_SEMICOLON = re.compile(_TO_SEMICOLON, re.DOTALL)
+_PARAMETER = re.compile(rf';{SWS}([^{BLANK}=";]*+)({_TO_SEMICOLON})', re.DOTALL)
+_UP_TO_ANGLE = re.compile(f'(?>(?:[^"<]++|{OPEN_QUOTED_STRING})*)', re.DOTALL)
 
 
 def unfold(value: bytes) -> bytes:

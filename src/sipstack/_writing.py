@@ -5,20 +5,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from . import _grammar as grammar
 from ._diagnose import bad_control
-from ._grammar import BLANK, CONTROL_CHARS, HOST_CHARS, REASON_PHRASE, REQUEST_URI, is_token, read_content_length
 from ._limits import MAX_PORT, STATUS_CODES
 from ._values import need_str
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import HeaderValue
 from .methods import reason_phrase
 
-_URI = re.compile(REQUEST_URI)
-_REASON = re.compile(REASON_PHRASE)
-_CONTROL = re.compile(f"[{CONTROL_CHARS}]".encode())
+_URI = re.compile(grammar.REQUEST_URI)
+_REASON = re.compile(grammar.REASON_PHRASE)
+_CONTROL = re.compile(f"[{grammar.CONTROL_CHARS}]".encode())
 _LINE_END = re.compile(rb"[\r\n]")
-_BARE_LINE_END = re.compile(r"\r\n?|\n")
-_SOURCE = re.compile(f"[{HOST_CHARS}:]++")
+_BLANKS = grammar.BLANK.encode()
+_BODY_LINE_END = re.compile(grammar.BODY_LINE_END)
+_SOURCE = re.compile(f"[{grammar.HOST_CHARS}:]++")
 
 TAG_KEY = os.urandom(16)
 """What makes the tags of replies ours: forked workers share it."""
@@ -64,7 +65,7 @@ def encode(text: str, what: str) -> bytes:
 
 
 def _encode_token(text: str, what: str) -> bytes:
-    if not is_token(need_str(text, what)):
+    if not grammar.is_token(need_str(text, what)):
         raise SerializeError(f"{what} {text!r} is not a token")
     return text.encode("ascii")
 
@@ -98,7 +99,7 @@ def encode_value(name: str, value: HeaderInput) -> bytes:
         text = ", ".join([_value_text(name, part) for part in value])
     else:
         text = _value_text(name, value)
-    data = encode(text, f"value of {name}").strip(BLANK.encode())
+    data = encode(text, f"value of {name}").strip(_BLANKS)
     if _CONTROL.search(data):
         line_end = _LINE_END.search(data)  # one that a fold would excuse is none in a value to write
         at = line_end.start() if line_end else bad_control(data)
@@ -142,7 +143,7 @@ def encode_body(body: Body) -> bytes:
     if type(body) is bytes:
         return body
     if isinstance(body, str):
-        return encode(_BARE_LINE_END.sub("\r\n", body), "body")
+        return encode(_BODY_LINE_END.sub("\r\n", body), "body")
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(memoryview(body))
     raise TypeError(f"body must be bytes or str, not {type(body).__name__}")
@@ -151,7 +152,7 @@ def encode_body(body: Body) -> bytes:
 def check_content_length(value: bytes, length: int) -> None:
     """SerializeError where the caller's own Content-Length is not the body's."""
     try:
-        if read_content_length(value) == length:
+        if grammar.read_content_length(value) == length:
             return
     except HeaderError:
         pass

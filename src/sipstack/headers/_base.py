@@ -4,8 +4,8 @@ import re
 from typing import ClassVar, Final, Self
 
 from .._grammar import BLANK, SWS, TOKEN
-from .._params import Parameter, ParamsLike, WithParams, parameters_behind, write_parameters, write_value
-from .._values import assign, need_number, need_token, parse_number
+from .._params import Parameter, ParamsLike, WithParams, parameters_behind, write_parameters
+from .._values import assign, need_number, need_text, need_token, parse_number, quote
 from ..errors import HeaderError, SerializeError
 
 _QVALUE: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
@@ -76,14 +76,14 @@ class Parametrized(WithParams):
 
     @classmethod
     def _write_params(cls, params: ParamsLike | None, **known: object) -> str:
-        """The text of the parameters given by arguments (None: left out), then of the others."""
+        """The text of the parameters given by arguments (None: left out; texts are quoted), then of the others."""
         mine: list[tuple[str, str | None]] = []
         for argument, value in known.items():
             name = argument.replace("_", "-")
             if value is not None and name in cls._numbers:
                 mine.append((name, str(need_number(value, name, cls._numbers[name]))))
             elif value is not None:
-                mine.append((name, need_token(value, name) if name in cls._tokens else write_value(value, name)))
+                mine.append((name, need_token(value, name) if name in cls._tokens else quote(need_text(value, name))))
         text = write_parameters(params, *mine)
         try:
             cls._read_params(";" + text if text else "", 0)

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from .._grammar import BLANK, SWS, TOKEN
+from .._grammar import BLANK, BODY_LINE_END, SWS, TOKEN
 from .._limits import MAX_CONTENT_LENGTH
 from .._params import ParamsLike
 from .._values import assign, lower, need_str, need_token, parse_number
@@ -11,7 +11,7 @@ from ..errors import HeaderError
 from ._base import Parametrized, TokenValue
 from ._lists import Reader, list_or_nothing, parse_required_tokens
 
-_LINE_END: Final = re.compile(r"\r\n?|\n")
+_LINE_END: Final = re.compile(BODY_LINE_END)
 _MIME_VERSION: Final = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 
 
