@@ -242,7 +242,7 @@ class Message:
     @property
     def headers(self) -> Headers:
         """A live view of the headers, ordered, case-insensitive and multi-valued."""
-        return Headers(self)
+        return Headers(self)  # type: ignore[arg-type]  # the twin has the same interface
 
     def get_header(self, name: str, default: Any = None) -> Any:
         """The first value of `name`, or the default."""
@@ -450,14 +450,12 @@ class Message:
     @property
     def from_tag(self) -> str | None:
         """The From tag; None where there is none. Raises HeaderError."""
-        value = self.from_
-        return None if value is None else value.tag
+        return None if (value := self.from_) is None else value.tag
 
     @property
     def to_tag(self) -> str | None:
         """The To tag; None where there is none. Raises HeaderError."""
-        value = self.to
-        return None if value is None else value.tag
+        return None if (value := self.to) is None else value.tag
 
     @property
     def contacts(self) -> tuple[Contact, ...]:

@@ -1,29 +1,17 @@
 """The `headers` view of a message: what multidict's users know, over a message's own header calls."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ._writing import HeaderInput, HeaderSource, check_content_length, encode_name, encode_value, pairs
 from .methods import header_id
 
+if TYPE_CHECKING:
+    from .message import Message
+
 T = TypeVar("T")
 _MISSING: Any = object()
 _CONTENT_LENGTH = header_id("Content-Length")
-
-
-class _Message(Protocol):
-    """What the view needs of a message."""
-
-    def get_header(self, name: str, default: Any = None) -> Any: ...
-    def get_headers(self, name: str) -> list[str]: ...
-    def set_header(self, name: str, value: Any) -> None: ...
-    def add_header(self, name: str, value: Any) -> None: ...
-    def remove_header(self, name: str) -> int: ...
-    def remove_first_header(self, name: str) -> bool: ...
-    @property
-    def body(self) -> bytes: ...
-    def _items(self) -> list[tuple[str, str]]: ...
-    def _count(self) -> int: ...
 
 
 class Headers:
@@ -34,7 +22,7 @@ class Headers:
 
     __slots__ = ("_message",)
 
-    def __init__(self, message: _Message) -> None:
+    def __init__(self, message: "Message") -> None:
         self._message = message
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from . import _grammar as grammar
@@ -30,8 +31,7 @@ DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 HeaderInput = str | int | HeaderValue | Sequence[str | int | HeaderValue]
 """What can be written as a header's value; of several, one line with commas between them is made."""
 
-BytesLike = bytes | bytearray | memoryview
-Body = BytesLike | str
+Body = bytes | bytearray | memoryview | str
 """What can be a body."""
 
 HeaderSource = Mapping[str, Any] | Iterable[tuple[str, Any]]
@@ -65,24 +65,15 @@ def encode(text: str, what: str) -> bytes:
 
 
 def _encode_token(text: str, what: str) -> bytes:
+    """A token's bytes; SerializeError where it is none (RFC 3261 25.1)."""
     if not grammar.is_token(need_str(text, what)):
         raise SerializeError(f"{what} {text!r} is not a token")
     return text.encode("ascii")
 
 
-def encode_name(name: str) -> bytes:
-    """A header name's bytes; SerializeError where it is no token (RFC 3261 25.1)."""
-    return _encode_token(name, "header name")
-
-
-def encode_method(method: str) -> bytes:
-    """A method's bytes; SerializeError where it is no token."""
-    return _encode_token(method, "method")
-
-
-def encode_tag(tag: str) -> bytes:
-    """A tag's bytes; SerializeError where it is no token (RFC 3261 19.3)."""
-    return _encode_token(tag, "tag")
+encode_name = partial(_encode_token, what="header name")
+encode_method = partial(_encode_token, what="method")
+encode_tag = partial(_encode_token, what="tag")
 
 
 def _value_text(name: str, value: object) -> str:

@@ -153,8 +153,7 @@ def _read_bracketed_uri(text: str, position: int) -> tuple[Uri, int]:
 
 def _read_bare_uri(text: str, position: int) -> tuple[Uri, int]:
     """The URI without `<>` at a position, and where it ends."""
-    found = _BARE_URI.match(text, position)
-    bare = found[0] if found else ""
+    bare = _BARE_URI.match(text, position)[0]  # type: ignore[index]  # it matches nothing too
     for mark in "?,":
         if mark in bare:
             raise HeaderError(f"URI with {mark} is not in <>", offset=position + bare.index(mark))
