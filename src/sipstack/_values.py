@@ -6,7 +6,6 @@ what has the wrong type.
 
 import re
 from collections.abc import Callable
-from operator import attrgetter
 from types import MemberDescriptorType
 from typing import Any, ClassVar, Final, Self
 
@@ -23,23 +22,19 @@ _UPPER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 class HeaderValue:
     """The parent of all structured values: immutable, comparable, hashable, `str()` writes it as SIP.
 
-    A class gives `_head`, its text, and `_key`, what two equal values share, where that is not all of their slots.
-    Values made by reading skip `__init__`, and so do those of the compiled core, which fills the slots itself: a slot
-    is a plain object, and what follows from the slots is a property.
+    A class gives `_key`, what two equal values share, and `_head`, its text. Values made by reading skip `__init__`,
+    and so do those of the compiled core, which fills the slots itself: a slot is a plain object, and what follows from
+    the slots is a property.
     """
 
     __slots__ = ()
     _setters: ClassVar[dict[str, Callable[[object, object], None]]]
     """What sets each slot of a class: half as fast again as object.__setattr__, which looks for it each time."""
-    _slots: ClassVar["attrgetter[Any]"]
-    """What reads all slots of a class."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         members = [item for parent in reversed(cls.__mro__) for item in vars(parent).items()]
         cls._setters = {name: slot.__set__ for name, slot in members if isinstance(slot, MemberDescriptorType)}
-        if cls._setters:
-            cls._slots = attrgetter(*cls._setters)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -57,7 +52,7 @@ class HeaderValue:
 
     def _key(self) -> object:
         """What counts in a comparison, and what the hash is of."""
-        return self._slots(self)
+        raise NotImplementedError
 
     def _agrees(self, other: Self) -> bool:  # noqa: ARG002 - for those that override it
         """Whether a value with an equal key is equal: for comparisons that no key expresses."""

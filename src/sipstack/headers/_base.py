@@ -86,7 +86,8 @@ class Parametrized(WithParams):
                 mine.append((name, need_token(value, name) if name in cls._tokens else quote(need_text(value, name))))
         text = write_parameters(params, *mine)
         try:
-            cls._read_params(";" + text if text else "", 0)
+            if params and text:  # what came by arguments was checked
+                cls._read_params(f";{text}", 0)
         except HeaderError as error:
             raise SerializeError(error.reason) from None
         return text

@@ -51,6 +51,9 @@ class Date(HeaderValue):
             raise HeaderError("Date is no day or time of the calendar", offset=found.start(1)) from None
         return cls._of(when=when)
 
+    def _key(self) -> datetime.datetime:
+        return self.when
+
     def _head(self) -> str:
         when = self.when
         day = f"{_DAYS[when.weekday()]}, {when.day:02} {_MONTHS[when.month - 1]} {when.year:04}"
@@ -84,6 +87,9 @@ class Timestamp(HeaderValue):
         if found is None:
             raise HeaderError("Timestamp is not a decimal number")
         return cls._of(value=found[1], delay=found[2] or None)
+
+    def _key(self) -> tuple[object, ...]:
+        return self.value, self.delay
 
     def _head(self) -> str:
         return self.value if self.delay is None else f"{self.value} {self.delay}"

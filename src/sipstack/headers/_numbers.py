@@ -38,6 +38,9 @@ class CSeq(HeaderValue):
             raise HeaderError("CSeq is not a number and a method")
         return cls._of(num=parse_number(found[1], MAX_CSEQ, "CSeq", found.start(1)), method=found[2])
 
+    def _key(self) -> tuple[object, ...]:
+        return self.num, self.method
+
     def _head(self) -> str:
         return f"{self.num} {self.method}"
 
@@ -69,6 +72,9 @@ class RAck(HeaderValue):
             raise HeaderError("RAck is not two numbers and a method")
         rseq = parse_rseq(found[1])
         return cls._of(rseq=rseq, cseq=parse_number(found[2], MAX_CSEQ, "CSeq", found.start(2)), method=found[3])
+
+    def _key(self) -> tuple[object, ...]:
+        return self.rseq, self.cseq, self.method
 
     def _head(self) -> str:
         return f"{self.rseq} {self.cseq} {self.method}"
