@@ -10,6 +10,7 @@ from . import _grammar as grammar
 from .errors import HeaderError, ParseError
 from .methods import header_id
 
+_BLANK = grammar.BLANK.encode()
 _EMPTY_LINES = re.compile(grammar.EMPTY_LINES.encode())
 _LINE_END = re.compile(grammar.LINE_END.encode())
 _TOKEN = re.compile(grammar.TOKEN.encode())
@@ -80,7 +81,7 @@ def _check_start_line(data: bytes, start: int) -> int:
         _check_request_line(data[start:end], start)
     if end == after:
         raise ParseError("start line has no line end", after)
-    if data[after : after + 1] in (b" ", b"\t"):
+    if after < len(data) and data[after] in _BLANK:
         raise ParseError("folded line before the first header", after)
     return after
 
@@ -124,14 +125,14 @@ def _check_header(data: bytes, position: int, length: int | None) -> tuple[int, 
     first_end, after = _line_end(data, position)
     name_end = end_of(_TOKEN, data, position)
     colon = name_end
-    while colon < first_end and data[colon] in b" \t":
+    while colon < first_end and data[colon] in _BLANK:
         colon += 1
     if colon == first_end or data[colon] != 0x3A:
         raise _name_error(data, name_end, colon, first_end)
     if name_end == position:
         raise ParseError("header name is empty", position)
     end = first_end
-    while after < len(data) and after != end and data[after] in b" \t":
+    while after < len(data) and after != end and data[after] in _BLANK:
         end, after = _line_end(data, after)
     value = data[colon + 1 : end]
     bad = bad_control(value)

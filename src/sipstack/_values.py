@@ -143,7 +143,7 @@ def parse_quoted(text: str, position: int) -> tuple[str, int]:
 
 def skip_blanks(text: str, position: int) -> int:
     """Where the blanks at a position end."""
-    while text[position : position + 1] in (" ", "\t"):
+    while position < len(text) and text[position] in BLANK:
         position += 1
     return position
 
