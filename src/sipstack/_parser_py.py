@@ -735,7 +735,7 @@ def _make_tag(request: list[Line]) -> bytes:
     That is its Call-ID, its top Via line, and the number of its CSeq.
     """
     call_id, via, cseq = (_raw_value(_first_of(request, number) or _NO_LINE) for number in (CALL_ID, VIA, CSEQ))
-    identity = b"".join([TAG_KEY, call_id, via, cseq.partition(b" ")[0]])
+    identity = b"".join([TAG_KEY, call_id, via, cseq.replace(b"\t", b" ").partition(b" ")[0]])
     return b"%016x" % (hash(identity) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
