@@ -30,8 +30,6 @@ from .validation import Violation
 from .validation import check as check_message
 from .validation import validate as validate_message
 
-__all__ = ["Message", "parse"]
-
 VIA, FROM, TO, CALL_ID, CSEQ = (header_id(name) for name in ("Via", "From", "To", "Call-ID", "CSeq"))
 MAX_FORWARDS, CONTENT_LENGTH = header_id("Max-Forwards"), header_id("Content-Length")
 CONTACT, ROUTE, RECORD_ROUTE = header_id("Contact"), header_id("Route"), header_id("Record-Route")

@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from . import _grammar as grammar
 from ._diagnose import bad_control
@@ -34,7 +34,12 @@ HeaderInput = str | int | HeaderValue | Sequence[str | int | HeaderValue]
 Body = bytes | bytearray | memoryview | str
 """What can be a body."""
 
-HeaderSource = Mapping[str, Any] | Iterable[tuple[str, Any]]
+
+class _Items(Protocol):
+    def items(self) -> Iterable[tuple[str, Any]]: ...
+
+
+HeaderSource = _Items | Iterable[tuple[str, Any]]
 """What the builders take as headers: a mapping, pairs, or another message's headers."""
 
 
