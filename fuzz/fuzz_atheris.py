@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 with atheris.instrument_imports(include=["sipstack"]):
     import agreement
-
     import sipstack._parser as compiled
+
     import sipstack._parser_py as simple
 
 BOTH = (compiled, simple)

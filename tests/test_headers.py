@@ -869,6 +869,9 @@ def test_reason():
         parse_header("Reason", "SIP;cause=x")
     with pytest.raises(SerializeError):
         Reason("SIP", text="\r\n")
+    for cause in ("x", None, 2**32):  # what could not be read again
+        with pytest.raises(SerializeError):
+            Reason("SIP", params={"cause": cause})
 
 
 def test_content_disposition_and_other_tokens():

@@ -950,6 +950,10 @@ def test_the_to_tag_of_a_reply(impl: ModuleType, message: Any):
     # A retransmission is answered alike (8.2.7), and so are a request and its CANCEL (9.2).
     assert impl.parse(REQUEST).reply(486).to_tag == tag
     assert impl.parse(REQUEST.replace(b"INVITE", b"CANCEL")).reply(200).to_tag == tag
+    with_tab = REQUEST.replace(b" INVITE\r\n", b"\tINVITE\r\n")
+    assert with_tab != REQUEST
+    cancel = impl.parse(with_tab.replace(b"INVITE", b"CANCEL"))
+    assert impl.parse(with_tab).reply(200).to_tag == cancel.reply(200).to_tag
     for part in (b"776asdhds", b"a84b4c", b"314159"):
         assert impl.parse(REQUEST.replace(part, b"0")).reply(200).to_tag != tag
     tagged = impl.parse(REQUEST.replace(b"biloxi.example.com>", b"biloxi.example.com>;tag=t"))

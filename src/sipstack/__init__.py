@@ -3,29 +3,15 @@
 `__all__` is the public API, with the modules `headers` (every structured header value) and `methods` (SIP's words).
 """
 
-from . import headers, methods
+from . import headers, methods  # noqa: I001 - the names of `headers` are wrapped
 from ._view import Headers
 from ._writing import HeaderInput, HeaderSource
 from .endpoint import Endpoint, EndpointConfig, Event, EventType, Handler, Stats
 from .errors import HeaderError, ParseError, SerializeError, SipError, TransportError
 from .headers import (
-    STAR,
-    Contact,
-    ContentType,
-    CSeq,
-    HeaderValue,
-    NameAddr,
-    Params,
-    RAck,
-    Via,
-    body_bytes_len,
-    parse_cseq_num,
-    parse_header,
-    parse_list,
-    parse_rack,
-    split_list,
-    with_cseq_ack,
-)
+    STAR, Contact, ContentType, CSeq, HeaderValue, NameAddr, Params, RAck, Via, body_bytes_len, parse_cseq_num,
+    parse_header, parse_list, parse_rack, split_list, with_cseq_ack,
+)  # fmt: skip
 from .message import IMPLEMENTATION, Message, parse
 from .methods import reason_phrase
 from .stream import StreamParser, is_signaling_noise_datagram, is_stun, read_message, read_message_from
@@ -34,62 +20,14 @@ from .uri import AbsoluteUri, SipUri, TelUri, Uri, escape_uri, parse_uri, unesca
 from .validation import Violation, unsupported_options
 
 __all__ = [
-    "IMPLEMENTATION",
-    "STAR",
-    "AbsoluteUri",
-    "Address",
-    "CSeq",
-    "Contact",
-    "ContentType",
-    "Datagram",
-    "DatagramTransport",
-    "Endpoint",
-    "EndpointConfig",
-    "Event",
-    "EventType",
-    "Handler",
-    "HeaderError",
-    "HeaderInput",
-    "HeaderSource",
-    "HeaderValue",
-    "Headers",
-    "Message",
-    "NameAddr",
-    "Params",
-    "ParseError",
-    "RAck",
-    "Receiver",
-    "SerializeError",
-    "SipError",
-    "SipUri",
-    "Stats",
-    "StreamParser",
-    "TelUri",
-    "TransportError",
-    "UDPTransport",
-    "Uri",
-    "Via",
-    "Violation",
-    "__version__",
-    "body_bytes_len",
-    "escape_uri",
-    "headers",
-    "is_signaling_noise_datagram",
-    "is_stun",
-    "methods",
-    "parse",
-    "parse_cseq_num",
-    "parse_header",
-    "parse_list",
-    "parse_rack",
-    "parse_uri",
-    "read_message",
-    "read_message_from",
-    "reason_phrase",
-    "split_list",
-    "unescape_uri",
-    "unsupported_options",
+    "IMPLEMENTATION", "STAR", "AbsoluteUri", "Address", "CSeq", "Contact", "ContentType", "Datagram",
+    "DatagramTransport", "Endpoint", "EndpointConfig", "Event", "EventType", "Handler", "HeaderError", "HeaderInput",
+    "HeaderSource", "HeaderValue", "Headers", "Message", "NameAddr", "Params", "ParseError", "RAck", "Receiver",
+    "SerializeError", "SipError", "SipUri", "Stats", "StreamParser", "TelUri", "TransportError", "UDPTransport", "Uri",
+    "Via", "Violation", "__version__", "body_bytes_len", "escape_uri", "headers", "is_signaling_noise_datagram",
+    "is_stun", "methods", "parse", "parse_cseq_num", "parse_header", "parse_list", "parse_rack", "parse_uri",
+    "read_message", "read_message_from", "reason_phrase", "split_list", "unescape_uri", "unsupported_options",
     "with_cseq_ack",
-]
+]  # fmt: skip
 
 __version__ = "0.1.0"

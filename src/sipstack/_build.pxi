@@ -224,9 +224,10 @@ cdef bytes make_tag(Message m):
     That is its Call-ID, its top Via line, and the number of its CSeq.
     """
     cdef sip_text call_id = identity(m, SIP_CALL_ID), via = identity(m, SIP_VIA), cseq = identity(m, SIP_CSEQ)
-    cdef const sip_byte *blank = sip_find(cseq, c" ")
-    if blank != NULL:
-        cseq.end = blank
+    cdef const sip_byte *blank = cseq.p
+    while blank < cseq.end and blank[0] != c" " and blank[0] != c"\t":
+        blank += 1
+    cseq.end = blank
     cdef bytes data = PyBytes_FromStringAndSize(
         NULL, PyBytes_GET_SIZE(TAG_KEY) + sip_length(call_id) + sip_length(via) + sip_length(cseq)
     )

@@ -10,12 +10,14 @@ from . import _grammar as grammar
 from .errors import HeaderError, ParseError
 from .methods import header_id
 
+_BLANK = grammar.BLANK.encode()
 _EMPTY_LINES = re.compile(grammar.EMPTY_LINES.encode())
 _LINE_END = re.compile(grammar.LINE_END.encode())
 _TOKEN = re.compile(grammar.TOKEN.encode())
 _CONTROL = re.compile(f"[{grammar.CONTROL_CHARS}]".encode())
 _VERSION = re.compile(grammar.SIP_VERSION.encode())
-_STATUS = re.compile(rb" ([0-9]++)(?= |\Z)")
+_STATUS = re.compile(rf" ({grammar.DIGITS})(?= |\Z)".encode())
+_STATUS_CODE = re.compile(grammar.STATUS_CODE.encode())
 _FIELD_VALUE = re.compile(grammar.FIELD_VALUE.encode())
 _CONTENT_LENGTH = header_id("Content-Length")
 
@@ -79,7 +81,7 @@ def _check_start_line(data: bytes, start: int) -> int:
         _check_request_line(data[start:end], start)
     if end == after:
         raise ParseError("start line has no line end", after)
-    if data[after : after + 1] in (b" ", b"\t"):
+    if after < len(data) and data[after] in _BLANK:
         raise ParseError("folded line before the first header", after)
     return after
 
@@ -91,18 +93,18 @@ def _check_status_line(line: bytes, start: int) -> None:
     code = _STATUS.match(line, version)
     if not code:
         raise ParseError("status code is missing or not a number", start + version)
-    if len(code[1]) != 3 or not b"100" <= code[1] <= b"699":
+    if not _STATUS_CODE.fullmatch(code[1]):
         raise ParseError("status code is not in 100..699", start + version + 1)
 
 
 def _check_request_line(line: bytes, start: int) -> None:
     method = end_of(_TOKEN, line, 0)
-    if line[method : method + 1] != b" ":
-        if method == len(line):
-            raise ParseError("request line ends after the method", start + method)
-        raise ParseError("method is missing" if not method else "method has a byte that is no token", start + method)
-    if not method:
+    if method == len(line):
+        raise ParseError("request line ends after the method", start + method)
+    if method == 0:
         raise ParseError("method is missing", start)
+    if line[method] != 0x20:
+        raise ParseError("method has a byte that is no token", start + method)
     uri_end = line.find(b" ", method + 1)
     tab = line.find(b"\t")
     if tab >= 0:
@@ -123,14 +125,14 @@ def _check_header(data: bytes, position: int, length: int | None) -> tuple[int, 
     first_end, after = _line_end(data, position)
     name_end = end_of(_TOKEN, data, position)
     colon = name_end
-    while colon < first_end and data[colon] in b" \t":
+    while colon < first_end and data[colon] in _BLANK:
         colon += 1
     if colon == first_end or data[colon] != 0x3A:
         raise _name_error(data, name_end, colon, first_end)
     if name_end == position:
         raise ParseError("header name is empty", position)
     end = first_end
-    while after < len(data) and after != end and data[after] in b" \t":
+    while after < len(data) and after != end and data[after] in _BLANK:
         end, after = _line_end(data, after)
     value = data[colon + 1 : end]
     bad = bad_control(value)
@@ -155,7 +157,7 @@ def _check_content_length(value: bytes, offset: int, earlier: int | None) -> int
 
 
 def _name_error(data: bytes, name_end: int, at: int, line_end: int) -> ParseError:
-    if at < line_end and (data[at] < 0x20 or data[at] == 0x7F):
+    if _CONTROL.match(data, at, line_end):
         return ParseError(_control_reason(data, at, "a header name"), at)
     if data.find(b":", at, line_end) < 0:
         if line_end == len(data):

@@ -45,6 +45,8 @@ SWS: Final = rf"[{BLANK}]*+"
 LWS: Final = rf"[{BLANK}]++"
 LINE_END: Final = r"\r?\n"
 """CRLF; a bare LF ends a line too, a bare CR does not."""
+BODY_LINE_END: Final = r"\r\n?|\n"
+"""What becomes a CRLF in a body that is given as text."""
 FOLD: Final = rf"{LINE_END}(?=[{BLANK}])"
 """The line end inside LWS, up to the blank behind it."""
 DIGITS: Final = f"[{DIGIT_CHARS}]++"
@@ -54,6 +56,8 @@ QUOTED_PAIR: Final = r"\\[^\r\n]"
 QDTEXT: Final = rf'[^"\\{CONTROL_CHARS}]*+'
 QUOTED_STRING: Final = rf'"({QDTEXT}(?:{QUOTED_PAIR}{QDTEXT})*)"'
 """Group: what stands between the quotes."""
+OPEN_QUOTED_STRING: Final = r'"(?>(?:[^"\\]++|\\.?)*)"?'
+"""One to step over: it holds anything, and goes on to the end where it is not closed. With re.DOTALL."""
 CTEXT: Final = rf"[^\\{CONTROL_CHARS}]*+(?:{QUOTED_PAIR}[^\\{CONTROL_CHARS}]*+)*"
 """What a comment may hold between its outermost parentheses. They nest, which no regular expression counts."""
 

@@ -4,24 +4,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, Final, Self
 
-from ._grammar import BLANK, GENERIC_PARAM, STRICT_VALUE, SWS, TOKEN
+from ._grammar import BLANK, GENERIC_PARAM, STRICT_VALUE
 from ._limits import MAX_PARAMETER
-from ._values import (
-    HeaderValue,
-    assign,
-    lower,
-    need_number,
-    need_str,
-    need_text,
-    need_token,
-    quote,
-    skip_blanks,
-    unquote,
-)
+from ._values import HeaderValue, assign, lower, need_number, need_str, need_text, need_token, quote, unquote
 from .errors import HeaderError, SerializeError
 
 _PARAMETER: Final = re.compile(GENERIC_PARAM)
-_NAME: Final = re.compile(f"{SWS}{TOKEN}{SWS}")
 _STRICT_VALUE: Final = re.compile(STRICT_VALUE)
 
 Parameter = tuple[str, str | None, bool]
@@ -106,11 +94,16 @@ class WithParams(HeaderValue):
     _params: str
     _joint: ClassVar[str] = ";"
     """What stands between the head and the parameters."""
+    _separator: ClassVar[str] = ";"
+    """What stands between the parameters."""
 
     @property
     def params(self) -> Params:
         """The parameters, those with an attribute of their own too."""
-        return read_params(self._params)
+        return read_params(self._params, self._separator)
+
+    def _key(self) -> object:
+        return type(self), lower(self._head()), self.params
 
     def __str__(self) -> str:
         return f"{self._head()}{self._joint}{self._params}" if self._params else self._head()
@@ -129,7 +122,7 @@ def scan_parameters(text: str, position: int, separator: str = ";") -> Parameter
         name, value, quoted = match.groups()
         end = match.end()
         if end < len(text) and text[end] != separator:
-            raise _parameter_error(text, position, end)
+            raise _parameter_error(text, match)
         key = name.lower()  # a token: ASCII
         if key in found:
             raise HeaderError(f"parameter {key} twice", offset=match.start(1))
@@ -139,16 +132,16 @@ def scan_parameters(text: str, position: int, separator: str = ";") -> Parameter
         position = end + 1
 
 
-def _parameter_error(text: str, position: int, end: int) -> HeaderError:
+def _parameter_error(text: str, found: re.Match[str]) -> HeaderError:
     """Say what is wrong with a parameter that does not end where it should."""
-    name = _NAME.match(text, position)
-    behind = name.end() if name else end
-    if text[behind : behind + 1] != "=" or end > behind:
-        return HeaderError("parameter holds an illegal character", offset=end)
-    value = skip_blanks(text, behind + 1)
-    if text[value : value + 1] == '"':
-        return HeaderError("quoted string is not closed or holds a control character", offset=value)
-    return HeaderError("parameter value is empty or holds an illegal character", offset=value)
+    if text[found.end()] != "=" or found.lastindex != 1:
+        return HeaderError("parameter holds an illegal character", offset=found.end())
+    value = text[found.end() + 1 :].lstrip(BLANK)
+    if value.startswith('"'):
+        reason = "quoted string is not closed or holds a control character"
+    else:
+        reason = "parameter value is empty or holds an illegal character"
+    return HeaderError(reason, offset=len(text) - len(value))
 
 
 def parameters_behind(text: str, position: int, what: str = "value") -> Parameters:

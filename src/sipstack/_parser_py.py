@@ -4,82 +4,46 @@
 the head into lines; a line is turned into text when it is asked for. An edit replaces, inserts or drops a line.
 """
 
-import re
+import re  # noqa: I001 - the names of `_writing` and `headers` are wrapped
 import threading
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar, final, overload
+from typing import Any, TypeVar, final, overload
 
+from . import _grammar as grammar
 from ._diagnose import bad_control, diagnose
-from ._grammar import (
-    CONTENT_LENGTHS,
-    CONTROL_CHARS,
-    EMPTY_LINES,
-    HEADER,
-    HEADER_LINES,
-    START_LINE,
-    UNFOLDED_HEADER,
-    UNFOLDED_HEADERS,
-    read_content_length,
-)
 from ._limits import LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers
 from ._writing import (
-    DIALOG_METHODS,
-    TAG_KEY,
-    HeaderSource,
-    as_bytes,
-    check_content_length,
-    check_source,
-    encode_body,
-    encode_method,
-    encode_name,
-    encode_status,
-    encode_tag,
-    encode_uri,
-    encode_value,
-    pairs,
-    refuse_copied,
-)
+    DIALOG_METHODS, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source, encode_body,
+    encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, pairs, refuse_copied,
+)  # fmt: skip
 from .errors import HeaderError, ParseError
 from .headers import (
-    Contact,
-    ContentType,
-    CSeq,
-    NameAddr,
-    RAck,
-    Via,
-    parse_contacts,
-    parse_list,
-    parse_max_forwards,
-    parse_value,
-)
+    Contact, ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list, parse_max_forwards, parse_value,
+)  # fmt: skip
 from .methods import COMPACT_FORMS, HEADER_NAMES, header_id
 from .uri import Uri, parse_uri
 from .validation import Violation
 from .validation import check as check_message
 from .validation import validate as validate_message
 
-if TYPE_CHECKING:
-    from ._writing import HeaderInput
-
-__all__ = ["Message", "parse"]
-
 VIA, FROM, TO, CALL_ID, CSEQ = (header_id(name) for name in ("Via", "From", "To", "Call-ID", "CSeq"))
 MAX_FORWARDS, CONTENT_LENGTH = header_id("Max-Forwards"), header_id("Content-Length")
 CONTACT, ROUTE, RECORD_ROUTE = header_id("Contact"), header_id("Route"), header_id("Record-Route")
 CONTENT_TYPE, RACK, TIMESTAMP = header_id("Content-Type"), header_id("RAck"), header_id("Timestamp")
 
-_START = re.compile(START_LINE.encode())
-_HEADERS = re.compile(HEADER_LINES.encode())
-_UNFOLDED = re.compile(UNFOLDED_HEADERS.encode())
-_LINES = re.compile(HEADER.encode())
-_PAIRS = re.compile(UNFOLDED_HEADER, re.MULTILINE)
-_LENGTHS = re.compile(CONTENT_LENGTHS.encode())
-_EMPTY_LINES = re.compile(EMPTY_LINES.encode())
-_NOT_CONTROL = re.sub(f"[{CONTROL_CHARS}]".encode(), b"", bytes(range(256)))
+_START = re.compile(grammar.START_LINE.encode())
+_HEADERS = re.compile(grammar.HEADER_LINES.encode())
+_UNFOLDED = re.compile(grammar.UNFOLDED_HEADERS.encode())
+_LINES = re.compile(grammar.HEADER.encode())
+_PAIRS = re.compile(grammar.UNFOLDED_HEADER, re.MULTILINE)
+_LENGTHS = re.compile(grammar.CONTENT_LENGTHS.encode())
+_EMPTY_LINES = re.compile(grammar.EMPTY_LINES.encode())
+_HEAD_END = re.compile(grammar.HEAD_END.encode())
+_NOT_CONTROL = re.sub(f"[{grammar.CONTROL_CHARS}]".encode(), b"", bytes(range(256)))
 _WORDS = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
@@ -99,6 +63,7 @@ _SMALL = {b"%d" % number: number for number in range(256)}
 
 Line = tuple[bytes, bytes]
 """A header: its name, and everything behind the name with the line end (several lines where it is folded)."""
+_NO_LINE: Line = (b"", b":")
 
 
 def parse(
@@ -117,19 +82,23 @@ def parse(
     headers = _UNFOLDED.match(data, line.end()) if line else None
     if line and headers:
         body, length = headers.end(), headers[1]
-        ends = data[line.end() : body].translate(None, _NOT_CONTROL)  # what is left: the line ends, and other control bytes
+        ends = data[line.end() : body].translate(None, _NOT_CONTROL)  # the line ends, and other control bytes
         lines = len(ends) // 2
         if ends == b"\r\n" * lines and lines <= max_headers + 1 and (length is None or body + int(length) == len(data)):
             return _message(data, line, body)
     return _parse_any(data, max_size, max_headers)
 
 
-def _message(data: bytes, line: Any, body: int) -> "Message":
+def _message(
+    raw: bytes | None, start: Any, body_at: int, lines: "list[Line] | None" = None, body: bytes | None = None
+) -> "Message":
     message: Message = _new(Message)
-    message._raw = data
-    message._start = line
-    message._body_at = body
-    message._lines = message._body = message._cache = None
+    message._raw = raw
+    message._start = start
+    message._body_at = body_at
+    message._lines = lines
+    message._body = body
+    message._cache = None
     return message
 
 
@@ -143,9 +112,7 @@ def _parse_any(data: bytes, max_size: int, max_headers: int) -> "Message":
     headers = _HEADERS.match(data, line.end())
     if headers is None:
         diagnose(data, max_size, max_headers)  # returns where control bytes hide in quoted strings
-        head_end = _end_of_head(data, line.end())
-    else:
-        head_end = headers.end()
+    head_end = headers.end() if headers else _HEAD_END.search(data, line.end() - 1).start() + 1  # type: ignore[union-attr]
     if data.count(b"\n", line.end(), head_end) > max_headers:
         diagnose(data, max_size, max_headers)
     body = head_end + (2 if data[head_end] == 13 else 1)
@@ -159,22 +126,13 @@ def _parse_any(data: bytes, max_size: int, max_headers: int) -> "Message":
     return _message(data, line, body - start)
 
 
-def _end_of_head(data: bytes, position: int) -> int:
-    """Where the empty line begins that ends a head which has one."""
-    while not data.startswith((b"\n", b"\r\n"), position):
-        position = data.index(b"\n", position) + 1
-    return position
-
-
 def _content_length(data: bytes, start: int, end: int, max_size: int, max_headers: int) -> int | None:
     """The Content-Length of a checked head, None where there is none."""
     found = _LENGTHS.findall(data, start, end)
-    if not found:
-        return None
     if len(found) > 1:
         diagnose(data, max_size, max_headers)  # returns where they agree
     try:
-        return read_content_length(found[0])
+        return grammar.read_content_length(found[0]) if found else None
     except HeaderError:
         diagnose(data, max_size, max_headers)
         raise
@@ -186,9 +144,10 @@ _new: Any = object.__new__
 _EDITING = threading.RLock()
 """Held while a message changes, so that two threads which edit one lose none of what they do.
 
-A finalizer may edit it too, in the same thread, wherever Python looks whether there is something else to do: at a call, at the
-end of a loop's turn, when a list or a tuple is made. So an edit finds the line it is about, and makes the new one; then it asks,
-in one straight line without a call, whether that line still stands there, and acts. If not, it begins anew.
+A finalizer may edit it too, in the same thread, wherever Python looks whether there is something else to do: at a call,
+at the end of a loop's turn, when a list or a tuple is made. So an edit finds the line it is about, and makes the new
+one; then it asks, in one straight line without a call, whether that line still stands there, and acts. If not, it
+begins anew.
 """
 
 
@@ -232,7 +191,7 @@ class Message:
         return _text(self._start[5] or b"")
 
     @request_uri.setter
-    def request_uri(self, uri: "str | Uri") -> None:
+    def request_uri(self, uri: str | Uri) -> None:
         if not self.is_request:
             raise AttributeError("a response has no Request-URI")
         text = encode_uri(uri)
@@ -269,7 +228,7 @@ class Message:
         return raw[self._body_at :] if raw is not None else self._body or b""
 
     @body.setter
-    def body(self, body: bytes | bytearray | memoryview | str) -> None:
+    def body(self, body: Body) -> None:
         data = encode_body(body)
         with _EDITING:
             self._open()
@@ -295,16 +254,17 @@ class Message:
     def get_headers(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
         number, lower_name = _wanted(name)
-        return [_value(line) for line in self._table() if _is_named(line, number, lower_name)]
+        same_id = [line for line in self._table() if _IDS[line[0]] == number]
+        return [_value(line) for line in same_id if number or line[0].lower() == lower_name]
 
-    def set_header(self, name: str, value: "HeaderInput") -> None:
+    def set_header(self, name: str, value: HeaderInput) -> None:
         """Replace the first `name` and drop the others; append it where there is none."""
         line = _new_line(name, value)
         with _EDITING:
             self._check_length(line)
             self._set(line)
 
-    def add_header(self, name: str, value: "HeaderInput") -> None:
+    def add_header(self, name: str, value: HeaderInput) -> None:
         """Append a header."""
         line = _new_line(name, value)
         with _EDITING:
@@ -312,12 +272,23 @@ class Message:
             self._open().append(line)
             self._cache = None
 
-    def prepend_header(self, name: str, value: "HeaderInput") -> None:
+    def prepend_header(self, name: str, value: HeaderInput) -> None:
         """Insert a header before the first of its name, or before all where there is none."""
         line = _new_line(name, value)
+        number, lower_name = _IDS[line[0]], line[0].lower()
         with _EDITING:
             self._check_length(line)
-            self._prepend(line)
+            while True:
+                at, first = self._find(number, lower_name)
+                lines = self._open()
+                if first is None:
+                    lines.insert(0, line)
+                elif at < len(lines) and lines[at] is first:
+                    lines.insert(at, line)
+                else:
+                    continue
+                self._cache = None
+                return
 
     def remove_header(self, name: str) -> int:
         """Remove every header of that name; how many there were."""
@@ -418,34 +389,21 @@ class Message:
                 self._remove(number, lower_name, at + 1)
                 return
 
-    def _prepend(self, line: Line) -> None:
-        number, lower_name = _IDS[line[0]], line[0].lower()
-        while True:
-            at, first = self._find(number, lower_name)
-            lines = self._open()
-            if first is None:
-                lines.insert(0, line)
-            elif at < len(lines) and lines[at] is first:
-                lines.insert(at, line)
-            else:
-                continue
-            self._cache = None
-            return
-
     def _check_length(self, line: Line) -> None:
         """A Content-Length of the caller's own must be the body's."""
         if _IDS[line[0]] == CONTENT_LENGTH:
             check_content_length(_raw_value(line), len(self.body))
 
-    def _first(self, number: int) -> str | None:
+    def _first(self, number: int, read: Callable[[Line], V]) -> V | None:
         _, line = self._find(number)
-        return None if line is None else _value(line)
+        return None if line is None else read(line)
 
     # --- headers as structured values
 
     def _cached(self, header: str, read: Callable[[], V]) -> V:
-        """A value that was read before, or is read now. An edit takes the cache away: a value that was read before it is
-        put into one that nobody looks at any more.
+        """A value that was read before, or is read now.
+
+        An edit takes the cache away: a value that was read before it is put into one that nobody looks at any more.
         """
         cache = self._cache
         if cache is None:
@@ -457,12 +415,7 @@ class Message:
 
     def _one(self, number: int, parser: Callable[[str], V]) -> V | None:
         header = HEADER_NAMES[number]
-
-        def read() -> V | None:
-            value = self._first(number)
-            return None if value is None else parse_value(header, parser, value)
-
-        return self._cached(header, read)
+        return self._cached(header, lambda: self._first(number, lambda line: parse_value(header, parser, _value(line))))
 
     def _all(self, number: int, parser: Callable[[str], tuple[V, ...]]) -> tuple[V, ...]:
         header = HEADER_NAMES[number]
@@ -470,7 +423,7 @@ class Message:
         return tuple(item for value in values for item in parse_value(header, parser, value))
 
     @property
-    def uri(self) -> "Uri | None":
+    def uri(self) -> Uri | None:
         """The Request-URI's parts; None for a response. Raises HeaderError (RFC 3261 19.1)."""
         if not self.is_request:
             return None
@@ -499,14 +452,12 @@ class Message:
     @property
     def from_tag(self) -> str | None:
         """The From tag; None where there is none. Raises HeaderError."""
-        value = self.from_
-        return None if value is None else value.tag
+        return None if (value := self.from_) is None else value.tag
 
     @property
     def to_tag(self) -> str | None:
         """The To tag; None where there is none. Raises HeaderError."""
-        value = self.to
-        return None if value is None else value.tag
+        return None if (value := self.to) is None else value.tag
 
     @property
     def contacts(self) -> tuple[Contact, ...]:
@@ -536,19 +487,17 @@ class Message:
     @property
     def call_id(self) -> str | None:
         """The Call-ID as it stands."""
-        return self._first(CALL_ID)
+        return self._first(CALL_ID, _value)
 
     @property
     def max_forwards(self) -> int | None:
         """Max-Forwards, 0 to 255 (RFC 3261 20.22). Raises HeaderError."""
-        _, line = self._find(MAX_FORWARDS)
-        return None if line is None else _max_forwards(line)
+        return self._first(MAX_FORWARDS, _max_forwards)
 
     @property
     def content_length(self) -> int | None:
         """Content-Length in bytes (RFC 3261 20.14)."""
-        _, line = self._find(CONTENT_LENGTH)
-        return None if line is None else read_content_length(_raw_value(line))
+        return self._first(CONTENT_LENGTH, lambda line: grammar.read_content_length(_raw_value(line)))
 
     @property
     def content_type(self) -> ContentType | None:
@@ -557,7 +506,7 @@ class Message:
 
     # --- what a proxy does
 
-    def push_via(self, value: "str | Via") -> None:
+    def push_via(self, value: str | Via) -> None:
         """Put a Via above the others (RFC 3261 16.6, step 8)."""
         self.prepend_header("Via", value)
 
@@ -565,7 +514,7 @@ class Message:
         """Remove the top Via value and return it (RFC 3261 16.7, step 3); None where there is none."""
         return self._pop(VIA)
 
-    def push_record_route(self, value: "str | NameAddr") -> None:
+    def push_record_route(self, value: str | NameAddr) -> None:
         """Put a Record-Route above the others (RFC 3261 16.6, step 4)."""
         self.prepend_header("Record-Route", value)
 
@@ -582,9 +531,9 @@ class Message:
                 value = _value(line)
                 first, rest = split_first(value)
                 if rest and bad_control(rest.encode("utf-8", "surrogateescape")) >= 0:
-                    # Quotes inside <> or a comment are no quoted string for a list, but they are for who checks the value
-                    # as a whole: what stood in quotes there may stand outside of them when the rest stands alone, and a
-                    # control byte may not.
+                    # Quotes inside <> or a comment are no quoted string for a list, but they are for who checks the
+                    # value as a whole: what stood in quotes there may stand outside of them when the rest stands alone,
+                    # and a control byte may not.
                     reason = "control byte behind the first value is in no quoted string"
                     raise HeaderError(reason, HEADER_NAMES[number], len(value) - len(rest))
                 if self._replace(at, line, _line(line[0], rest) if rest else None):
@@ -628,14 +577,7 @@ class Message:
     # --- building
 
     @classmethod
-    def request(
-        cls,
-        method: str,
-        uri: "str | Uri",
-        *,
-        headers: HeaderSource = (),
-        body: bytes | bytearray | memoryview | str = b"",
-    ) -> "Message":
+    def request(cls, method: str, uri: str | Uri, *, headers: HeaderSource = (), body: Body = b"") -> "Message":
         """A new request with these headers, in this order, and a Content-Length.
 
         Raises SerializeError where a part cannot be written (RFC 3261 7.1).
@@ -644,12 +586,7 @@ class Message:
 
     @classmethod
     def response(
-        cls,
-        status: int,
-        reason: str | None = None,
-        *,
-        headers: HeaderSource = (),
-        body: bytes | bytearray | memoryview | str = b"",
+        cls, status: int, reason: str | None = None, *, headers: HeaderSource = (), body: Body = b""
     ) -> "Message":
         """A new response with these headers, in this order, and a Content-Length; the reason is IANA's by default.
 
@@ -664,7 +601,7 @@ class Message:
         *,
         to_tag: str | None = None,
         headers: HeaderSource = (),
-        body: bytes | bytearray | memoryview | str = b"",
+        body: Body = b"",
     ) -> "Message":
         """A response to this request, with what RFC 3261 8.2.6 copies from it, then `headers`, then Content-Length.
 
@@ -708,11 +645,9 @@ class Message:
 
     def copy(self) -> "Message":
         """Another message, equal to this one, that is edited on its own."""
-        other: Message = _new(Message)
-        other._raw, other._start, other._body_at, other._body = self._raw, self._start, self._body_at, self._body
-        other._lines = None if self._lines is None else list(self._lines)
-        other._cache = None
-        return other
+        with _EDITING:
+            raw, start, lines, body = self._raw, self._start, self._lines, self._body
+        return _message(raw, start, self._body_at, None if lines is None else list(lines), body)
 
     __copy__ = copy
 
@@ -751,10 +686,6 @@ def _wanted(name: str) -> tuple[int, bytes]:
     return header_id(name), name.encode("utf-8", "replace").lower()
 
 
-def _is_named(line: Line, number: int, lower_name: bytes) -> bool:
-    return _IDS[line[0]] == number and (number != 0 or line[0].lower() == lower_name)
-
-
 def _first_of(lines: list[Line], number: int) -> Line | None:
     return next((line for line in lines if _IDS[line[0]] == number), None)
 
@@ -764,7 +695,7 @@ def _line(name: bytes, value: str) -> Line:
     return name, b": %b\r\n" % value.encode("utf-8", "surrogateescape")
 
 
-def _new_line(name: str, value: "HeaderInput") -> Line:
+def _new_line(name: str, value: HeaderInput) -> Line:
     """A caller's header, checked."""
     known = _NAMES.get(name) if type(name) is str else None
     start = known[1] if known else encode_name(name)
@@ -801,12 +732,13 @@ def _tagged(line: Line, tag: bytes) -> Line:
 
 
 def _make_tag(request: list[Line]) -> bytes:
-    """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same: Call-ID, the
-    top Via line, and of CSeq the number.
+    """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same.
+
+    That is its Call-ID, its top Via line, and the number of its CSeq.
     """
-    call_id, via, cseq = (line and _raw_value(line) for number in (CALL_ID, VIA, CSEQ) for line in (_first_of(request, number),))
-    identity = [TAG_KEY, call_id or b"", via or b"", (cseq or b"").partition(b" ")[0]]
-    return b"%016x" % (hash(b"".join(identity)) & 0xFFFF_FFFF_FFFF_FFFF)
+    call_id, via, cseq = (_raw_value(_first_of(request, number) or _NO_LINE) for number in (CALL_ID, VIA, CSEQ))
+    identity = b"".join([TAG_KEY, call_id, via, cseq.replace(b"\t", b" ").partition(b" ")[0]])
+    return b"%016x" % (hash(identity) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 def _copied(status: int, method: str) -> int:
@@ -818,12 +750,7 @@ def _copied(status: int, method: str) -> int:
 
 def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes) -> Message:
     """A message of a start line, headers that were copied, and the caller's headers."""
-    message: Message = _new(Message)
-    message._raw = message._cache = None
-    message._start = _START.match(start)
-    message._body_at = 0
-    message._body = body
-    message._lines = lines
+    message = _message(None, _START.match(start), 0, lines, body)
     copied = {number for line in lines if VIA <= (number := _IDS[line[0]]) <= CSEQ}
     for name, value in pairs(headers):
         line = _new_line(name, value)
@@ -832,7 +759,7 @@ def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes) 
             refuse_copied(name)
         lines.append(line)
     if _first_of(lines, CONTENT_LENGTH) is None:
-        lines.append((b"Content-Length", b": %d\r\n" % len(message._body)))
+        lines.append((b"Content-Length", b": %d\r\n" % len(body)))
     return message
 
 

@@ -1,20 +1,20 @@
 """Rewriting: what is changed in the text of a value, or cut from it, without understanding all of it.
 
-These decide by quotes, <>, commas and semicolons alone, so that they work on values that are otherwise wrong too: what a
-sender wrote cannot keep a server from stamping its Via or tagging its To. `_rewrite.h` says the same in C.
+These decide by quotes, <>, commas and semicolons alone, so that they work on values that are otherwise wrong too: what
+a sender wrote cannot keep a server from stamping its Via or tagging its To. `_rewrite.h` says the same in C.
 """
 
 import re
 from collections.abc import Iterator
 
-from ._grammar import BLANK
+from ._grammar import BLANK, OPEN_QUOTED_STRING, SWS
 from ._values import lower
 from .headers._lists import each_part
 
-_QUOTED = r'"(?>(?:[^"\\]++|\\.?)*)"?'
-_UP_TO_SEMICOLON = re.compile(rf'(?>(?:[^";]++|{_QUOTED})*)', re.DOTALL)
-_PARAMETER = re.compile(rf';[{BLANK}]*+([^{BLANK}=";]*+)((?>(?:[^";]++|{_QUOTED})*))', re.DOTALL)
-_UP_TO_ANGLE = re.compile(rf'(?>(?:[^"<]++|{_QUOTED})*)', re.DOTALL)
+_TO_SEMICOLON = f'(?>(?:[^";]++|{OPEN_QUOTED_STRING})*)'
+_UP_TO_SEMICOLON = re.compile(_TO_SEMICOLON, re.DOTALL)
+_PARAMETER = re.compile(rf';{SWS}([^{BLANK}=";]*+)({_TO_SEMICOLON})', re.DOTALL)
+_UP_TO_ANGLE = re.compile(f'(?>(?:[^"<]++|{OPEN_QUOTED_STRING})*)', re.DOTALL)
 
 
 def unfold(value: bytes) -> bytes:
@@ -79,7 +79,7 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
         elif key not in written:
             written.add(key)
             blanks = rest[len(rest.rstrip(BLANK)) :]
-            parts.append(f"{via[start:end - len(rest)]}={values[key]}{blanks}")
+            parts.append(f"{via[start : end - len(rest)]}={values[key]}{blanks}")
     if not written and lower(_sent_by_host(parts[0])) == lower(host):
         return value, False
     if "received" not in written:

@@ -89,11 +89,11 @@ class HeaderValue:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), tuple((name, getattr(self, name)) for name in self._setters))
+        return _restore, (type(self), {name: getattr(self, name) for name in self._setters})
 
 
-def _restore(cls: type[HeaderValue], state: tuple[tuple[str, object], ...]) -> HeaderValue:
-    return cls._of(**dict(state))
+def _restore(cls: type[HeaderValue], slots: dict[str, object]) -> HeaderValue:
+    return cls._of(**slots)
 
 
 def assign(value: HeaderValue, /, **slots: object) -> None:
@@ -122,10 +122,10 @@ def parse_number(text: str, maximum: int, what: str, offset: int = 0) -> int:
     """A decimal number of ASCII digits, 0 to `maximum`. Bounded before it is converted, whatever its length."""
     if not (text.isascii() and text.isdecimal()):
         raise HeaderError(f"{what} is not a number", offset=offset)
-    significant = text.lstrip("0")
-    if len(significant) > 10 or int(significant or "0") > maximum:
+    significant = text.lstrip("0") or "0"
+    if len(significant) > 10 or int(significant) > maximum:
         raise HeaderError(f"{what} is out of range", offset=offset)
-    return int(significant or "0")
+    return int(significant)
 
 
 def unquote(inside: str) -> str:
@@ -143,7 +143,7 @@ def parse_quoted(text: str, position: int) -> tuple[str, int]:
 
 def skip_blanks(text: str, position: int) -> int:
     """Where the blanks at a position end."""
-    while text[position : position + 1] in (" ", "\t"):
+    while position < len(text) and text[position] in BLANK:
         position += 1
     return position
 

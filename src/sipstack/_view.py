@@ -72,12 +72,10 @@ class Headers:
     def getone(self, name: str, default: T) -> str | T: ...
     def getone(self, name: str, default: Any = _MISSING) -> Any:
         """The first value of `name`; the default, or KeyError without one, where there is none."""
-        value = self._message.get_header(name)
-        if value is not None:
-            return value
-        if default is _MISSING:
+        value = self._message.get_header(name, default)
+        if value is _MISSING:
             raise KeyError(name)
-        return default
+        return value
 
     @overload
     def get(self, name: str) -> str | None: ...
@@ -93,12 +91,10 @@ class Headers:
     def getall(self, name: str, default: T) -> list[str] | T: ...
     def getall(self, name: str, default: Any = _MISSING) -> Any:
         """Every value of `name`; the default, or KeyError without one, where there is none."""
-        values = self._message.get_headers(name)
-        if values:
-            return values
-        if default is _MISSING:
+        values = self._message.get_headers(name) or default
+        if values is _MISSING:
             raise KeyError(name)
-        return default
+        return values
 
     def add(self, name: str, value: HeaderInput) -> None:
         """Append a header."""

@@ -3,20 +3,24 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
+from . import _grammar as grammar
 from ._diagnose import bad_control
-from ._grammar import BLANK, CONTROL_CHARS, REASON_PHRASE, REQUEST_URI, is_token, read_content_length
+from ._limits import MAX_PORT, STATUS_CODES
+from ._values import need_str
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import HeaderValue
 from .methods import reason_phrase
 
-_URI = re.compile(REQUEST_URI)
-_REASON = re.compile(REASON_PHRASE)
-_CONTROL = re.compile(f"[{CONTROL_CHARS}]".encode())
+_URI = re.compile(grammar.REQUEST_URI)
+_REASON = re.compile(grammar.REASON_PHRASE)
+_CONTROL = re.compile(f"[{grammar.CONTROL_CHARS}]".encode())
 _LINE_END = re.compile(rb"[\r\n]")
-_BARE_LINE_END = re.compile(r"\r\n?|\n")
-_SOURCE = re.compile(r"[0-9A-Za-z_.:\-]++")
+_BLANKS = grammar.BLANK.encode()
+_BODY_LINE_END = re.compile(grammar.BODY_LINE_END)
+_SOURCE = re.compile(f"[{grammar.HOST_CHARS}:]++")
 
 TAG_KEY = os.urandom(16)
 """What makes the tags of replies ours: forked workers share it."""
@@ -26,6 +30,10 @@ DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 
 HeaderInput = str | int | HeaderValue | Sequence[str | int | HeaderValue]
 """What can be written as a header's value; of several, one line with commas between them is made."""
+
+Body = bytes | bytearray | memoryview | str
+"""What can be a body."""
+
 
 class HasItems(Protocol):
     """What gives pairs when it is asked for its items, as a mapping and another message's headers do."""
@@ -64,26 +72,15 @@ def encode(text: str, what: str) -> bytes:
 
 
 def _encode_token(text: str, what: str) -> bytes:
-    if not isinstance(text, str):
-        raise TypeError(f"{what} must be str, not {type(text).__name__}")
-    if not is_token(text):
+    """A token's bytes; SerializeError where it is none (RFC 3261 25.1)."""
+    if not grammar.is_token(need_str(text, what)):
         raise SerializeError(f"{what} {text!r} is not a token")
     return text.encode("ascii")
 
 
-def encode_name(name: str) -> bytes:
-    """A header name's bytes; SerializeError where it is no token (RFC 3261 25.1)."""
-    return _encode_token(name, "header name")
-
-
-def encode_method(method: str) -> bytes:
-    """A method's bytes; SerializeError where it is no token."""
-    return _encode_token(method, "method")
-
-
-def encode_tag(tag: str) -> bytes:
-    """A tag's bytes; SerializeError where it is no token (RFC 3261 19.3)."""
-    return _encode_token(tag, "tag")
+encode_name = partial(_encode_token, what="header name")
+encode_method = partial(_encode_token, what="method")
+encode_tag = partial(_encode_token, what="tag")
 
 
 def _value_text(name: str, value: object) -> str:
@@ -100,7 +97,7 @@ def encode_value(name: str, value: HeaderInput) -> bytes:
         text = ", ".join([_value_text(name, part) for part in value])
     else:
         text = _value_text(name, value)
-    data = encode(text, f"value of {name}").strip(BLANK.encode())
+    data = encode(text, f"value of {name}").strip(_BLANKS)
     if _CONTROL.search(data):
         line_end = _LINE_END.search(data)  # one that a fold would excuse is none in a value to write
         at = line_end.start() if line_end else bad_control(data)
@@ -129,23 +126,22 @@ def encode_status(status: int, reason: str | None) -> bytes:
     """The text of a status line behind the version; without a reason, the status's own."""
     if not isinstance(status, int) or isinstance(status, bool):
         raise TypeError(f"status must be int, not {type(status).__name__}")
-    if not 100 <= status <= 699:
-        raise SerializeError(f"status {status} is not in 100..699")
+    lowest, highest = STATUS_CODES
+    if not lowest <= status <= highest:
+        raise SerializeError(f"status {status} is not in {lowest}..{highest}")
     if reason is None:
         reason = reason_phrase(status)
-    if not isinstance(reason, str):
-        raise TypeError(f"reason must be str, not {type(reason).__name__}")
-    if not _REASON.fullmatch(reason):
+    if not _REASON.fullmatch(need_str(reason, "reason")):
         raise SerializeError(f"reason phrase {reason!r} has a control byte")
     return b"%d %b" % (status, encode(reason, "reason phrase"))
 
 
-def encode_body(body: bytes | bytearray | memoryview | str) -> bytes:
+def encode_body(body: Body) -> bytes:
     """A body's bytes: text gets CRLF line ends and UTF-8, bytes are taken as they are."""
     if type(body) is bytes:
         return body
     if isinstance(body, str):
-        return encode(_BARE_LINE_END.sub("\r\n", body), "body")
+        return encode(_BODY_LINE_END.sub("\r\n", body), "body")
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(memoryview(body))
     raise TypeError(f"body must be bytes or str, not {type(body).__name__}")
@@ -154,7 +150,7 @@ def encode_body(body: bytes | bytearray | memoryview | str) -> bytes:
 def check_content_length(value: bytes, length: int) -> None:
     """SerializeError where the caller's own Content-Length is not the body's."""
     try:
-        if read_content_length(value) == length:
+        if grammar.read_content_length(value) == length:
             return
     except HeaderError:
         pass
@@ -168,6 +164,6 @@ def check_source(host: str, port: int) -> str:
     host = host.partition("%")[0]
     if not _SOURCE.fullmatch(host):
         raise SerializeError(f"source address {host!r} is no host")
-    if not 0 <= port <= 65535:
-        raise SerializeError(f"source port {port} is not in 0..65535")
+    if not 0 <= port <= MAX_PORT:
+        raise SerializeError(f"source port {port} is not in 0..{MAX_PORT}")
     return host

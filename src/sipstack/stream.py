@@ -190,7 +190,10 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
 
     Raises ParseError where it has none, or one that `parse` would refuse: parse itself says why, if it can.
     """
-    lengths = _content_lengths(head)
+    try:
+        lengths = {read_content_length(value) for value in _CONTENT_LENGTHS.findall(head)}
+    except HeaderError:
+        lengths = set()
     if len(lengths) == 1:
         wanted = len(head) + lengths.pop()
         if wanted > max_size:
@@ -198,14 +201,6 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
         return wanted
     parse(head, max_size=max_size, max_headers=max_headers)
     raise ParseError("no Content-Length, which a stream needs", len(head))
-
-
-def _content_lengths(head: bytes) -> set[int]:
-    """What the Content-Length headers of a head say; nothing where one of them is malformed."""
-    try:
-        return {read_content_length(value) for value in _CONTENT_LENGTHS.findall(head)}
-    except HeaderError:
-        return set()
 
 
 def _reading(

@@ -75,9 +75,8 @@ def host_port(text: str, position: int) -> tuple[str, int | None, int]:
     found = _HOSTPORT.match(text, position)
     if found is None or not is_host(found[1]):
         raise HeaderError("host is not a host name or address", offset=position)
-    if found[2] is None:
-        return found[1], None, found.end()
-    return found[1], parse_number(found[2], MAX_PORT, "port", found.start(2)), found.end()
+    port = None if found[2] is None else parse_number(found[2], MAX_PORT, "port", found.start(2))
+    return found[1], port, found.end()
 
 
 class _UriWithParams(WithParams):
@@ -201,7 +200,7 @@ class SipUri(_UriWithParams):
         if given.get("password") is not None:
             given.setdefault("user", "user" if self.user else None)
         made = type(self)(**given)  # type: ignore[arg-type]
-        assign(made, **{slot: getattr(self, slot) for name, slot in _SIP_SLOTS.items() if name not in changes})
+        assign(made, **{slot: getattr(self, slot) for slot in self._setters if slot.lstrip("_") not in changes})
         if made.user is None:
             assign(made, password=None)
         return made
@@ -235,12 +234,6 @@ class SipUri(_UriWithParams):
             return f"{self.scheme}:{self.host_port}"
         password = "" if self.password is None else f":{self.password}"
         return f"{self.scheme}:{self.user}{password}@{self.host_port}"
-
-
-_SIP_SLOTS: Final = {name: name for name in ("host", "user", "password", "port", "scheme")} | {
-    "params": "_params",
-    "headers": "_headers",
-}
 
 
 class TelUri(_UriWithParams):

@@ -10,17 +10,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .errors import HeaderError
-from .headers import (
-    MAGIC_COOKIE,
-    STAR,
-    CSeq,
-    NameAddr,
-    Via,
-    has_structure,
-    parse_header,
-    parse_max_forwards,
-    parse_tokens,
-)
+from .headers import MAGIC_COOKIE, STAR, CSeq, NameAddr, has_structure, parse_header, parse_max_forwards, parse_tokens
 from .methods import ACK, CANCEL, NOTIFY, PRACK, REFER, REGISTER, SUBSCRIBE, canonical_name
 from .uri import AbsoluteUri, SipUri, parse_uri
 
@@ -67,13 +57,9 @@ class Violation(NamedTuple):
     status: int
 
 
-BAD_VERSION: Final = Violation("", "SIP version is not 2.0", 505)
-CSEQ_METHOD: Final = Violation("CSeq", "method is not the request's", 400)
-
-
 def check(message: "Message") -> list[Violation]:
     """The cheap half, for every request of a busy server: version, what is missing or twice, CSeq, Max-Forwards."""
-    found = [] if message.version.upper() == "SIP/2.0" else [BAD_VERSION]
+    found = [] if message.version.upper() == "SIP/2.0" else [Violation("", "SIP version is not 2.0", 505)]
     found += [Violation(name, "is missing", 400) for name in MANDATORY if message.get_header(name) is None]
     found += [Violation(name, "is there twice", 400) for name in SINGLETONS if len(message.get_headers(name)) > 1]
     cseq = message.get_header("CSeq")
@@ -89,8 +75,9 @@ def validate(message: "Message") -> list[Violation]:
     """Everything: `check`, the Request-URI, every header with a structure, and what the method needs."""
     found = message.check()
     if message.is_request:
-        found += _check_request_uri(message.request_uri)
-        found += _check_method(message)
+        found += _read("Request-URI", lambda: _check_request_uri(message.request_uri))
+        needed = NEEDED.get(message.method, ())
+        found += [Violation(name, "is missing", status) for name, status in needed if message.get_header(name) is None]
     found += _check_headers(message)
     found += _check_contacts(message)
     found += _check_branch(message)
@@ -122,25 +109,16 @@ def _read(header: str, read: Callable[[], object]) -> list[Violation]:
 
 def _check_cseq(message: "Message", value: str) -> None:
     if CSeq.parse(value).method != message.method and message.is_request:
-        raise HeaderError(CSEQ_METHOD.reason)
+        raise HeaderError("method is not the request's")
 
 
-def _check_request_uri(text: str) -> list[Violation]:
+def _check_request_uri(text: str) -> None:
     """RFC 3261 8.2.2.1 and 19.1.1: a known scheme, and no header part."""
-    try:
-        uri = parse_uri(text)
-    except HeaderError as error:
-        return [Violation("Request-URI", error.reason, 400)]
+    uri = parse_uri(text)
     if isinstance(uri, AbsoluteUri):
-        return [Violation("Request-URI", "scheme is not supported", 416)]
+        raise HeaderError("scheme is not supported", status=416)
     if isinstance(uri, SipUri) and uri.headers:
-        return [Violation("Request-URI", "has a header part", 400)]
-    return []
-
-
-def _check_method(message: "Message") -> list[Violation]:
-    needed = NEEDED.get(message.method, ())
-    return [Violation(name, "is missing", status) for name, status in needed if message.get_header(name) is None]
+        raise HeaderError("has a header part")
 
 
 def _check_headers(message: "Message") -> list[Violation]:
@@ -166,20 +144,16 @@ def _check_contacts(message: "Message") -> list[Violation]:
     for contact in contacts:
         if isinstance(contact, NameAddr):
             found += _read("Contact", lambda contact=contact: (contact.q, contact.expires))  # type: ignore[misc]
-    if STAR in contacts and (len(contacts) > 1 or not _unregisters_all(message)):
+    unregisters_all = message.method == REGISTER and message.get_header("Expires", "never").strip("0") == ""
+    if STAR in contacts and (len(contacts) > 1 or not unregisters_all):
         found.append(Violation("Contact", "* is not alone, or not in a REGISTER with Expires 0", 400))
     return found
-
-
-def _unregisters_all(message: "Message") -> bool:
-    expires = message.get_header("Expires")
-    return message.method == REGISTER and expires is not None and expires.strip("0") == ""
 
 
 def _check_branch(message: "Message") -> list[Violation]:
     """The top branch identifies the transaction: the magic cookie alone does not (RFC 4475 3.2.1)."""
     try:
-        via: Via | None = message.via
+        via = message.via
     except HeaderError:
         return []
     if via is not None and via.branch == MAGIC_COOKIE:

@@ -21,7 +21,7 @@ from ._dates import Date, Timestamp
 from ._dialogs import Replaces, parse_call_id
 from ._events import EventValue, SubscriptionState
 from ._intervals import Interval, RetryAfter, SessionExpires
-from ._lists import Reader, list_parts, parse_list, parse_tokens, split_list
+from ._lists import ParsedHeader, Reader, list_parts, parse_list, parse_tokens, split_list
 from ._media import AcceptValue, ContentDisposition, ContentType, body_bytes_len
 from ._numbers import (
     CSeq,
@@ -47,8 +47,6 @@ __all__ = [
 ]  # fmt: skip
 
 V = TypeVar("V")
-ParsedHeader = HeaderValue | int | str | tuple[HeaderValue, ...] | tuple[str, ...]
-"""What parse_header returns: one value, or a tuple for a header that may have several."""
 
 _FAMILIES: Final = (
     _via, _address, _numbers, _media, _words, _dialogs, _events, _intervals, _dates, _reasons, _auth,

@@ -1,6 +1,7 @@
 """Addresses: a URI with a display name and parameters, as From, To, Contact, Route and many others have them."""
 
 import re
+from functools import partial
 from typing import Final, Self
 
 from .._grammar import BLANK, CONTROL_CHARS, SWS
@@ -10,7 +11,7 @@ from .._values import HeaderValue, assign, lower, need_text, need_token, parse_n
 from ..errors import HeaderError, SerializeError
 from ..uri import AbsoluteUri, SipUri, TelUri, Uri, parse_uri
 from ._base import Parametrized, parse_qvalue
-from ._lists import Reader, list_of, parse_list
+from ._lists import Reader, parse_list
 
 # RFC 3261 has tokens in a display name without quotes. Anything that is no delimiter and no control is read as one;
 # a colon, a semicolon and a comma are delimiters: the text in front of < may be an address by itself.
@@ -44,12 +45,7 @@ class NameAddr(Parametrized):
     _qvalues = frozenset()  # it is checked when it is asked for
 
     def __init__(
-        self,
-        uri: Uri | str,
-        *,
-        display_name: str = "",
-        tag: str | None = None,
-        params: ParamsLike | None = None,
+        self, uri: Uri | str, *, display_name: str = "", tag: str | None = None, params: ParamsLike | None = None
     ) -> None:
         """Build an address; it is written with `<>`. `params` are the header's, those of the URI are in the URI.
 
@@ -157,8 +153,7 @@ def _read_bracketed_uri(text: str, position: int) -> tuple[Uri, int]:
 
 def _read_bare_uri(text: str, position: int) -> tuple[Uri, int]:
     """The URI without `<>` at a position, and where it ends."""
-    found = _BARE_URI.match(text, position)
-    bare = found[0] if found else ""
+    bare = _BARE_URI.match(text, position)[0]  # type: ignore[index]  # it matches nothing too
     for mark in "?,":
         if mark in bare:
             raise HeaderError(f"URI with {mark} is not in <>", offset=position + bare.index(mark))
@@ -209,5 +204,5 @@ _SEVERAL: Final = (
 READERS: Final[dict[str, Reader]] = {
     "Contact": parse_contacts,
     **dict.fromkeys(_ONE, NameAddr.parse),
-    **dict.fromkeys(_SEVERAL, list_of(NameAddr)),
+    **dict.fromkeys(_SEVERAL, partial(parse_list, NameAddr)),
 }

@@ -5,7 +5,7 @@ from typing import ClassVar, Final, Self
 
 from .._grammar import BLANK, LWS, SWS, TOKEN
 from .._limits import MAX_PARAMETER
-from .._params import Params, ParamsLike, WithParams, pairs, read_params, scan_parameters, write_parameters, write_value
+from .._params import Params, ParamsLike, WithParams, pairs, scan_parameters, write_parameters, write_value
 from .._values import assign, lower, need_number, need_text, need_token, quote
 from ..errors import HeaderError, SerializeError
 from ._lists import Reader
@@ -26,12 +26,12 @@ class AuthValue(WithParams):
     __slots__ = ("_params", "scheme")
     scheme: str
     _joint = " "
+    _separator = ","
     _quoted: ClassVar[frozenset[str]] = frozenset({"realm", "domain", "nonce", "opaque", "qop"})
 
     def __init__(self, scheme: str, params: ParamsLike) -> None:
         """Build a value. What RFC 3261 has in quotes is written so. Raises SerializeError."""
-        text = _write_auth_params(params, self._quoted)
-        assign(self, scheme=need_token(scheme, "scheme"), _params=text)
+        assign(self, _params=_write_auth_params(params, self._quoted), scheme=need_token(scheme, "scheme"))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -52,7 +52,7 @@ class AuthValue(WithParams):
     @property
     def params(self) -> Params:
         """The parameters, none where there is a token68."""
-        return Params.EMPTY if self.token68 is not None else read_params(self._params, ",")
+        return Params.EMPTY if self.token68 is not None else super().params
 
     def _key(self) -> tuple[object, ...]:
         return type(self), lower(self.scheme), self.token68, self.params
@@ -79,6 +79,7 @@ class AuthenticationInfo(WithParams):
 
     __slots__ = ("_params",)
     _joint = ""
+    _separator = ","
 
     def __init__(self, params: ParamsLike) -> None:
         """Build a value. Raises SerializeError."""
@@ -90,14 +91,6 @@ class AuthenticationInfo(WithParams):
         raw = text.strip(BLANK)
         _check_auth_params(raw, 0)
         return cls._of(_params=raw)
-
-    @property
-    def params(self) -> Params:
-        """The parameters."""
-        return read_params(self._params, ",")
-
-    def _key(self) -> Params:
-        return self.params
 
     def _head(self) -> str:
         return ""

@@ -4,8 +4,8 @@ import re
 from typing import ClassVar, Final, Self
 
 from .._grammar import BLANK, SWS, TOKEN
-from .._params import Parameter, ParamsLike, WithParams, parameters_behind, write_parameters, write_value
-from .._values import assign, lower, need_number, need_token, parse_number
+from .._params import Parameter, ParamsLike, WithParams, parameters_behind, write_parameters
+from .._values import assign, need_number, need_text, need_token, parse_number, quote
 from ..errors import HeaderError, SerializeError
 
 _QVALUE: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
@@ -76,17 +76,18 @@ class Parametrized(WithParams):
 
     @classmethod
     def _write_params(cls, params: ParamsLike | None, **known: object) -> str:
-        """The text of the parameters given by arguments (None: left out), then of the others."""
+        """The text of the parameters given by arguments (None: left out; texts are quoted), then of the others."""
         mine: list[tuple[str, str | None]] = []
         for argument, value in known.items():
             name = argument.replace("_", "-")
             if value is not None and name in cls._numbers:
                 mine.append((name, str(need_number(value, name, cls._numbers[name]))))
             elif value is not None:
-                mine.append((name, need_token(value, name) if name in cls._tokens else write_value(value, name)))
+                mine.append((name, need_token(value, name) if name in cls._tokens else quote(need_text(value, name))))
         text = write_parameters(params, *mine)
         try:
-            cls._read_params(";" + text if text else "", 0)
+            if params and text:  # what came by arguments was checked
+                cls._read_params(f";{text}", 0)
         except HeaderError as error:
             raise SerializeError(error.reason) from None
         return text
@@ -109,9 +110,6 @@ class TokenValue(Parametrized):
     def __init__(self, value: str, *, params: ParamsLike | None = None) -> None:
         """Build a value. Raises SerializeError."""
         assign(self, value=need_token(value, "value"), _params=self._write_params(params))
-
-    def _key(self) -> tuple[object, ...]:
-        return type(self), lower(self.value), self.params
 
     def _head(self) -> str:
         return self.value

@@ -4,7 +4,7 @@ import datetime
 import re
 from typing import Final, Self
 
-from .._grammar import LWS, SWS
+from .._grammar import DIGITS, LWS, SWS
 from .._values import HeaderValue, assign, need_str
 from ..errors import HeaderError, SerializeError
 from ._lists import Reader
@@ -16,7 +16,7 @@ _RFC1123_DATE: Final = re.compile(
     f" ([0-9]{{2}}):([0-9]{{2}}):([0-9]{{2}}) GMT{SWS}",
     re.IGNORECASE | re.ASCII,
 )
-_TIMESTAMP: Final = re.compile(rf"{SWS}([0-9]++(?:\.[0-9]*+)?)(?:{LWS}([0-9]*+(?:\.[0-9]*+)?))?{SWS}")
+_TIMESTAMP: Final = re.compile(rf"{SWS}({DIGITS}(?:\.[0-9]*+)?)(?:{LWS}([0-9]*+(?:\.[0-9]*+)?))?{SWS}")
 
 
 class Date(HeaderValue):

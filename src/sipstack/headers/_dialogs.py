@@ -3,7 +3,7 @@
 import re
 from typing import Final, Self
 
-from .._grammar import BLANK, SWS
+from .._grammar import BLANK, CTL_CHARS, SWS
 from .._params import ParamsLike, write_parameters
 from .._values import assign, need_text, need_token
 from ..errors import HeaderError, SerializeError
@@ -12,8 +12,8 @@ from ._lists import Reader, each_given
 
 # RFC 3261 25.1 names the letters of a word. Any letters without a blank are read; where parameters or a list may
 # follow, a semicolon and a comma are no part of it.
-_CALL_ID: Final = re.compile(r"[^\x00-\x20\x7F]++")
-_CALL_ID_IN_LIST: Final = r"[^\x00-\x20\x7F,;]++"
+_CALL_ID: Final = re.compile(f"[^ {CTL_CHARS}]++")
+_CALL_ID_IN_LIST: Final = f"[^ {CTL_CHARS},;]++"
 
 
 class Replaces(Parametrized):
@@ -33,9 +33,8 @@ class Replaces(Parametrized):
         self, call_id: str, *, to_tag: str, from_tag: str, early_only: bool = False, params: ParamsLike | None = None
     ) -> None:
         """Build a Replaces. Raises SerializeError."""
-        known: list[tuple[str, str | None]] = [("to-tag", need_token(to_tag, "to_tag"))]
-        known.append(("from-tag", need_token(from_tag, "from_tag")))
-        known += [("early-only", None)] if early_only else []
+        tags = ("to-tag", need_token(to_tag, "to_tag")), ("from-tag", need_token(from_tag, "from_tag"))
+        known = (*tags, ("early-only", None)) if early_only else tags
         if re.fullmatch(_CALL_ID_IN_LIST, need_text(call_id, "call_id")) is None:
             raise SerializeError("call_id is empty or holds a blank, a comma or a semicolon")
         assign(self, call_id=call_id, _params=write_parameters(params, *known))

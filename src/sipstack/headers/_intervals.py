@@ -3,7 +3,7 @@
 import re
 from typing import ClassVar, Final, Self
 
-from .._grammar import CTEXT, SWS
+from .._grammar import CTEXT, DIGITS, SWS
 from .._limits import MAX_SECONDS
 from .._params import ParamsLike
 from .._values import assign, lower, need_number, need_text, parse_number, skip_blanks, unquote
@@ -25,7 +25,7 @@ class Interval(Parametrized):
     __slots__ = ("_params", "seconds")
     seconds: int
     _malformed = "value does not start with a number of seconds"
-    _pattern = re.compile(f"{SWS}([0-9]++){SWS}")
+    _pattern = re.compile(f"{SWS}({DIGITS}){SWS}")
 
     def __init__(self, seconds: int, *, params: ParamsLike | None = None) -> None:
         """Build an interval. Raises SerializeError."""

@@ -4,17 +4,18 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from .._grammar import BLANK
+from .._grammar import BLANK, OPEN_QUOTED_STRING
 from .._values import HeaderValue, parse_token
 from ..errors import HeaderError
 
 _Value = TypeVar("_Value", bound=HeaderValue)
 _Item = TypeVar("_Item")
-Reader = Callable[[str], HeaderValue | int | str | tuple[HeaderValue, ...] | tuple[str, ...]]
-"""What reads the value of a header: one value, or a tuple for a header that may have several."""
+ParsedHeader = HeaderValue | int | str | tuple[HeaderValue, ...] | tuple[str, ...]
+"""What parse_header returns: one value, or a tuple for a header that may have several."""
+Reader = Callable[[str], ParsedHeader]
 
 # Text without a delimiter, a quoted string, or something in <>. What is opened and never closed goes on to the end.
-_ELEMENT: Final = re.compile(r'[^",<(]++|"[^"\\]*+(?:\\.[^"\\]*+)*(?:\\\Z)?"?|<[^>]*+>?', re.DOTALL)
+_ELEMENT: Final = re.compile(f'[^",<(]++|{OPEN_QUOTED_STRING}|<[^>]*+>?', re.DOTALL)
 _COMMENT_MARK: Final = re.compile(r"[()]|\\.", re.DOTALL)
 
 
@@ -96,11 +97,6 @@ def _each(parts: list[tuple[int, str]], read: Callable[[str], _Item]) -> Iterato
             yield read(part)
         except HeaderError as error:
             raise HeaderError(error.reason, offset=offset + error.offset, status=error.status) from None
-
-
-def list_of(cls: type[HeaderValue]) -> Reader:
-    """The reader of a list of at least one value."""
-    return lambda value: parse_list(cls, value)
 
 
 def list_or_nothing(cls: type[HeaderValue]) -> Reader:

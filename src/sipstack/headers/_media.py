@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from .._grammar import BLANK, SWS, TOKEN
+from .._grammar import BLANK, BODY_LINE_END, SWS, TOKEN
 from .._limits import MAX_CONTENT_LENGTH
 from .._params import ParamsLike
 from .._values import assign, lower, need_str, need_token, parse_number
@@ -11,7 +11,7 @@ from ..errors import HeaderError
 from ._base import Parametrized, TokenValue
 from ._lists import Reader, list_or_nothing, parse_required_tokens
 
-_LINE_END: Final = re.compile(r"\r\n?|\n")
+_LINE_END: Final = re.compile(BODY_LINE_END)
 _MIME_VERSION: Final = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 
 
@@ -38,9 +38,6 @@ class ContentType(Parametrized):
     def media_type(self) -> str:
         """Type and subtype in lower case: `application/sdp`."""
         return lower(f"{self.type}/{self.subtype}")
-
-    def _key(self) -> tuple[object, ...]:
-        return self.media_type, self.params
 
     def _head(self) -> str:
         return f"{self.type}/{self.subtype}"
@@ -71,10 +68,6 @@ def body_bytes_len(body: str | bytes) -> int:
     return len(_LINE_END.sub("\r\n", need_str(body, "body")).encode("utf-8", "surrogateescape"))
 
 
-def _parse_content_length(value: str) -> int:
-    return parse_number(value.strip(BLANK), MAX_CONTENT_LENGTH, "Content-Length")
-
-
 def _parse_mime_version(value: str) -> str:
     version = value.strip(BLANK)
     if _MIME_VERSION.fullmatch(version) is None:
@@ -84,7 +77,7 @@ def _parse_mime_version(value: str) -> str:
 
 READERS: Final[dict[str, Reader]] = {
     "Content-Type": ContentType.parse,
-    "Content-Length": _parse_content_length,
+    "Content-Length": lambda value: parse_number(value.strip(BLANK), MAX_CONTENT_LENGTH, "Content-Length"),
     "Content-Disposition": ContentDisposition.parse,
     "Content-Encoding": parse_required_tokens,
     "Content-Language": parse_required_tokens,

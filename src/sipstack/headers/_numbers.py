@@ -3,14 +3,14 @@
 import re
 from typing import Final, Self
 
-from .._grammar import BLANK, LWS, SWS, TOKEN
+from .._grammar import BLANK, DIGITS, LWS, METHOD, SWS
 from .._limits import LARGEST_MAX_BREADTH, LARGEST_MAX_FORWARDS, MAX_CSEQ, MAX_RSEQ, MAX_SECONDS
 from .._values import HeaderValue, assign, need_number, need_token, parse_number
 from ..errors import HeaderError
 from ._lists import Reader
 
-_CSEQ: Final = re.compile(f"{SWS}([0-9]++){LWS}({TOKEN}){SWS}")
-_RACK: Final = re.compile(f"{SWS}([0-9]++){LWS}([0-9]++){LWS}({TOKEN}){SWS}")
+_CSEQ: Final = re.compile(f"{SWS}({DIGITS}){LWS}({METHOD}){SWS}")
+_RACK: Final = re.compile(f"{SWS}({DIGITS}){LWS}({DIGITS}){LWS}({METHOD}){SWS}")
 
 
 class CSeq(HeaderValue):
@@ -113,15 +113,11 @@ def parse_seconds(value: str) -> int:
     return parse_number(value.strip(BLANK), MAX_SECONDS, "number of seconds")
 
 
-def _parse_max_breadth(value: str) -> int:
-    return parse_number(value.strip(BLANK), LARGEST_MAX_BREADTH, "Max-Breadth")
-
-
 READERS: Final[dict[str, Reader]] = {
     "CSeq": CSeq.parse,
     "RAck": RAck.parse,
     "RSeq": parse_rseq,
     "Max-Forwards": parse_max_forwards,
-    "Max-Breadth": _parse_max_breadth,
+    "Max-Breadth": lambda value: parse_number(value.strip(BLANK), LARGEST_MAX_BREADTH, "Max-Breadth"),
     **dict.fromkeys(("Expires", "Min-Expires", "Flow-Timer"), parse_seconds),
 }

@@ -1,19 +1,20 @@
 """What is told to people and logs: Reason (RFC 3326) and Warning (RFC 3261 20.43)."""
 
 import re
+from functools import partial
 from typing import ClassVar, Final, Self
 
-from .._grammar import BLANK, CTL_CHARS, LWS, QUOTED_STRING, SWS
+from .._grammar import BLANK, CTL_CHARS, DIGITS, LWS, QUOTED_STRING, SWS
 from .._limits import MAX_CAUSE, WARN_CODES
-from .._params import ParamsLike, write_parameters
+from .._params import ParamsLike
 from .._values import HeaderValue, assign, lower, need_number, need_text, need_token, quote, unquote
 from ..errors import HeaderError, SerializeError
 from ._base import TokenValue
-from ._lists import Reader, list_of
+from ._lists import Reader, parse_list
 
 _WARN_AGENT: Final = rf'[^ {CTL_CHARS}",]++'
 _AGENT: Final = re.compile(_WARN_AGENT)
-_WARNING: Final = re.compile(f"{SWS}([0-9]++){LWS}({_WARN_AGENT}){LWS}{QUOTED_STRING}")
+_WARNING: Final = re.compile(f"{SWS}({DIGITS}){LWS}({_WARN_AGENT}){LWS}{QUOTED_STRING}")
 
 
 class Reason(TokenValue):
@@ -26,12 +27,7 @@ class Reason(TokenValue):
         self, protocol: str, *, cause: int | None = None, text: str | None = None, params: ParamsLike | None = None
     ) -> None:
         """Build a Reason. Raises SerializeError."""
-        known: list[tuple[str, str | None]] = []
-        if cause is not None:
-            known.append(("cause", str(need_number(cause, "cause", MAX_CAUSE))))
-        if text is not None:
-            known.append(("text", quote(need_text(text, "text"))))
-        assign(self, value=need_token(protocol, "protocol"), _params=write_parameters(params, *known))
+        assign(self, value=need_token(protocol, "protocol"), _params=self._write_params(params, cause=cause, text=text))
 
     @property
     def protocol(self) -> str:
@@ -88,4 +84,7 @@ class WarningValue(HeaderValue):
         return f"{self.code} {self.agent} {quote(self.text)}"
 
 
-READERS: Final[dict[str, Reader]] = {"Reason": list_of(Reason), "Warning": list_of(WarningValue)}
+READERS: Final[dict[str, Reader]] = {
+    "Reason": partial(parse_list, Reason),
+    "Warning": partial(parse_list, WarningValue),
+}

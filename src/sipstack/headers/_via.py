@@ -2,25 +2,26 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Self
 
-from .._grammar import BLANK, HOST, LWS, SWS, TOKEN, is_host, is_ipv6
+from .._grammar import BLANK, DIGITS, HEX_CHARS, HOST, LWS, QUOTED_STRING, SWS, TOKEN, is_host, is_ipv6
 from .._limits import DEFAULT_PORT, MAX_PORT, MAX_TTL
 from .._params import Parameter, ParamsLike, WithParams, merge_parameters, pairs, parameters_behind, write_parameters
 from .._values import assign, lower, need_number, need_str, need_token, parse_number
 from ..errors import HeaderError, SerializeError
 from ..uri import need_host, need_port
-from ._lists import Reader, list_of
+from ._lists import Reader, parse_list
 
 MAGIC_COOKIE: Final = "z9hG4bK"
 """What a branch by RFC 3261 starts with (8.1.1.7)."""
 
 _SENT_PROTOCOL: Final = f"({TOKEN}){SWS}/{SWS}({TOKEN}){SWS}/{SWS}({TOKEN})"
-_SENT_BY: Final = f"({HOST})(?:{SWS}:{SWS}([0-9]++))?"
+_SENT_BY: Final = f"({HOST})(?:{SWS}:{SWS}({DIGITS}))?"
 _VIA: Final = re.compile(f"{SWS}{_SENT_PROTOCOL}{LWS}{_SENT_BY}{SWS}")
 # RFC 5118 4.5: received with brackets must be read, and must not be sent. Quoted strings are stepped over.
 _RECEIVED_BRACKETS: Final = re.compile(
-    rf'"[^"\\]*+(?:\\.[^"\\]*+)*"|((?:^|;){SWS}received{SWS}={SWS})\[([0-9A-Fa-f:.]++)\]', re.IGNORECASE | re.ASCII
+    rf"{QUOTED_STRING}|((?:^|;){SWS}received{SWS}={SWS})\[([{HEX_CHARS}:.]++)\]", re.IGNORECASE | re.ASCII
 )
 
 
@@ -101,7 +102,7 @@ class Via(WithParams):
                 known[key] = _read_known(key, parameter, end + 1)
         raw = text[end + 1 :].strip(BLANK)
         if "[" in raw and known["received"] is not None:
-            raw = _RECEIVED_BRACKETS.sub(lambda match: match[1] + match[2] if match[1] else match[0], raw)
+            raw = _RECEIVED_BRACKETS.sub(lambda match: match[2] + match[3] if match[2] else match[0], raw)
         return cls._of(protocol=f"{name}/{version}", transport=transport, host=host, port=port, _params=raw, **known)
 
     @property
@@ -173,4 +174,4 @@ _KNOWN: Final[dict[str, Callable[[str], object]]] = {
 }
 """The parameters with an attribute of their own, and what reads their values."""
 
-READERS: Final[dict[str, Reader]] = {"Via": list_of(Via)}
+READERS: Final[dict[str, Reader]] = {"Via": partial(parse_list, Via)}

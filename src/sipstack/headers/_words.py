@@ -1,13 +1,10 @@
 """The headers that are tokens and nothing else: option tags, methods, and single words."""
 
+from functools import partial
 from typing import Final
 
 from .._values import parse_token
 from ._lists import Reader, parse_required_tokens, parse_tokens
-
-
-def _parse_word(value: str) -> str:
-    return parse_token(value, "value")
 
 
 def _parse_privacy(value: str) -> tuple[str, ...]:
@@ -19,6 +16,6 @@ READERS: Final[dict[str, Reader]] = {
     # RFC 3261 lets these be empty: Allow and Supported then say "nothing".
     **dict.fromkeys(("Allow", "Supported", "Accept-Resource-Priority"), parse_tokens),
     **dict.fromkeys(("Require", "Proxy-Require", "Unsupported", "Resource-Priority"), parse_required_tokens),
-    **dict.fromkeys(("Priority", "SIP-ETag", "SIP-If-Match"), _parse_word),
+    **dict.fromkeys(("Priority", "SIP-ETag", "SIP-If-Match"), partial(parse_token, what="value")),
     "Privacy": _parse_privacy,
 }
