@@ -963,16 +963,29 @@ def test_the_to_tag_of_a_reply(impl: ModuleType, message: Any):
             message.reply(200, to_tag=bad)
 
 
-@pytest.mark.parametrize(("value", "tagged"), [
-    (b"sip:a@b", "sip:a@b;tag=x"), (b"<sip:a@b>;y=z", "<sip:a@b>;y=z;tag=x"),
-    (b"<sip:a@b>\r\n ;y", "<sip:a@b> ;y;tag=x"),
-    (b"<sip:a@b>\t ", "<sip:a@b>;tag=x"), (b"<sip:a@b;tag=1>", "<sip:a@b;tag=1>;tag=x"), (b'"a', '"a;tag=x'), (b"", ";tag=x"),
-    # Where the To cannot be read it gets one too: 8.2.6.2 knows no exception.
-    (b"<sip:b@h>;", "<sip:b@h>;tag=x"), (b"<sip:b@h;lr=>", "<sip:b@h;lr=>;tag=x"), (b"Bob, Jr <sip:b@h>", "Bob, Jr <sip:b@h>;tag=x"),
-    (b"<sip:0398765432100;user=phone>", "<sip:0398765432100;user=phone>;tag=x"), (b"<sip:b@h>;tag", "<sip:b@h>;tag;tag=x"),
-    (b"<sip:b@h", "<sip:b@h;tag=x"), (b'"a;tag=1" <sip:b@h>', '"a;tag=1" <sip:b@h>;tag=x'), (b"<sip:b@h> ; tag = 1", "<sip:b@h> ; tag = 1"),
-    (b"<sip:a@b>;x=\";tag=1\"", '<sip:a@b>;x=";tag=1";tag=x'), (b"<sip:a@b>;TAG=1", "<sip:a@b>;TAG=1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "tagged"),
+    [
+        (b"sip:a@b", "sip:a@b;tag=x"),
+        (b"<sip:a@b>;y=z", "<sip:a@b>;y=z;tag=x"),
+        (b"<sip:a@b>\r\n ;y", "<sip:a@b> ;y;tag=x"),
+        (b"<sip:a@b>\t ", "<sip:a@b>;tag=x"),
+        (b"<sip:a@b;tag=1>", "<sip:a@b;tag=1>;tag=x"),
+        (b'"a', '"a;tag=x'),
+        (b"", ";tag=x"),
+        # Where the To cannot be read it gets one too: 8.2.6.2 knows no exception.
+        (b"<sip:b@h>;", "<sip:b@h>;tag=x"),
+        (b"<sip:b@h;lr=>", "<sip:b@h;lr=>;tag=x"),
+        (b"Bob, Jr <sip:b@h>", "Bob, Jr <sip:b@h>;tag=x"),
+        (b"<sip:0398765432100;user=phone>", "<sip:0398765432100;user=phone>;tag=x"),
+        (b"<sip:b@h>;tag", "<sip:b@h>;tag;tag=x"),
+        (b"<sip:b@h", "<sip:b@h;tag=x"),
+        (b'"a;tag=1" <sip:b@h>', '"a;tag=1" <sip:b@h>;tag=x'),
+        (b"<sip:b@h> ; tag = 1", "<sip:b@h> ; tag = 1"),
+        (b'<sip:a@b>;x=";tag=1"', '<sip:a@b>;x=";tag=1";tag=x'),
+        (b"<sip:a@b>;TAG=1", "<sip:a@b>;TAG=1"),
+    ],
+)
 def test_where_a_to_tag_goes(impl: ModuleType, value: bytes, tagged: str):
     made = request(impl, b"To: " + value).reply(200).get_header("To")
     assert (made == tagged) is not tagged.endswith(";tag=x")
@@ -1095,7 +1108,7 @@ def test_push_record_route_and_pop_route(impl: ModuleType):
         # What cannot be read is stamped all the same: a forged received would send our answers to somebody else.
         ("garbage", "::1", 2, "garbage;received=::1", False),
         ("SIP/2.0/UDP h;received=x y", "::1", 2, "SIP/2.0/UDP h;received=::1", False),
-        ("SIP/2.0/UDP h;received=1.1.1.1;rport=9;received=2.2.2.2;rport", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
+        ("SIP/2.0/UDP h;received=1.1.1.1;rport=9;received=x;rport", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
         ('SIP/2.0/UDP h;received="1.1.1.1;rport', "::1", 2, "SIP/2.0/UDP h;received=::1", False),
         ("SIP / 2.0 / UDP 1.2.3.4 : 5060", "1.2.3.4", 2, "SIP / 2.0 / UDP 1.2.3.4 : 5060", False),
         ("SIP/2.0/UDP [::1]:5060", "::1", 2, "SIP/2.0/UDP [::1]:5060", False),
