@@ -1108,7 +1108,7 @@ def test_push_record_route_and_pop_route(impl: ModuleType):
         # What cannot be read is stamped all the same: a forged received would send our answers to somebody else.
         ("garbage", "::1", 2, "garbage;received=::1", False),
         ("SIP/2.0/UDP h;received=x y", "::1", 2, "SIP/2.0/UDP h;received=::1", False),
-        ("SIP/2.0/UDP h;received=1.1.1.1;rport=9;received=x;rport", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
+        ("SIP/2.0/UDP h;received=a;rport=9;received=x;rport", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
         ('SIP/2.0/UDP h;received="1.1.1.1;rport', "::1", 2, "SIP/2.0/UDP h;received=::1", False),
         ("SIP / 2.0 / UDP 1.2.3.4 : 5060", "1.2.3.4", 2, "SIP / 2.0 / UDP 1.2.3.4 : 5060", False),
         ("SIP/2.0/UDP [::1]:5060", "::1", 2, "SIP/2.0/UDP [::1]:5060", False),
