@@ -108,7 +108,7 @@ def test_what_is_there_comes_in_one_call_and_in_order(batch, peer):
         assert [data for data, _ in second] == [b"8", b"9"]
         assert third == []
         assert {addr for _, addr in first} == {peer.getsockname()}
-        assert it._batch.received == 10
+        assert it._batch.datagrams == 10
         assert it._batch.bytes_received == 10
 
 
@@ -169,7 +169,7 @@ def test_a_longer_one_is_cut_and_kept_apart(batch, peer):
         assert [len(data) for data, _ in it._batch.take_cut()] == [50, 50]
         assert it._batch.take_cut() == []
         assert it._batch.truncated == 2
-        assert it._batch.received == 4
+        assert it._batch.datagrams == 4
 
 
 def test_sending_goes_on_after_one_that_fails(batch, peer):

@@ -4,8 +4,6 @@ import logging
 import time
 from typing import Any
 
-__all__ = ["LimitedLog"]
-
 
 class LimitedLog:
     """Writes at most `burst` records of one kind in `interval` seconds, and then how many it held back.

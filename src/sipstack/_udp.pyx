@@ -16,8 +16,6 @@ from libc.string cimport memcmp, memcpy, memset
 
 from os import strerror
 
-__all__ = ["Batch", "refuse_new"]
-
 cdef extern from "<sys/socket.h>" nogil:
     enum: AF_INET, AF_INET6, MSG_DONTWAIT, MSG_TRUNC, MSG_NOSIGNAL, SOL_SOCKET, SO_ATTACH_FILTER
     struct sockaddr:
@@ -175,7 +173,7 @@ cdef class Batch:
 
     cdef readonly int size
     cdef readonly Py_ssize_t read_buf_size
-    cdef readonly uint64_t received, bytes_received, truncated, sent, bytes_sent
+    cdef readonly uint64_t datagrams, bytes_received, truncated, sent, bytes_sent
     cdef list _cut
     cdef object _fileno
     cdef int _family, _failure
@@ -298,7 +296,7 @@ cdef class Batch:
                     self._cut.append((data, address))
                 else:
                     batch.append((data, address))
-            self.received += got
+            self.datagrams += got
         return batch
 
     def take_cut(self):

@@ -6,8 +6,6 @@ import os
 import socket
 from typing import Any, Final
 
-__all__ = ["Batch", "normal_address", "refuse_new", "wire_address"]
-
 _WSAEMSGSIZE: Final = 10040
 
 
@@ -15,13 +13,13 @@ class Batch:
     """Receives and sends datagrams of one non-blocking UDP socket.
 
     Attributes:
-        received, bytes_received: datagrams read and their bytes, the truncated ones too.
+        datagrams, bytes_received: datagrams read and their bytes, the truncated ones too.
         truncated: those that were longer than `read_buf_size`.
         sent, bytes_sent: datagrams the kernel took and their bytes.
     """
 
-    __slots__ = ("_buffer", "_cut", "_family", "_sock", "_view", "bytes_received", "bytes_sent", "read_buf_size",
-                 "received", "sent", "size", "truncated")  # fmt: skip
+    __slots__ = ("_buffer", "_cut", "_family", "_sock", "_view", "bytes_received", "bytes_sent", "datagrams",
+                 "read_buf_size", "sent", "size", "truncated")  # fmt: skip
 
     def __init__(self, sock: socket.socket, size: int, read_buf_size: int) -> None:
         if not 1 <= size <= 1024 or not 1 <= read_buf_size <= 65535:
@@ -33,7 +31,7 @@ class Batch:
         self._buffer = bytearray(read_buf_size + 1)  # one byte more shows that a datagram was longer
         self._view = memoryview(self._buffer)
         self._cut: list[tuple[bytes, tuple[str, int]]] = []
-        self.received = self.bytes_received = self.truncated = self.sent = self.bytes_sent = 0
+        self.datagrams = self.bytes_received = self.truncated = self.sent = self.bytes_sent = 0
 
     def receive(self) -> list[tuple[bytes, tuple[str, int]]]:
         """The datagrams that wait in the socket, at most `size` of them; OSError where it cannot be read."""
@@ -44,9 +42,7 @@ class Batch:
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
-                if (
-                    getattr(error, "winerror", None) == _WSAEMSGSIZE
-                ):  # longer than the buffer, says Windows, and not whose
+                if getattr(error, "winerror", None) == _WSAEMSGSIZE:  # longer than the buffer, and not said whose
                     self.truncated += 1
                     continue
                 if batch:
@@ -54,7 +50,7 @@ class Batch:
                 raise
             cut = length > self.read_buf_size
             datagram = bytes(self._view[: length - cut]), normal_address(peer)
-            self.received += 1
+            self.datagrams += 1
             self.bytes_received += length - cut
             self.truncated += cut
             (self._cut if cut else batch).append(datagram)

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-__all__ = ["Supervisor", "require_support"]
-
 _logger = logging.getLogger(__name__)
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -119,13 +117,13 @@ class Supervisor:
     def _fork(self, index: int) -> None:
         child = self._children[index]
         # A signal between the fork and the child's own handlers must not be taken for the parent's.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             pid = os.fork()
             if pid == 0:
                 self._be_worker(index)
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         child.pid, child.born, child.due = pid, time.monotonic(), None
         _logger.info("worker %d is process %d", index, pid)
 
