@@ -134,6 +134,6 @@ def _scope(host: str, zone: str) -> int:
         raise ValueError(f"no such interface: {host!r}") from None
 
 
-def refuse_new(_: int) -> None:
+def refuse_new(fd: int) -> None:  # noqa: ARG001
     """Would let no new datagram into a socket while those that wait are read; OSError, for that needs `_udp`."""
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
