@@ -12,8 +12,6 @@ from sipstack.headers import HeaderValue, Params, parse_header
 from sipstack.message import Message, parse
 from sipstack.uri import parse_uri
 
-__all__ = ["add_arguments", "run"]
-
 _INDENT = "    "
 _WORDS = {str: "text", int: "number", float: "number", tuple: "list"}
 

@@ -7,16 +7,15 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from sipstack import IMPLEMENTATION, __version__
+from sipstack.cli._numbers import between
 from sipstack.cli._text import visible
 from sipstack.endpoint import Endpoint, EndpointConfig, Stats
 from sipstack.errors import ParseError, TransportError
 from sipstack.message import Message
 from sipstack.transport import Address
-
-__all__ = ["add_arguments", "run"]
 
 _logger = logging.getLogger("sipstack.serve")
 
@@ -31,37 +30,16 @@ _CAPABILITIES = (
 )
 
 
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError("must be from 0 to 65535")
-    return value
-
-
-def _workers(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1024:
-        raise argparse.ArgumentTypeError("must be from 1 to 1024")
-    return value
-
-
-def _interval(text: str) -> float:
-    value = float(text)
-    if not 0.01 <= value <= 86400:
-        raise argparse.ArgumentTypeError("must be from 0.01 to 86400 seconds")
-    return value
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Gives `parser` the arguments of `sipstack serve`."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; :: is IPv4 and IPv6 (127.0.0.1)")
-    parser.add_argument("--port", type=_port, default=5060, help="UDP port; 0 lets the system choose one (5060)")
-    parser.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes that share the port (1)")
-    parser.add_argument("--uvloop", action="store_true", help="run on uvloop, which must be installed")
-    parser.add_argument(
-        "--interval", type=_interval, default=10.0, metavar="SECONDS", help="between two log lines of counters (10)"
-    )
-    parser.add_argument("-v", "--verbose", action="store_true", help="log each request and what is no SIP message")
+    port, workers, seconds = between(int, 0, 65535), between(int, 1, 1024), between(float, 0.01, 86400)
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on; :: is IPv4 and IPv6 (127.0.0.1)")
+    add("--port", type=port, default=5060, help="UDP port; 0 lets the system choose one (5060)")
+    add("--workers", type=workers, default=1, metavar="N", help="processes that share the port (1)")
+    add("--uvloop", action="store_true", help="run on uvloop, which must be installed")
+    add("--interval", type=seconds, default=10.0, metavar="SECONDS", help="between two log lines of counters (10)")
+    add("-v", "--verbose", action="store_true", help="log each request and what is no SIP message")
 
 
 def options_handler(request: Message, _addr: Address) -> Message:
@@ -120,16 +98,6 @@ def _split(counts: Any) -> str:
     return f" ({parts})" if parts else ""
 
 
-class _Display(Protocol):
-    """Where the counters are shown."""
-
-    def update(self, rates: _Rates) -> None:
-        """Shows the newest counters."""
-
-    def stop(self) -> None:
-        """Shows nothing more."""
-
-
 class _LogLines:
     """A line in the log every `interval` seconds in which something arrived."""
 
@@ -182,7 +150,7 @@ class _ConsoleHandler(logging.Handler):
         self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
 
 
-def _make_display(interval: float) -> tuple[_Display, logging.Handler]:
+def _make_display(interval: float) -> tuple[_LogLines | _LiveLine, logging.Handler]:
     """The live line on a terminal with rich; else log lines."""
     if sys.stdout.isatty():
         try:
@@ -207,29 +175,19 @@ def _verbose_hooks() -> dict[str, Any]:
     return {"on_response_sent": answered, "on_parse_err": unreadable}
 
 
-def _loop_factory(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if not uvloop:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
-    return factory
-
-
 def run(options: argparse.Namespace) -> int:
     """Runs `sipstack serve`: 0 after a signal, 1 where the socket failed, 2 where it could not be opened."""
     display, handler = _make_display(options.interval)
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s")
     try:
-        loop_factory = _loop_factory(uvloop=options.uvloop)
+        loop_factory = importlib.import_module("uvloop").new_event_loop if options.uvloop else None
         hooks = _verbose_hooks() if options.verbose else {}
         endpoint = Endpoint(EndpointConfig(host=options.host, port=options.port, **hooks))
         endpoint.register_handler("OPTIONS", options_handler)
         if options.workers == 1:
             endpoint.open()
-    except ImportError as error:
-        print(f"sipstack serve: {error}", file=sys.stderr)
-        return 2
-    except TransportError as error:
-        print(f"sipstack serve: {error.strerror or error}", file=sys.stderr)
+    except (ImportError, TransportError) as error:
+        print(f"sipstack serve: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return 2
     return _serve(endpoint, options, loop_factory, display)
 
@@ -238,7 +196,7 @@ def _serve(
     endpoint: Endpoint,
     options: argparse.Namespace,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
-    display: _Display,
+    display: _LogLines | _LiveLine,
 ) -> int:
     rates = _Rates()
     announced = False
