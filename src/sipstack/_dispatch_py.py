@@ -326,7 +326,7 @@ class Dispatcher:
     # ------------------------------------------------------------------ without a transport
 
     def call(self, request: Message, addr: Address) -> Any:
-        """What a request's handler returns, or the response to what it raised. Nothing is stamped, judged or sent."""
+        """What a request's handler returns, or what it raised. Nothing is stamped, judged or sent."""
         if not isinstance(request, Message) or not request.is_request:
             raise TypeError("dispatch needs a request")
         route = self.count_request(request.method)
@@ -334,19 +334,18 @@ class Dispatcher:
         try:
             return handler(request, addr)
         except Exception as error:
-            return self.failure_response(request, addr, error)
-
-    def failure_response(self, request: Message, addr: Address, error: Exception) -> Message:
-        """The response to what a handler raised."""
-        fault = self.note_failure(request, addr, error)
-        return request.reply(fault.status, fault.reason)
+            return error
 
     def checked_response(self, request: Message, result: object, addr: Address) -> Message | None:
-        """A handler's result as the response to its request, counted; None where there is none to be sent."""
-        if result is None or request.method == ACK:
+        """A handler's result, or what it raised, as the response to its request, counted; None where none is sent."""
+        if result is None:
             return None
         if not isinstance(result, Message) or not result.status_code:
-            result = self.failure_response(request, addr, _wrong_result(result))
+            error = result if isinstance(result, Exception) else _wrong_result(result)
+            fault = self.note_failure(request, addr, error)
+            result = request.reply(fault.status, fault.reason)
+        if request.method == ACK:
+            return None
         self.responses[result.status_code // 100] += 1
         return result
 

@@ -15,10 +15,11 @@ class Batch:
     Attributes:
         datagrams, bytes_received: datagrams read and their bytes, the truncated ones too.
         truncated: those that were longer than `read_buf_size`.
+        cut: these, with what fitted, until somebody takes them out.
         sent, bytes_sent: datagrams the kernel took and their bytes.
     """
 
-    __slots__ = ("_buffer", "_cut", "_family", "_sock", "_view", "bytes_received", "bytes_sent", "datagrams",
+    __slots__ = ("_buffer", "_family", "_sock", "_view", "bytes_received", "bytes_sent", "cut", "datagrams",
                  "read_buf_size", "sent", "size", "truncated")  # fmt: skip
 
     def __init__(self, sock: socket.socket, size: int, read_buf_size: int) -> None:
@@ -30,7 +31,7 @@ class Batch:
         self.read_buf_size = read_buf_size
         self._buffer = bytearray(read_buf_size + 1)  # one byte more shows that a datagram was longer
         self._view = memoryview(self._buffer)
-        self._cut: list[tuple[bytes, tuple[str, int]]] = []
+        self.cut: list[tuple[bytes, tuple[str, int]]] = []
         self.datagrams = self.bytes_received = self.truncated = self.sent = self.bytes_sent = 0
 
     def receive(self) -> list[tuple[bytes, tuple[str, int]]]:
@@ -53,24 +54,16 @@ class Batch:
             self.datagrams += 1
             self.bytes_received += length - cut
             self.truncated += cut
-            (self._cut if cut else batch).append(datagram)
+            (self.cut if cut else batch).append(datagram)
         return batch
 
-    def take_cut(self) -> list[tuple[bytes, tuple[str, int]]]:
-        """The datagrams that were longer than the buffer, with what fitted, since the last call."""
-        cut, self._cut = self._cut, []
-        return cut
-
-    def send(
-        self, datagrams: list[tuple[bytes, tuple[str, int]]], start: int = 0
-    ) -> tuple[int, list[tuple[int, Exception]]]:
-        """Sends `datagrams[start:]` as far as the socket takes them without waiting.
+    def send(self, datagrams: list[tuple[bytes, tuple[str, int]]]) -> tuple[int, list[tuple[int, Exception]]]:
+        """Sends datagrams as far as the socket takes them without waiting.
 
         Returns the place of the first one that is left, and place and error of those before it that cannot be sent.
         """
         failures: list[tuple[int, Exception]] = []
-        for at in range(start, len(datagrams)):
-            data, address = datagrams[at]
+        for at, (data, address) in enumerate(datagrams):
             if type(data) is not bytes:
                 raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
             try:

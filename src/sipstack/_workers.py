@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final
 
@@ -30,22 +31,21 @@ def require_support() -> None:
         raise RuntimeError("workers are started from the main thread, which gets the signals")
 
 
+@dataclass(slots=True)
 class _Child:
     """One place for a worker: who has it, and when it is to be filled again."""
 
-    __slots__ = ("born", "due", "pid", "short_lives")
-
-    def __init__(self) -> None:
-        self.pid = 0
-        self.born = 0.0
-        self.due: float | None = 0.0  # None while somebody is there
-        self.short_lives = 0
+    pid: int = 0
+    born: float = 0.0
+    due: float | None = 0.0  # None while somebody is there
+    short_lives: int = 0
 
 
+@dataclass
 class Supervisor:
     """Keeps `count` forked workers alive until SIGINT or SIGTERM.
 
-    Args:
+    Attributes:
         count: how many.
         work: the worker's life; gets its place (0 to count - 1) and a descriptor that is readable when the parent ends.
         on_death: called with the place of a worker that is gone, before another one takes it.
@@ -54,22 +54,15 @@ class Supervisor:
         grace: seconds that workers get to end by themselves when they are asked to.
     """
 
-    def __init__(
-        self,
-        count: int,
-        work: Callable[[int, int], None],
-        *,
-        on_death: Callable[[int], None],
-        on_tick: Callable[[], None],
-        tick: float,
-        grace: float,
-    ) -> None:
-        self._work = work
-        self._on_death = on_death
-        self._on_tick = on_tick
-        self._tick = tick
-        self._grace = grace
-        self._children = [_Child() for _ in range(count)]
+    count: int
+    work: Callable[[int, int], None]
+    on_death: Callable[[int], None]
+    on_tick: Callable[[], None]
+    tick: float
+    grace: float
+
+    def __post_init__(self) -> None:
+        self._children = [_Child() for _ in range(self.count)]
         self._stopping = False
 
     def run(self) -> None:
@@ -95,7 +88,7 @@ class Supervisor:
             self._stopping = True
 
     def _watch(self) -> None:
-        next_tick = time.monotonic() + self._tick
+        next_tick = time.monotonic() + self.tick
         while not self._stopping:
             now = time.monotonic()
             for index, child in enumerate(self._children):
@@ -105,8 +98,8 @@ class Supervisor:
             self._sleep(min([next_tick, *due]) - time.monotonic())
             self._reap()
             if time.monotonic() >= next_tick:
-                next_tick = time.monotonic() + self._tick
-                self._on_tick()
+                next_tick = time.monotonic() + self.tick
+                self.on_tick()
 
     def _sleep(self, seconds: float) -> None:
         """Until a signal comes, or that long."""
@@ -137,7 +130,7 @@ class Supervisor:
             for descriptor in (self._lifeline_end, self._wake, self._wake_end):
                 os.close(descriptor)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            self._work(index, self._lifeline)
+            self.work(index, self._lifeline)
             code = 0
         except KeyboardInterrupt:
             code = 0  # a SIGINT before its loop took it, or after
@@ -158,7 +151,7 @@ class Supervisor:
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid == 0:
                 continue
-            self._on_death(index)
+            self.on_death(index)
             now = time.monotonic()
             child.short_lives = 0 if now - child.born >= _LONG_LIFE else child.short_lives + 1
             pause = 0.0
@@ -174,12 +167,12 @@ class Supervisor:
         """Asks the workers to end, and makes them where they do not in time."""
         self._stopping = True
         self._signal_all(signal.SIGTERM)
-        end = time.monotonic() + self._grace
+        end = time.monotonic() + self.grace
         while self._alive() and time.monotonic() < end:
             self._sleep(min(0.5, end - time.monotonic()))
             self._reap()
         if self._alive():
-            _logger.error("workers did not end in %.1f s and are killed", self._grace)
+            _logger.error("workers did not end in %.1f s and are killed", self.grace)
             self._signal_all(signal.SIGKILL)
             while self._alive():
                 self._sleep(0.1)

@@ -234,7 +234,7 @@ class Endpoint:
             try:
                 result = await result
             except Exception as error:
-                result = self._dispatcher.failure_response(request, addr or _NOWHERE, error)
+                result = error
         return self._dispatcher.checked_response(request, result, addr or _NOWHERE)
 
     def invoke_on_sip_response(self, response: Message, addr: Address | None = None) -> None:

@@ -338,8 +338,9 @@ class UDPTransport(DatagramTransport):
         datagrams = batch.receive()
         if datagrams:
             receiver.deliver(datagrams)
-        cut = batch.take_cut()
+        cut = batch.cut
         if cut:
+            batch.cut = []
             receiver.deliver_cut(cut)
         return len(datagrams) + len(cut)
 
@@ -361,6 +362,9 @@ class UDPTransport(DatagramTransport):
                 self._loop.remove_reader(self._sock.fileno())  # uvloop stops watching at an error
                 self._loop.add_reader(self._sock.fileno(), self._on_readable)
             return
+        self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
         receiver = self._receiver
         self.stop()
         if receiver is not None:
@@ -376,19 +380,10 @@ class UDPTransport(DatagramTransport):
             if os.name == "posix" and os.fstat(self._sock.fileno()).st_ino != self._inode:
                 raise OSError(errno.EBADF, "the socket's descriptor belongs to something else now")
         except OSError as error:
-            receiver = self._receiver
-            self._abandon()
-            if receiver is not None:
-                receiver.fail(error)
-
-    def _abandon(self) -> None:
-        """Lets go of a descriptor that is not ours any more, without closing what may stand in its place."""
-        if self._sock is not None:
-            descriptor = self._sock.detach()
-            if self._loop is not None and descriptor >= 0:
-                with contextlib.suppress(OSError, ValueError):
-                    self._loop.remove_reader(descriptor)
-        self.stop()
+            # It is let go of without closing what may stand in its place.
+            with contextlib.suppress(OSError, ValueError):
+                self._loop.remove_reader(self._sock.detach())
+            self._fail(error)
 
     # ------------------------------------------------------------------ sending
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sipstack.cli._numbers import between
@@ -60,15 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     family.add_argument("-6", dest="family", action="store_const", const=socket.AF_INET6, help="IPv6 only")
 
 
+@dataclass(slots=True)
 class _RoundTrips:
     """Minimum, mean, maximum and deviation of the round trips so far, in milliseconds, in constant space."""
 
-    __slots__ = ("count", "highest", "lowest", "squares", "total")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.lowest = math.inf
-        self.highest = self.total = self.squares = 0.0
+    count: int = 0
+    lowest: float = math.inf
+    highest: float = 0.0
+    total: float = 0.0
+    squares: float = 0.0
 
     def add(self, value: float) -> None:
         self.count += 1
