@@ -4,12 +4,14 @@ cimport cython
 from sipstack cimport _parser
 
 
+@cython.final
 cdef class Route:
     cdef public object handler
     cdef public bint answered
     cdef public unsigned long long count
 
 
+@cython.final
 cdef class Dispatcher:
     cdef readonly object config, reports, outbox, tasks
     cdef object parse, no_route, supported
@@ -21,7 +23,7 @@ cdef class Dispatcher:
     cdef bint validate, use_maddr, watches_datagrams, watches_requests, watches_responses, watches_answers, delivering
     cdef public bint counts_received
     cdef readonly unsigned long long responses_received
-    cdef readonly list responses
+    cdef readonly unsigned long long responses[7]
 
     @cython.locals(message=_parser.Message)
     cdef receive(self, data, addr)
