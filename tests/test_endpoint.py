@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import functools
 import logging
+import pickle
 import socket
 import sys
 import threading
@@ -1497,6 +1498,8 @@ def test_stats_is_a_snapshot():
     assert endpoint.worker_stats == (endpoint.stats,)
     with pytest.raises(dataclasses.FrozenInstanceError):
         before.requests = 5
+    assert dataclasses.asdict(endpoint.stats)["requests_by_method"] == {"OPTIONS": 1}
+    assert pickle.loads(pickle.dumps(endpoint.stats)) == endpoint.stats
 
 
 def test_stats_from_another_thread():

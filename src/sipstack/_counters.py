@@ -1,6 +1,5 @@
 """Where the counters of an endpoint and its transport are put together into a `Stats`, and its workers' into one."""
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ._stats import CLASSES, OTHER, SharedStats, Stats, add
@@ -49,7 +48,6 @@ class Counters:
         return counts
 
     def own(self) -> Stats:
-        """The snapshot of this process."""
         counts, dispatcher = self._counts(), self._dispatcher
         # A copy: another thread may ask, and a request of a method that was not seen before makes a new route.
         methods = {method: route.count for method, route in dispatcher.routes.copy().items() if route.count}
@@ -58,11 +56,7 @@ class Counters:
         classes = {name: count for name, count in zip(CLASSES, dispatcher.responses[1:], strict=True) if count}
         counts["requests"], counts["responses"] = sum(methods.values()), sum(classes.values())
         counts["responses_received"], counts["pending"] = dispatcher.responses_received, len(dispatcher.tasks)
-        return Stats(
-            **counts,
-            requests_by_method=MappingProxyType(methods),
-            responses_by_class=MappingProxyType(classes),
-        )
+        return Stats(**counts, requests_by_method=methods, responses_by_class=classes)
 
     # ------------------------------------------------------------------ workers
 
@@ -84,5 +78,4 @@ class Counters:
         return self._shared.read_all()
 
     def total(self) -> Stats:
-        """The sum over the workers."""
         return self.own() if self._shared is None else add(self.of_workers())

@@ -76,7 +76,6 @@ class Dispatcher:
         self.watches_datagrams = config.on_datagram is not None or config.on_event is not None
         self.watches_requests = config.on_request is not None or config.on_event is not None
         self.watches_responses = config.on_sip_response is not None or config.on_event is not None
-        self.watches_answers = False
         self.watch_answers()
         self.delivering = False
         self.counts_received = True
@@ -86,7 +85,6 @@ class Dispatcher:
     # ------------------------------------------------------------------ routes and hooks
 
     def set_handler(self, method: str, handler: Handler) -> None:
-        """Lets a handler answer a method."""
         route = self.routes.get(method)
         if route is None:
             self.routes[method] = Route(handler, method != ACK)
@@ -126,12 +124,10 @@ class Dispatcher:
             self.take_unreadable(data, addr, ParseError("datagram longer than the read buffer", len(data), 513))
 
     def count_received(self, batch: list[Datagram]) -> None:
-        """Counts datagrams and their bytes."""
         self.counts["datagrams"] += len(batch)
         self.counts["bytes_received"] += sum([len(data) for data, _ in batch])
 
     def receive(self, data: bytes, addr: Address) -> None:
-        """One datagram."""
         if self.watches_datagrams:
             self.show_datagram(data, addr)
         try:
@@ -145,7 +141,6 @@ class Dispatcher:
             self.take_request(message, addr, data)
 
     def show_datagram(self, data: bytes, addr: Address) -> None:
-        """Shows bytes to the hooks before they are looked at."""
         self.reports.call(self.config.on_datagram, data, addr)
         if not _is_noise(data):
             self.reports.event(EventType.DATAGRAM_RECEIVED, addr, data)
@@ -163,7 +158,6 @@ class Dispatcher:
         self.reports.event(EventType.PARSE_ERROR, addr, data, error=error)
 
     def take_response(self, response: Message, addr: Address, data: bytes) -> None:
-        """A response goes to its hook."""
         self.responses_received += 1
         if self.watches_responses:
             self.reports.call(self.config.on_sip_response, response, addr)
@@ -248,7 +242,6 @@ class Dispatcher:
         self.answer(request, response, addr, None)
 
     def fail(self, request: Message, addr: Address, error: Exception) -> None:
-        """Answers for a handler that raised."""
         self.refuse(request, addr, self.note_failure(request, addr, error))
 
     def note_failure(self, request: Message, addr: Address, error: Exception) -> Fault:
@@ -267,7 +260,6 @@ class Dispatcher:
         return Fault(500)
 
     def note_rejected(self, request: Message, addr: Address) -> None:
-        """Counts and shows that a request is refused for what is wrong with it."""
         self.counts["rejected"] += 1
         self.reports.event(EventType.REQUEST_REJECTED, addr, request=request)
 
@@ -292,7 +284,6 @@ class Dispatcher:
         self.fail(request, addr, _wrong_result(result))
 
     def answer(self, request: Message, response: Message, addr: Address, target: Address | None) -> None:
-        """Lets a response leave."""
         if target is None:
             if request.method == ACK:
                 return

@@ -35,7 +35,6 @@ class Reports:
         self.see_what_left = True
 
     def call(self, hook: Callable[..., object] | None, *args: object) -> None:
-        """Calls a hook, if it is set."""
         if hook is None:
             return
         try:
@@ -55,7 +54,6 @@ class Reports:
         response: Message | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """Calls `on_event`, if it is set."""
         if self._on_event is not None:
             self.call(self._on_event, Event(kind, addr, raw, request, response, error))
 

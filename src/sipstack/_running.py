@@ -9,10 +9,9 @@ from typing import Final
 
 from ._serving import Serving, make_transport
 from ._stats import Stats
-from ._workers import Supervisor, require_support
+from ._workers import SIGNALS, Supervisor, require_support
 from .transport import UDPTransport
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _PUBLISH_SECONDS: Final = 0.1  # how old a worker's counters may be in the snapshot of all
 
 
@@ -34,7 +33,7 @@ class Program:
     async def _serve_until_signal(self, parent: int) -> None:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
-        for number in _SIGNALS:
+        for number in SIGNALS:
             # Not in a thread and not on Windows, where Ctrl-C cancels this coroutine instead.
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, stop.set)
@@ -56,7 +55,7 @@ class Program:
             await self.serving.aclose()
             if parent >= 0:
                 # The worker ends now. asyncio closes the pipe that signals are written to before it lets go of them.
-                signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+                signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self._report()
         for task in beside:
             if not task.cancelled():

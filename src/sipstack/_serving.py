@@ -38,7 +38,6 @@ class Serving:
         self._stopped: asyncio.Future[None] | None = None
 
     def open(self) -> None:
-        """Opens the transport that was given, or a UDP socket."""
         if self.transport is not None:
             raise RuntimeError("the endpoint is open already")
         transport = self.given or make_transport(self.config)
@@ -46,7 +45,6 @@ class Serving:
         self.attach(transport)
 
     def attach(self, transport: DatagramTransport) -> None:
-        """Takes a transport that is open."""
         self.transport = self._outbox.transport = transport
         self.counters.begin(transport)
 

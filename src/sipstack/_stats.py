@@ -2,9 +2,9 @@
 
 import mmap
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from .methods import METHODS
@@ -68,21 +68,12 @@ NUMBERS: Final = tuple(f.name for f in fields(Stats) if f.default == 0)
 
 
 def add(snapshots: Iterable[Stats]) -> Stats:
-    """The sum of several snapshots."""
-    numbers = dict.fromkeys(NUMBERS, 0)
-    methods: dict[str, int] = {}
-    classes: dict[str, int] = {}
+    numbers, methods, classes = Counter[str](), Counter[str](), Counter[str]()
     for snapshot in snapshots:
-        for name in NUMBERS:
-            numbers[name] += getattr(snapshot, name)
-        for total, part in ((methods, snapshot.requests_by_method), (classes, snapshot.responses_by_class)):
-            for name, count in part.items():
-                total[name] = total.get(name, 0) + count
-    return Stats(
-        **numbers,
-        requests_by_method=MappingProxyType(methods),
-        responses_by_class=MappingProxyType(classes),
-    )
+        numbers.update({name: getattr(snapshot, name) for name in NUMBERS})
+        methods.update(snapshot.requests_by_method)
+        classes.update(snapshot.responses_by_class)
+    return Stats(**numbers, requests_by_method=dict(methods), responses_by_class=dict(classes))
 
 
 class SharedStats:
@@ -100,7 +91,6 @@ class SharedStats:
         self._retired = [Stats()] * count
 
     def write(self, index: int, stats: Stats) -> None:
-        """Puts a worker's snapshot into its place."""
         methods = dict(stats.requests_by_method)
         counts = [methods.pop(name, 0) for name in self._methods[:-1]]
         self._record.pack_into(
@@ -125,7 +115,6 @@ class SharedStats:
         return add((self._retired[index], current))
 
     def read_all(self) -> tuple[Stats, ...]:
-        """Every worker's snapshot."""
         return tuple(self.read(index) for index in range(self._count))
 
     def retire(self, index: int) -> None:

@@ -68,7 +68,6 @@ class Tasks:
             self._tasks.pop(coroutine, None)
 
     def cancel(self) -> None:
-        """Cancels all of them."""
         for coroutine, task in self._tasks.items():
             task.cancel()
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:

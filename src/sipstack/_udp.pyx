@@ -211,10 +211,9 @@ cdef class Batch:
         self._out = <mmsghdr *>calloc(size, sizeof(mmsghdr))
         self._in_slots = <Slot *>calloc(size, sizeof(Slot))
         self._out_slots = <Slot *>calloc(size, sizeof(Slot))
-        self._seen = <Known *>calloc(PLACES, sizeof(Known))
-        self._reached = <Known *>calloc(PLACES, sizeof(Known))
-        if not (self._buffers and self._in and self._out and self._in_slots and self._out_slots and self._seen
-                and self._reached):
+        self._seen = <Known *>calloc(2 * PLACES, sizeof(Known))
+        self._reached = self._seen + PLACES
+        if not (self._buffers and self._in and self._out and self._in_slots and self._out_slots and self._seen):
             raise MemoryError
         for i in range(size):
             self._in_slots[i].iov.iov_base = self._buffers + i * self._stride
@@ -225,18 +224,14 @@ cdef class Batch:
 
     def __dealloc__(self):
         cdef int i
-        for i in range(PLACES):
-            if self._seen != NULL:
-                Py_XDECREF(self._seen[i].address)
-            if self._reached != NULL:
-                Py_XDECREF(self._reached[i].address)
+        for i in range(2 * PLACES if self._seen != NULL else 0):
+            Py_XDECREF(self._seen[i].address)
         free(self._buffers)
         free(self._in)
         free(self._out)
         free(self._in_slots)
         free(self._out_slots)
         free(self._seen)
-        free(self._reached)
 
     cdef tuple _address(self, const Peer *peer):
         """The address of a peer, from the table where it stands there."""

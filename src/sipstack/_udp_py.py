@@ -102,7 +102,7 @@ def wire_address(family: int, address: tuple[str, int]) -> tuple[str, int] | tup
         return host, port
     bare, _, zone = host.partition("%")
     if _is_literal(socket.AF_INET6, bare):
-        return bare, port, 0, _scope(host, zone)
+        return bare, port, 0, _scope(host, zone) if zone else 0
     if not zone and _is_literal(socket.AF_INET, host):
         return f"::ffff:{host}", port, 0, 0
     raise ValueError(f"not an IP address: {host!r}")
@@ -117,14 +117,11 @@ def _is_literal(family: int, host: str) -> bool:
 
 
 def _scope(host: str, zone: str) -> int:
-    if not zone:
-        return 0
-    if zone.isascii() and zone.isdigit():
-        return int(zone)
-    try:
-        return socket.if_nametoindex(zone)
-    except (OSError, ValueError):
-        raise ValueError(f"no such interface: {host!r}") from None
+    with contextlib.suppress(OSError, ValueError):
+        scope = int(zone) if zone.isascii() and zone.isdigit() else socket.if_nametoindex(zone)
+        if scope:
+            return scope
+    raise ValueError(f"no such interface: {host!r}")
 
 
 def refuse_new(fd: int) -> None:  # noqa: ARG001

@@ -13,11 +13,11 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 _logger = logging.getLogger(__name__)
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LONG_LIFE: Final = 10.0  # seconds; a worker that lived this long is replaced at once
 _FIRST_PAUSE: Final = 0.1  # seconds before the second replacement in a row; doubled for each further one
 _LONGEST_PAUSE: Final = 5.0
@@ -71,7 +71,7 @@ class Supervisor:
         self._wake, self._wake_end = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._wake_end, False)
-        old = {number: signal.signal(number, self._on_signal) for number in (*_SIGNALS, signal.SIGCHLD)}
+        old = {number: signal.signal(number, self._on_signal) for number in (*SIGNALS, signal.SIGCHLD)}
         old_wakeup = signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
         try:
             self._watch()
@@ -84,7 +84,7 @@ class Supervisor:
                 os.close(descriptor)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if number in _SIGNALS:
+        if number in SIGNALS:
             self._stopping = True
 
     def _watch(self) -> None:
@@ -110,7 +110,7 @@ class Supervisor:
     def _fork(self, index: int) -> None:
         child = self._children[index]
         # A signal between the fork and the child's own handlers must not be taken for the parent's.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             pid = os.fork()
             if pid == 0:
@@ -129,7 +129,7 @@ class Supervisor:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             for descriptor in (self._lifeline_end, self._wake, self._wake_end):
                 os.close(descriptor)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             self.work(index, self._lifeline)
             code = 0
         except KeyboardInterrupt:
@@ -159,9 +159,9 @@ class Supervisor:
                 pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(child.short_lives - 2, 16))
             child.due = now + pause
             if not self._stopping:
-                _logger.warning(
-                    "worker %d (process %d) ended with %s, replaced in %.1f s", index, pid, _how(status), pause
-                )
+                code = os.waitstatus_to_exitcode(status)
+                how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+                _logger.warning("worker %d (process %d) ended with %s, replaced in %.1f s", index, pid, how, pause)
 
     def _end_all(self) -> None:
         """Asks the workers to end, and makes them where they do not in time."""
@@ -186,9 +186,3 @@ class Supervisor:
             if child.due is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, number)
-
-
-def _how(status: int) -> Any:
-    """A wait status in words."""
-    code = os.waitstatus_to_exitcode(status)
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
