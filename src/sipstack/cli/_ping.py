@@ -224,8 +224,8 @@ def run(options: argparse.Namespace) -> int:
     """Runs `sipstack ping`: 0 where something answered, 1 where nothing did, 2 where nothing could be sent."""
     try:
         sock = _connect(options.target, options.family or socket.AF_UNSPEC)
-    except OSError as error:
-        print(f"sipstack ping: {options.target.hostport}: {error.strerror or error}", file=sys.stderr)
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host name
+        print(f"sipstack ping: {options.target.hostport}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return 2
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with sock:
