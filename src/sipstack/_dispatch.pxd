@@ -23,7 +23,7 @@ cdef class Dispatcher:
     cdef bint validate, use_maddr, watches_datagrams, watches_requests, watches_responses, watches_answers, delivering
     cdef public bint counts_received
     cdef readonly unsigned long long responses_received
-    cdef readonly unsigned long long responses[7]
+    cdef readonly list responses
 
     @cython.locals(message=_parser.Message)
     cdef receive(self, data, addr)

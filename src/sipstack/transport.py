@@ -226,9 +226,8 @@ class UDPTransport(DatagramTransport):
     def _size_buffers(self, sock: socket.socket) -> None:
         """Asks for the buffers and reads back what the kernel gave (Linux answers twice what it counts as usable)."""
         factor = 2 if sys.platform == "linux" else 1
-        for option, name, asked in zip(
-            (socket.SO_RCVBUF, socket.SO_SNDBUF), ("receive", "send"), self._buffers, strict=True
-        ):
+        options = (socket.SO_RCVBUF, socket.SO_SNDBUF)
+        for option, name, asked in zip(options, ("receive", "send"), self._buffers, strict=True):
             with contextlib.suppress(OSError):  # macOS refuses what is over its limit, and keeps what was there
                 sock.setsockopt(socket.SOL_SOCKET, option, asked or 4 << 20)
             given = sock.getsockopt(socket.SOL_SOCKET, option) // factor
@@ -293,25 +292,17 @@ class UDPTransport(DatagramTransport):
         what comes within a quarter of a second counts as what waited.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + (seconds if self._refuse_new() else min(seconds, 0.25))
-        while self._batch is not None and loop.time() < end:
-            try:
-                if not self._take(receiver):
-                    break
-            except OSError:
-                break
-            await asyncio.sleep(0)
-
-    def _refuse_new(self) -> bool:
-        """Lets no new datagram into the socket while those that wait are read. False where the system cannot."""
         try:
             _udp.refuse_new(self._sock.fileno() if self._sock is not None else -1)
         except OSError:
-            return False
-        return True
+            seconds = min(seconds, 0.25)
+        end = loop.time() + seconds
+        with contextlib.suppress(OSError):
+            while self._batch is not None and loop.time() < end and self._take(receiver):
+                await asyncio.sleep(0)
 
     def _accept_new(self) -> None:
-        """Undoes `_refuse_new`, also that of another process with the same socket."""
+        """Undoes `refuse_new`, also that of another process with the same socket."""
         if sys.platform == "linux" and self._sock is not None:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
