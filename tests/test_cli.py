@@ -276,6 +276,10 @@ class TestPing:
         assert main(["ping", "-c", "1", "-W", "1", f"127.0.0.1:{free_port}"]) == 1
         assert re.search(r"seq=1 .*refused", capsys.readouterr().out)
 
+    def test_no_host_name(self, capsys) -> None:
+        assert main(["ping", "-c", "1", "a" * 64 + ".invalid"]) == 2
+        assert "label" in capsys.readouterr().err
+
     def test_any_final_answer_counts(self, capsys) -> None:
         with responder(lambda data: [bytes(parse(data).reply(100)), bytes(parse(data).reply(404))]) as port:
             assert main(["ping", "-c", "1", f"127.0.0.1:{port}"]) == 0

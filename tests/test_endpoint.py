@@ -6,7 +6,10 @@ import dataclasses
 import errno
 import functools
 import logging
+import pickle
 import socket
+import sys
+import threading
 import time
 
 import pytest
@@ -1087,6 +1090,54 @@ def test_close_from_another_thread(run):
     run(main())
 
 
+def test_a_cancelled_aclose_closes(run):
+    async def main():
+        async def never(request, addr):
+            await asyncio.Event().wait()
+
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("OPTIONS", never)
+        serving = asyncio.ensure_future(endpoint.serve())
+        await settle(lambda: endpoint.listen_addr is not None)
+        with udp_socket() as sock:
+            sock.sendto(request_bytes(), endpoint.listen_addr)
+            await settle(lambda: endpoint.stats.pending == 1)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(endpoint.aclose(), 0.05)
+        assert endpoint.listen_addr is None
+        await serving
+        await settle(lambda: endpoint.stats.pending == 0)
+
+    run(main())
+
+
+def test_a_task_factory_whose_tasks_are_over_at_once():
+    class Done(asyncio.Task):
+        """As with Python 3.12's eager_task_factory: the coroutine has ended before anybody sees its task."""
+
+        def __init__(self, coroutine, **options):
+            with pytest.raises(StopIteration):
+                coroutine.send(None)
+            super().__init__(asyncio.sleep(0), **options)
+
+        def done(self):
+            return True
+
+    async def handler(request, addr):
+        return request.reply(200)
+
+    async def main():
+        async with served(handlers={"OPTIONS": handler}) as endpoint:
+            asyncio.get_running_loop().set_task_factory(lambda loop, it, **options: Done(it, loop=loop, **options))
+            with udp_socket() as sock:
+                sock.sendto(request_bytes(), endpoint.listen_addr)
+                await settle(lambda: endpoint.stats.sent == 1)
+            asyncio.get_running_loop().set_task_factory(None)
+            assert endpoint.stats.pending == 0
+
+    asyncio.run(main())
+
+
 def test_close_in_a_handler(run, batch):
     def last(request, addr):
         endpoint.close()
@@ -1213,8 +1264,6 @@ def test_a_closed_socket_underneath_ends_serve(run):
 
 
 def test_run_in_a_thread_returns_when_closed():
-    import threading
-
     endpoint = Endpoint(EndpointConfig(port=0))
     endpoint.register_handler("OPTIONS", ok)
     reports = []
@@ -1357,7 +1406,7 @@ def test_a_response_that_is_too_long(run, batch, caplog):
     run(main())
 
 
-@pytest.mark.parametrize("loop", [name for name in sorted(LOOPS) if name != "no_reader"])
+@pytest.mark.parametrize("loop", sorted(LOOPS))
 def test_a_full_send_buffer(loop, batch):
     async def main():
         events = []
@@ -1382,7 +1431,7 @@ def test_a_full_send_buffer(loop, batch):
         runner.run(main())
 
 
-@pytest.mark.parametrize("loop", [name for name in sorted(LOOPS) if name != "no_reader"])
+@pytest.mark.parametrize("loop", sorted(LOOPS))
 def test_aclose_waits_for_the_send_buffer(loop, batch):
     async def main():
         async with served() as endpoint:
@@ -1449,6 +1498,32 @@ def test_stats_is_a_snapshot():
     assert endpoint.worker_stats == (endpoint.stats,)
     with pytest.raises(dataclasses.FrozenInstanceError):
         before.requests = 5
+    assert dataclasses.asdict(endpoint.stats)["requests_by_method"] == {"OPTIONS": 1}
+    assert pickle.loads(pickle.dumps(endpoint.stats)) == endpoint.stats
+
+
+def test_stats_from_another_thread():
+    endpoint = Endpoint()
+    failures, over = [], threading.Event()
+
+    def look():
+        while not over.is_set():
+            try:
+                endpoint.stats  # noqa: B018
+            except Exception as error:
+                failures.append(error)
+                return
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=look)
+    thread.start()
+    for number in range(3000):
+        endpoint.register_handler(f"M{number}", ok)
+    over.set()
+    thread.join()
+    sys.setswitchinterval(interval)
+    assert not failures
 
 
 def test_unset_hooks_and_debug_logging_are_quiet(caplog):

@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 import sipstack
+from sipstack import _udp_py, transport
 
 PROGRAM = "import sipstack; print(sipstack.IMPLEMENTATION, sipstack.parse.__module__)"
 
@@ -152,6 +153,20 @@ def test_names_and_layouts_that_do_not_fit_are_refused(
 def test_compiled_core_is_preferred(both) -> None:
     result = run(Path(sipstack.__file__).parent.parent)
     assert result.stdout == "cython sipstack._parser\n", result.stderr
+
+
+def test_the_two_ways_to_a_socket_are_called_alike() -> None:
+    if transport._udp is _udp_py:
+        pytest.skip("the compiled one is not there")
+    compiled, plain = transport._udp.Batch, _udp_py.Batch
+    public = [name for name in dir(plain) if not name.startswith("_")]
+    assert public == [name for name in dir(compiled) if not name.startswith("_")]
+    functions = [(getattr(compiled, name), getattr(plain, name)) for name in public if callable(getattr(plain, name))]
+    for one, other in [*functions, (transport._udp.refuse_new, _udp_py.refuse_new)]:
+        parameters = inspect.signature(one).parameters.values(), inspect.signature(other).parameters.values()
+        assert [[(p.name, p.default) for p in each] for each in parameters[:1]] == [
+            [(p.name, p.default) for p in each] for each in parameters[1:]
+        ]
 
 
 def test_public_names_are_there_and_sorted() -> None:

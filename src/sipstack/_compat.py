@@ -11,8 +11,6 @@ import warnings
 from types import ModuleType
 from typing import Final
 
-__all__ = ["load"]
-
 _FORBIDDEN: Final = os.environ.get("SIPSTACK_NO_EXTENSIONS") == "1"
 _REQUIRED: Final = os.environ.get("SIPSTACK_REQUIRE_EXTENSIONS") == "1"
 _ONLY_ON_LINUX: Final = ("_udp",)

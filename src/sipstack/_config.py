@@ -120,7 +120,7 @@ class EndpointConfig:
             raise TypeError("host is an address or a name, as str")
         for name, low, high in _RANGES:
             value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
+            if value is None and name in ("recv_buffer", "send_buffer"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} is an int, not {type(value).__name__}")
@@ -155,5 +155,4 @@ _RANGES: Final = (
     ("max_size", 1, 65_535),
     ("max_headers", 1, 65_535),
 )
-_OPTIONAL: Final = ("recv_buffer", "send_buffer")
 _CALLABLES: Final = tuple(f.name for f in fields(EndpointConfig) if f.name.startswith("on_") or "handler" in f.name)

@@ -1,12 +1,8 @@
-"""Where the counters of an endpoint's rooms are put together into a `Stats`, and those of its workers into one."""
+"""Where the counters of an endpoint and its transport are put together into a `Stats`, and its workers' into one."""
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from ._hooks import Hooks
-from ._outbox import Outbox
-from ._stats import SharedStats, Stats, add
-from ._tasks import Tasks
+from ._stats import CLASSES, OTHER, SharedStats, Stats, add
 from .transport import DatagramTransport
 
 if TYPE_CHECKING:
@@ -14,40 +10,37 @@ if TYPE_CHECKING:
 
     from ._dispatch_py import Dispatcher
 
-__all__ = ["Counters"]
-
-_OF_THE_TRANSPORT: Final = ("datagrams", "bytes_received", "truncated", "kernel_drops", "sent", "bytes_sent",
-                            "send_errors", "queue_drops", "icmp_errors")  # fmt: skip
-
 
 class Counters:
     """Gives the counters of an endpoint.
 
     What passes the transport is counted once: by the transport where it does (a datagram that waits in its queue has
     not been sent, which nobody else can know), else by dispatcher and outbox.
+
+    Attributes:
+        worker: the place of this process among the workers, -1 where it is none.
     """
 
-    def __init__(self, dispatcher: "Dispatcher", outbox: Outbox, tasks: Tasks, hooks: Hooks) -> None:
-        self._dispatcher, self._outbox, self._tasks, self._hooks = dispatcher, outbox, tasks, hooks
+    def __init__(self, dispatcher: "Dispatcher") -> None:
+        self._dispatcher = dispatcher
         self._transport: DatagramTransport | None = None
         self._at_begin: Mapping[str, int] = {}
-        self._kept = dict.fromkeys(_OF_THE_TRANSPORT, 0)
         self._shared: SharedStats | None = None
-        self._worker = -1
+        self.worker = -1
 
     def begin(self, transport: DatagramTransport) -> None:
         """From now on it counts what this transport counts."""
         self._transport, self._at_begin = transport, transport.counters()
         self._dispatcher.counts_received = "datagrams" not in self._at_begin
-        self._outbox.counts_sent = "sent" not in self._at_begin
+        self._dispatcher.outbox.counts_sent = "sent" not in self._at_begin
 
     def end(self) -> None:
         """The transport goes away; what it counted stays."""
-        self._kept = self._of_transport()
+        self._dispatcher.reports.counts.update(self._counts())
         self._transport = None
 
-    def _of_transport(self) -> dict[str, int]:
-        counts = dict(self._kept)
+    def _counts(self) -> dict[str, int]:
+        counts = dict(self._dispatcher.reports.counts)
         if self._transport is not None:
             for name, count in self._transport.counters().items():
                 if name in counts:
@@ -55,40 +48,27 @@ class Counters:
         return counts
 
     def own(self) -> Stats:
-        """The snapshot of this process."""
-        outbox, counts = self._outbox, self._of_transport()
-        for name, count in self._dispatcher.counts().items():
-            counts[name] = counts.get(name, 0) + count
-        counts["sent"] += outbox.sent
-        counts["bytes_sent"] += outbox.bytes_sent
-        counts["send_errors"] += outbox.send_errors + outbox.unsendable
-        counts["queue_drops"] += outbox.queue_drops
-        methods, classes = self._dispatcher.requests_by_method(), self._dispatcher.responses_by_class()
-        return Stats(
-            **counts,
-            hook_errors=self._hooks.errors,
-            requests=sum(methods.values()),
-            responses=sum(classes.values()),
-            pending=len(self._tasks),
-            requests_by_method=MappingProxyType(methods),
-            responses_by_class=MappingProxyType(classes),
-        )
+        counts, dispatcher = self._counts(), self._dispatcher
+        # A copy: another thread may ask, and a request of a method that was not seen before makes a new route.
+        methods = {method: route.count for method, route in dispatcher.routes.copy().items() if route.count}
+        if dispatcher.other.count:
+            methods[OTHER] = methods.get(OTHER, 0) + dispatcher.other.count
+        classes = {name: count for name, count in zip(CLASSES, dispatcher.responses[1:], strict=True) if count}
+        counts["requests"], counts["responses"] = sum(methods.values()), sum(classes.values())
+        counts["responses_received"], counts["pending"] = dispatcher.responses_received, len(dispatcher.tasks)
+        return Stats(**counts, requests_by_method=methods, responses_by_class=classes)
 
     # ------------------------------------------------------------------ workers
 
     def share(self, workers: int) -> SharedStats:
         """Makes the memory that so many workers publish their counters in."""
-        self._shared = SharedStats(workers, self._dispatcher.methods())
+        self._shared = SharedStats(workers, self._dispatcher.routes)
         return self._shared
-
-    def become(self, worker: int) -> None:
-        """From now on this process is that worker."""
-        self._worker = worker
 
     def publish(self) -> None:
         """Shows the others what this worker counted."""
-        if self._shared is not None and self._worker >= 0:
-            self._shared.write(self._worker, self.own())
+        if self._shared is not None and self.worker >= 0:
+            self._shared.write(self.worker, self.own())
 
     def of_workers(self) -> tuple[Stats, ...]:
         """The snapshot of each worker, or of this process where there are none."""
@@ -98,5 +78,4 @@ class Counters:
         return self._shared.read_all()
 
     def total(self) -> Stats:
-        """The sum over the workers."""
         return self.own() if self._shared is None else add(self.of_workers())

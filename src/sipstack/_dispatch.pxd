@@ -4,23 +4,26 @@ cimport cython
 from sipstack cimport _parser
 
 
+@cython.final
 cdef class Route:
     cdef public object handler
     cdef public bint answered
     cdef public unsigned long long count
 
 
+@cython.final
 cdef class Dispatcher:
-    cdef object config, outbox, tasks, hooks, log, parse, no_route, supported
+    cdef readonly object config, reports, outbox, tasks
+    cdef object parse, no_route, supported
+    cdef dict counts
     cdef list waiting
-    cdef dict routes
-    cdef Route other
+    cdef readonly dict routes
+    cdef readonly Route other
     cdef frozenset schemes
     cdef bint validate, use_maddr, watches_datagrams, watches_requests, watches_responses, watches_answers, delivering
     cdef public bint counts_received
-    cdef unsigned long long datagrams, bytes_received, truncated, noise, parse_errors, responses_received
-    cdef unsigned long long rejected, overloaded, handler_errors, unanswerable
-    cdef list responses
+    cdef readonly unsigned long long responses_received
+    cdef readonly list responses
 
     @cython.locals(message=_parser.Message)
     cdef receive(self, data, addr)

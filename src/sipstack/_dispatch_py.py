@@ -6,16 +6,13 @@ short methods, attributes that are all set in `__init__`, and no closure or gene
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping
 from functools import partial
-from types import CoroutineType, MappingProxyType
+from types import CoroutineType
 from typing import Any, NamedTuple
 
 from ._config import EndpointConfig, EventType, Handler
-from ._hooks import Hooks, call_id_text
-from ._limited_log import LimitedLog
 from ._outbox import Outbox
-from ._stats import CLASSES, OTHER
+from ._reports import Reports, call_id_text
 from ._tasks import Tasks
 from .errors import HeaderError, ParseError, SipError
 from .message import Message, parse
@@ -24,15 +21,13 @@ from .stream import is_signaling_noise_datagram, is_stun
 from .transport import Address, Datagram
 from .validation import unsupported_options
 
-__all__ = ["Dispatcher", "Fault", "Route"]
-
 
 class Fault(NamedTuple):
     """Why a request is refused, and with what."""
 
     status: int
     reason: str | None = None
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Route:
@@ -53,20 +48,23 @@ class Route:
 class Dispatcher:
     """Takes datagrams to the handlers of their methods, and the answers to the outbox.
 
-    It owns the route table, which may be changed at any time and is in force for the next datagram; the policy: what is
-    refused before a handler sees it, and how what a handler raises is answered; and the counters of both.
+    It owns the route table, which may be changed at any time and is in force for the next datagram, and the policy:
+    what is refused before a handler sees it, and how what a handler raises is answered.
+
+    Attributes:
+        responses: how many responses were made, by the first digit of their status; requests that were sent are 0.
+        counts_received: whether what comes in is counted here; not where the transport does it.
     """
 
-    def __init__(self, config: EndpointConfig, outbox: Outbox, tasks: Tasks, hooks: Hooks, log: LimitedLog) -> None:
+    def __init__(self, config: EndpointConfig) -> None:
         self.config = config
-        self.outbox = outbox
-        self.waiting = outbox.waiting
-        self.tasks = tasks
-        self.hooks = hooks
-        self.log = log
-        self.parse: Callable[[bytes], Message] = parse
-        if (config.max_size, config.max_headers) != (65_535, 256):
-            self.parse = partial(parse, max_size=config.max_size, max_headers=config.max_headers)
+        self.reports = Reports(config)
+        self.counts = self.reports.counts
+        self.outbox = Outbox(self.reports)
+        self.waiting = self.outbox.waiting
+        self.tasks = Tasks(self, config.max_pending)
+        limits = config.max_size, config.max_headers
+        self.parse = parse if limits == (65_535, 256) else partial(parse, max_size=limits[0], max_headers=limits[1])
         self.routes: dict[str, Route] = {}
         self.other = Route(None, True)
         self.no_route: Handler = _not_implemented
@@ -78,19 +76,15 @@ class Dispatcher:
         self.watches_datagrams = config.on_datagram is not None or config.on_event is not None
         self.watches_requests = config.on_request is not None or config.on_event is not None
         self.watches_responses = config.on_sip_response is not None or config.on_event is not None
-        self.watches_answers = False
         self.watch_answers()
         self.delivering = False
-        self.counts_received = True  # False where the transport does it
-        self.datagrams = self.bytes_received = self.truncated = 0
-        self.noise = self.parse_errors = self.responses_received = 0
-        self.rejected = self.overloaded = self.handler_errors = self.unanswerable = 0
-        self.responses = [0] * 7  # by the first digit of the status; requests that were sent are 0
+        self.counts_received = True
+        self.responses_received = 0
+        self.responses = [0] * 7
 
     # ------------------------------------------------------------------ routes and hooks
 
     def set_handler(self, method: str, handler: Handler) -> None:
-        """Lets a handler answer a method."""
         route = self.routes.get(method)
         if route is None:
             self.routes[method] = Route(handler, method != ACK)
@@ -103,7 +97,7 @@ class Dispatcher:
 
     def watch_answers(self) -> None:
         """Looks whether hooks want to see responses: to be called when one was added."""
-        self.watches_answers = self.config.on_response is not None or self.hooks.see_what_left
+        self.watches_answers = self.config.on_response is not None or self.reports.see_what_left
 
     # ------------------------------------------------------------------ what comes in
 
@@ -116,27 +110,24 @@ class Dispatcher:
             for data, addr in batch:
                 self.receive(data, addr)
         finally:
-            self.delivering = False
-            self.outbox.release()
+            self.delivering = self.outbox.held = False
+            self.outbox.flush()
 
     def deliver_cut(self, batch: list[Datagram]) -> None:
         """Takes datagrams that were longer than the transport's buffer, with what fitted."""
         if self.counts_received:
             self.count_received(batch)
-            self.truncated += len(batch)
+            self.counts["truncated"] += len(batch)
         for data, addr in batch:
             if self.watches_datagrams:
-                self.hooks.call(self.config.on_datagram, data, addr)
-                self.hooks.event(EventType.DATAGRAM_RECEIVED, addr, data)
+                self.show_datagram(data, addr)
             self.take_unreadable(data, addr, ParseError("datagram longer than the read buffer", len(data), 513))
 
     def count_received(self, batch: list[Datagram]) -> None:
-        """Counts datagrams and their bytes."""
-        self.datagrams += len(batch)
-        self.bytes_received += sum([len(data) for data, _ in batch])
+        self.counts["datagrams"] += len(batch)
+        self.counts["bytes_received"] += sum([len(data) for data, _ in batch])
 
     def receive(self, data: bytes, addr: Address) -> None:
-        """One datagram."""
         if self.watches_datagrams:
             self.show_datagram(data, addr)
         try:
@@ -150,10 +141,9 @@ class Dispatcher:
             self.take_request(message, addr, data)
 
     def show_datagram(self, data: bytes, addr: Address) -> None:
-        """Shows bytes to the hooks before they are looked at."""
-        self.hooks.call(self.config.on_datagram, data, addr)
+        self.reports.call(self.config.on_datagram, data, addr)
         if not _is_noise(data):
-            self.hooks.event(EventType.DATAGRAM_RECEIVED, addr, data)
+            self.reports.event(EventType.DATAGRAM_RECEIVED, addr, data)
 
     def take_unreadable(self, data: bytes, addr: Address, error: ParseError) -> None:
         """What cannot be read gets no answer: its Via cannot be trusted to name who sent it.
@@ -161,18 +151,17 @@ class Dispatcher:
         That is also where keep-alives end, which are none of SIP's business: no message is one, so none is asked.
         """
         if _is_noise(data):
-            self.noise += 1
+            self.counts["noise"] += 1
             return
-        self.parse_errors += 1
-        self.hooks.call(self.config.on_parse_err, data, addr, error)
-        self.hooks.event(EventType.PARSE_ERROR, addr, data, error=error)
+        self.counts["parse_errors"] += 1
+        self.reports.call(self.config.on_parse_err, data, addr, error)
+        self.reports.event(EventType.PARSE_ERROR, addr, data, error=error)
 
     def take_response(self, response: Message, addr: Address, data: bytes) -> None:
-        """A response goes to its hook."""
         self.responses_received += 1
         if self.watches_responses:
-            self.hooks.call(self.config.on_sip_response, response, addr)
-            self.hooks.event(EventType.RESPONSE_RECEIVED, addr, data, response=response)
+            self.reports.call(self.config.on_sip_response, response, addr)
+            self.reports.event(EventType.RESPONSE_RECEIVED, addr, data, response=response)
 
     def take_request(self, request: Message, addr: Address, data: bytes) -> None:
         """A request is stamped, counted, judged and handled."""
@@ -185,14 +174,15 @@ class Dispatcher:
         except SipError as error:
             fault = Fault(400, f"Via {getattr(error, 'reason', 'unusable')}")
         if self.watches_requests:
-            self.hooks.call(self.config.on_request, request, addr)
-            self.hooks.event(EventType.REQUEST_RECEIVED, addr, data, request=request)
+            self.reports.call(self.config.on_request, request, addr)
+            self.reports.event(EventType.REQUEST_RECEIVED, addr, data, request=request)
         route = self.count_request(request.method)
         if self.validate:
             if fault is None:
                 fault = self.judge(request)
             if fault is not None:
-                self.reject(request, addr, fault)
+                self.note_rejected(request, addr)
+                self.refuse(request, addr, fault)
                 return
         handler = self.no_route if route.handler is None else route.handler
         try:
@@ -234,12 +224,7 @@ class Dispatcher:
             unknown = unsupported_options(request, self.supported)
         except HeaderError as error:
             return Fault(400, f"Require {error.reason}")
-        return Fault(420, None, {"Unsupported": ", ".join(unknown)}) if unknown else None
-
-    def reject(self, request: Message, addr: Address, fault: Fault) -> None:
-        """Refuses a request for what is wrong with it."""
-        self.note_rejected(request, addr)
-        self.refuse(request, addr, fault)
+        return Fault(420, None, (("Unsupported", ", ".join(unknown)),)) if unknown else None
 
     def refuse(self, request: Message, addr: Address, fault: Fault) -> None:
         """Answers a request that is not served; drops it where it is an ACK or has no Via to answer to."""
@@ -250,14 +235,13 @@ class Dispatcher:
                 raise HeaderError("missing", "Via")
             response = request.reply(fault.status, fault.reason, headers=fault.headers)
         except (SipError, ValueError) as error:
-            self.unanswerable += 1
+            self.counts["unanswerable"] += 1
             text = "no answer is possible to %s from %s%s: %s"
-            self.log.log(logging.INFO, text, request.method, addr, call_id_text((request,)), error)
+            self.reports.log.log(logging.INFO, text, request.method, addr, call_id_text((request,)), error)
             return
         self.answer(request, response, addr, None)
 
     def fail(self, request: Message, addr: Address, error: Exception) -> None:
-        """Answers for a handler that raised."""
         self.refuse(request, addr, self.note_failure(request, addr, error))
 
     def note_failure(self, request: Message, addr: Address, error: Exception) -> Fault:
@@ -269,46 +253,43 @@ class Dispatcher:
         if isinstance(error, HeaderError):
             self.note_rejected(request, addr)
             return Fault(error.status, f"{error.header} {error.reason}".strip() if error.status == 400 else None)
-        self.handler_errors += 1
+        self.counts["handler_errors"] += 1
         text = "the handler of %s failed on Call-ID %r from %s"
-        self.log.log(logging.ERROR, text, request.method, request.get_header("Call-ID"), addr, exc_info=error)
-        self.hooks.event(EventType.HANDLER_ERROR, addr, request=request, error=error)
+        self.reports.log.log(logging.ERROR, text, request.method, request.get_header("Call-ID"), addr, exc_info=error)
+        self.reports.event(EventType.HANDLER_ERROR, addr, request=request, error=error)
         return Fault(500)
 
     def note_rejected(self, request: Message, addr: Address) -> None:
-        """Counts and shows that a request is refused for what is wrong with it."""
-        self.rejected += 1
-        self.hooks.event(EventType.REQUEST_REJECTED, addr, request=request)
+        self.counts["rejected"] += 1
+        self.reports.event(EventType.REQUEST_REJECTED, addr, request=request)
 
     # ------------------------------------------------------------------ what goes out
 
     def finish(self, request: Message, result: object, addr: Address, target: Address | None) -> None:
         """What a handler returned, when it is not None; `target` is where its response goes, if that is known.
 
-        It is never known for an ACK.
+        It is never known for an ACK. A coroutine for which there is no room is 503 (RFC 3261 21.5.4).
         """
-        if isinstance(result, Message) and result.status_code:
-            self.answer(request, result, addr, target)
+        if type(result) is Message:
+            response = result
+            if response.status_code:
+                self.answer(request, response, addr, target)
+                return
         elif type(result) is CoroutineType or inspect.isawaitable(result):
-            if not self.tasks.start(self, request, result, addr, target):
-                self.overload(request, addr)
-        else:
-            self.fail(request, addr, _wrong_result(result))
-
-    def overload(self, request: Message, addr: Address) -> None:
-        """Refuses a request for whose coroutine there is no room (RFC 3261 21.5.4)."""
-        self.overloaded += 1
-        self.hooks.event(EventType.OVERLOADED, addr, request=request)
-        self.refuse(request, addr, Fault(503, None, {"Retry-After": str(self.config.retry_after)}))
+            if not self.tasks.start(request, result, addr, target):
+                self.counts["overloaded"] += 1
+                self.reports.event(EventType.OVERLOADED, addr, request=request)
+                self.refuse(request, addr, Fault(503, None, (("Retry-After", str(self.config.retry_after)),)))
+            return
+        self.fail(request, addr, _wrong_result(result))
 
     def answer(self, request: Message, response: Message, addr: Address, target: Address | None) -> None:
-        """Lets a response leave."""
         if target is None:
             if request.method == ACK:
                 return
             target = self.reply_address(request, addr)
         if self.watches_answers:
-            self.hooks.call(self.config.on_response, request, response, target)
+            self.reports.call(self.config.on_response, request, response, target)
         data = response.to_bytes()
         status = response.status_code
         self.responses[status // 100] += 1
@@ -336,7 +317,7 @@ class Dispatcher:
     # ------------------------------------------------------------------ without a transport
 
     def call(self, request: Message, addr: Address) -> Any:
-        """What a request's handler returns, or the response to what it raised. Nothing is stamped, judged or sent."""
+        """What a request's handler returns, or what it raised. Nothing is stamped, judged or sent."""
         if not isinstance(request, Message) or not request.is_request:
             raise TypeError("dispatch needs a request")
         route = self.count_request(request.method)
@@ -344,53 +325,20 @@ class Dispatcher:
         try:
             return handler(request, addr)
         except Exception as error:
-            return self.failure_response(request, addr, error)
-
-    def failure_response(self, request: Message, addr: Address, error: Exception) -> Message:
-        """The response to what a handler raised."""
-        fault = self.note_failure(request, addr, error)
-        return request.reply(fault.status, fault.reason)
+            return error
 
     def checked_response(self, request: Message, result: object, addr: Address) -> Message | None:
-        """A handler's result as the response to its request, counted; None where there is none to be sent."""
-        if result is None or request.method == ACK:
+        """A handler's result, or what it raised, as the response to its request, counted; None where none is sent."""
+        if result is None:
             return None
         if not isinstance(result, Message) or not result.status_code:
-            result = self.failure_response(request, addr, _wrong_result(result))
+            error = result if isinstance(result, Exception) else _wrong_result(result)
+            fault = self.note_failure(request, addr, error)
+            result = request.reply(fault.status, fault.reason)
+        if request.method == ACK:
+            return None
         self.responses[result.status_code // 100] += 1
         return result
-
-    # ------------------------------------------------------------------ counters
-
-    def counts(self) -> dict[str, int]:
-        """The counters by their names in `Stats`."""
-        return {
-            "datagrams": self.datagrams,
-            "bytes_received": self.bytes_received,
-            "truncated": self.truncated,
-            "noise": self.noise,
-            "parse_errors": self.parse_errors,
-            "responses_received": self.responses_received,
-            "rejected": self.rejected,
-            "overloaded": self.overloaded,
-            "handler_errors": self.handler_errors,
-            "unanswerable": self.unanswerable,
-        }
-
-    def methods(self) -> list[str]:
-        """The methods that have a counter of their own so far."""
-        return list(self.routes)
-
-    def requests_by_method(self) -> dict[str, int]:
-        """Requests by method; those of methods that are not known and not registered are one."""
-        counts = {method: route.count for method, route in self.routes.items() if route.count}
-        if self.other.count:
-            counts[OTHER] = counts.get(OTHER, 0) + self.other.count
-        return counts
-
-    def responses_by_class(self) -> dict[str, int]:
-        """Responses by the class of their status."""
-        return {name: count for name, count in zip(CLASSES, self.responses[1:], strict=True) if count}
 
 
 def _not_implemented(request: Message, _: Address) -> Message | None:

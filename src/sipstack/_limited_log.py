@@ -2,23 +2,20 @@
 
 import logging
 import time
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["LimitedLog"]
+_BURST: Final = 5
+_INTERVAL: Final = 10.0  # seconds
 
 
 class LimitedLog:
-    """Writes at most `burst` records of one kind in `interval` seconds, and then how many it held back.
+    """Writes at most five records of one kind in ten seconds, and then how many it held back.
 
     A kind is the format string: the records of one place in the code count together, whatever their arguments.
     """
 
-    __slots__ = ("_burst", "_interval", "_kinds", "_logger")
-
-    def __init__(self, logger: logging.Logger, burst: int = 5, interval: float = 10.0) -> None:
+    def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._burst = burst
-        self._interval = interval
         self._kinds: dict[str, tuple[float, int, int]] = {}  # format: (start of the interval, written, held back)
 
     def log(self, level: int, message: str, *args: object, exc_info: Any = None) -> None:
@@ -27,10 +24,10 @@ class LimitedLog:
             return
         now = time.monotonic()
         began, written, held = self._kinds.get(message, (now, 0, 0))
-        if now - began >= self._interval:
+        if now - began >= _INTERVAL:
             self._report(message, held)
             began, written, held = now, 0, 0
-        if written < self._burst:
+        if written < _BURST:
             written += 1
             self._logger.log(level, message, *args, exc_info=exc_info, stacklevel=2)
         else:
@@ -41,7 +38,7 @@ class LimitedLog:
         """Reports what was held back in intervals that are over (with `force`, in all of them)."""
         now = time.monotonic()
         for message, (began, _, held) in list(self._kinds.items()):
-            if force or now - began >= self._interval:
+            if force or now - began >= _INTERVAL:
                 del self._kinds[message]
                 self._report(message, held)
 

@@ -6,13 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from ._config import EventType
-from ._hooks import Hooks
-from ._limited_log import LimitedLog
+from ._reports import Reports
 from .errors import TransportError
 from .message import Message
 from .transport import Address, Datagram, DatagramTransport, Failure
-
-__all__ = ["Outbox", "running_loop"]
 
 
 class Outbox:
@@ -20,48 +17,34 @@ class Outbox:
 
     Attributes:
         waiting: those that leave next. The list stays the same object.
-        held: whether a batch is being answered: `release` sends what it gave rise to.
+        held: whether a batch is being answered, at whose end they leave.
         transport: what they leave by, None while the endpoint is not open.
         loop: the loop that serves, None before.
-        counts_sent: whether the four below are counted; not where the transport does it.
-        sent, bytes_sent: datagrams the transport took, and their bytes.
-        send_errors, queue_drops: those it did not take.
-        unsendable: those for which there was no transport, or one that failed altogether.
+        counts_sent: whether what leaves is counted here; not where the transport does it.
     """
 
-    __slots__ = ("_hooks", "_log", "_notes", "bytes_sent", "counts_sent", "held", "loop", "queue_drops", "send_errors",
-                 "sent", "transport", "unsendable", "waiting")  # fmt: skip
+    __slots__ = ("_notes", "_reports", "counts_sent", "held", "loop", "transport", "waiting")
 
-    def __init__(self, hooks: Hooks, log: LimitedLog) -> None:
-        self._hooks = hooks
-        self._log = log
+    def __init__(self, reports: Reports) -> None:
+        self._reports = reports
         self._notes: list[tuple[Datagram, Message, Message | None]] = []
         self.waiting: list[Datagram] = []
         self.held = False
         self.transport: DatagramTransport | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.counts_sent = True
-        self.sent = self.bytes_sent = self.send_errors = self.queue_drops = self.unsendable = 0
 
     def put(self, data: bytes, addr: Address, message: Message, request: Message | None = None) -> None:
         """Lets a datagram leave with the next ones; `message` is what it was, `request` what that answers."""
         self.waiting.append((data, addr))
-        if self._hooks.see_what_left:
+        if self._reports.see_what_left:
             self._notes.append(((data, addr), message, request))
-        if len(self.waiting) == 1 and not self.held:
-            self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        """Sends what waits, with what else comes to it in this turn of the loop."""
+        if len(self.waiting) > 1 or self.held:
+            return
         if self.loop is not None and self.loop is running_loop():
-            self.loop.call_soon(self.flush)
+            self.loop.call_soon(self.flush)  # with what else comes in this turn of the loop
         else:
             self.flush()
-
-    def release(self) -> None:
-        """Ends the holding back and sends what waits."""
-        self.held = False
-        self.flush()
 
     def flush(self) -> None:
         """Sends what waits, and calls the hooks for what left."""
@@ -77,7 +60,7 @@ class Outbox:
         failed = {(id(data), addr) for data, addr, _ in failures}
         for (data, addr), message, request in notes:
             if (id(data), addr) not in failed:
-                self._hooks.message_left(message, addr, request)
+                self._reports.message_left(message, addr, request)
 
     def send_now(self, data: bytes, addr: Address) -> None:
         """Sends one datagram without waiting for others; raises what the transport says of it."""
@@ -93,30 +76,28 @@ class Outbox:
 
     def _pass_on(self, datagrams: list[Datagram]) -> Sequence[Failure]:
         """Gives datagrams to the transport. Returns those that it did not take."""
+        counts = self._reports.counts
         try:
             if self.transport is None:
                 raise TransportError(errno.EBADF, "the endpoint is not open")
             failures = self.transport.send(datagrams)
         except Exception as error:
-            self.unsendable += len(datagrams)
+            counts["send_errors"] += len(datagrams)
             return [(data, addr, error) for data, addr in datagrams]
         if self.counts_sent:
-            self._count(datagrams, failures)
+            dropped = sum([isinstance(error, BlockingIOError) for _, _, error in failures])
+            counts["queue_drops"] += dropped
+            counts["send_errors"] += len(failures) - dropped
+            counts["sent"] += len(datagrams) - len(failures)
+            unsent = sum([len(data) for data, _, _ in failures])
+            counts["bytes_sent"] += sum([len(data) for data, _ in datagrams]) - unsent
         return failures
-
-    def _count(self, datagrams: list[Datagram], failures: Sequence[Failure]) -> None:
-        dropped = sum([isinstance(error, BlockingIOError) for _, _, error in failures])
-        self.queue_drops += dropped
-        self.send_errors += len(failures) - dropped
-        self.sent += len(datagrams) - len(failures)
-        unsent = sum([len(data) for data, _, _ in failures])
-        self.bytes_sent += sum([len(data) for data, _ in datagrams]) - unsent
 
     def _report(self, failure: Failure) -> None:
         data, addr, error = failure
         kind = EventType.SEND_DROPPED if isinstance(error, BlockingIOError) else EventType.SEND_ERROR
-        self._log.log(logging.WARNING, "%d bytes to %s were not sent: %s", len(data), addr, error)
-        self._hooks.event(kind, addr, data, error=error)
+        self._reports.log.log(logging.WARNING, "%d bytes to %s were not sent: %s", len(data), addr, error)
+        self._reports.event(kind, addr, data, error=error)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -8,47 +8,36 @@ from typing import TYPE_CHECKING
 
 from ._config import EndpointConfig, EventType
 from ._counters import Counters
-from ._hooks import Hooks
-from ._limited_log import LimitedLog
-from ._outbox import Outbox, running_loop
-from ._tasks import Tasks
+from ._outbox import running_loop
 from .errors import TransportError
 from .transport import DatagramTransport, UDPTransport
 
 if TYPE_CHECKING:
     from ._dispatch_py import Dispatcher
 
-__all__ = ["Serving", "make_transport"]
-
 _logger = logging.getLogger("sipstack.endpoint")
 
 
 class Serving:
-    """Opens, serves and closes. To the transport it is the `Receiver`: what comes goes straight to the dispatcher."""
+    """Opens, serves and closes. To the transport it is the `Receiver`: what comes goes straight to the dispatcher.
 
-    def __init__(
-        self,
-        config: EndpointConfig,
-        given: DatagramTransport | None,
-        dispatcher: "Dispatcher",
-        outbox: Outbox,
-        tasks: Tasks,
-        hooks: Hooks,
-        counters: Counters,
-        log: LimitedLog,
-    ) -> None:
-        self.config = config
+    Attributes:
+        given: the transport to use instead of a UDP socket made from the config.
+        transport: the one that is open, or None.
+    """
+
+    def __init__(self, dispatcher: "Dispatcher", given: DatagramTransport | None) -> None:
+        self.config: EndpointConfig = dispatcher.config
         self.given = given
         self.transport: DatagramTransport | None = None
+        self.counters = Counters(dispatcher)
         self.deliver = dispatcher.deliver
         self.deliver_cut = dispatcher.deliver_cut
-        self._outbox, self._tasks, self._hooks, self._counters = outbox, tasks, hooks, counters
-        self._log = log
+        self.reports, self._outbox, self._tasks = dispatcher.reports, dispatcher.outbox, dispatcher.tasks
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Future[None] | None = None
 
     def open(self) -> None:
-        """Opens the transport that was given, or a UDP socket."""
         if self.transport is not None:
             raise RuntimeError("the endpoint is open already")
         transport = self.given or make_transport(self.config)
@@ -56,9 +45,8 @@ class Serving:
         self.attach(transport)
 
     def attach(self, transport: DatagramTransport) -> None:
-        """Takes a transport that is open."""
         self.transport = self._outbox.transport = transport
-        self._counters.begin(transport)
+        self.counters.begin(transport)
 
     async def serve(self) -> None:
         """Reads the transport until it is closed, fails, or this is cancelled."""
@@ -79,10 +67,13 @@ class Serving:
 
     def fail(self, error: Exception) -> None:
         """The transport cannot be read any more: `serve` ends with the error."""
-        failure = error if isinstance(error, TransportError) else _as_transport_error(error)
+        failure = error
+        if not isinstance(error, TransportError):
+            failure = TransportError(getattr(error, "errno", None) or errno.EIO, f"cannot read: {error}")
+            failure.__cause__ = error
         told = error if isinstance(error, OSError) else failure
-        self._hooks.call(self.config.on_read_error, told)
-        self._hooks.event(EventType.READ_ERROR, error=told)
+        self.reports.call(self.config.on_read_error, told)
+        self.reports.event(EventType.READ_ERROR, error=told)
         if self._stopped is not None and not self._stopped.done():
             self._stopped.set_exception(failure)
 
@@ -104,9 +95,9 @@ class Serving:
             return
         self._outbox.flush()
         transport.close()
-        self._counters.end()
+        self.counters.end()
         self.transport = self._outbox.transport = None
-        self._log.flush(force=True)
+        self.reports.log.flush(force=True)
 
     def _end_serve(self) -> None:
         if self._stopped is not None and not self._stopped.done():
@@ -116,18 +107,20 @@ class Serving:
         """Reads what waits, lets handlers in flight finish and their answers leave; then it closes."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self.config.drain_timeout
-        if self.transport is not None:
-            await self.transport.drain(self, self.config.drain_timeout)
-        self._end_serve()
-        late = await self._tasks.wait(end - loop.time())
-        if late:
-            text = "%d handlers did not end in %.1f s and are cancelled"
-            _logger.warning(text, late, self.config.drain_timeout)
-        self._outbox.flush()
-        while self.transport is not None and self.transport.flush() and loop.time() < end:
-            await asyncio.sleep(0.002)
-        self.close()
-        await self._tasks.wait_cancelled()
+        try:
+            if self.transport is not None:
+                await self.transport.drain(self, self.config.drain_timeout)
+            self._end_serve()
+            late = await self._tasks.wait(end - loop.time())
+            if late:
+                text = "%d handlers did not end in %.1f s and are cancelled"
+                _logger.warning(text, late, self.config.drain_timeout)
+            self._outbox.flush()
+            while self.transport is not None and self.transport.flush() and loop.time() < end:
+                await asyncio.sleep(0.002)
+        finally:
+            self.close()
+        await self._tasks.wait()
 
 
 def make_transport(config: EndpointConfig, port: int | None = None, *, reuse_port: bool = False) -> UDPTransport:
@@ -143,9 +136,3 @@ def make_transport(config: EndpointConfig, port: int | None = None, *, reuse_por
         send_queue=config.send_queue,
         check_interval=config.read_deadline,
     )
-
-
-def _as_transport_error(error: Exception) -> TransportError:
-    failure = TransportError(getattr(error, "errno", None) or errno.EIO, f"cannot read: {error}")
-    failure.__cause__ = error
-    return failure

@@ -2,14 +2,12 @@
 
 import mmap
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from .methods import METHODS
-
-__all__ = ["OTHER", "SharedStats", "Stats"]
 
 OTHER: Final = "other"
 """Where requests are counted whose method is neither IANA's nor registered: a sender cannot make new counters."""
@@ -66,25 +64,16 @@ class Stats:
     responses_by_class: _Counts = field(default_factory=dict)
 
 
-_NUMBERS: Final = tuple(f.name for f in fields(Stats) if f.default == 0)
+NUMBERS: Final = tuple(f.name for f in fields(Stats) if f.default == 0)
 
 
 def add(snapshots: Iterable[Stats]) -> Stats:
-    """The sum of several snapshots."""
-    numbers = dict.fromkeys(_NUMBERS, 0)
-    methods: dict[str, int] = {}
-    classes: dict[str, int] = {}
+    numbers, methods, classes = Counter[str](), Counter[str](), Counter[str]()
     for snapshot in snapshots:
-        for name in _NUMBERS:
-            numbers[name] += getattr(snapshot, name)
-        for total, part in ((methods, snapshot.requests_by_method), (classes, snapshot.responses_by_class)):
-            for name, count in part.items():
-                total[name] = total.get(name, 0) + count
-    return Stats(
-        **numbers,
-        requests_by_method=MappingProxyType(methods),
-        responses_by_class=MappingProxyType(classes),
-    )
+        numbers.update({name: getattr(snapshot, name) for name in NUMBERS})
+        methods.update(snapshot.requests_by_method)
+        classes.update(snapshot.responses_by_class)
+    return Stats(**numbers, requests_by_method=dict(methods), responses_by_class=dict(classes))
 
 
 class SharedStats:
@@ -97,18 +86,17 @@ class SharedStats:
     def __init__(self, count: int, methods: Iterable[str]) -> None:
         self._count = count
         self._methods = (*dict.fromkeys((*METHODS, *methods)), OTHER)
-        self._record = struct.Struct(f"={len(_NUMBERS) + len(self._methods) + len(CLASSES)}q")
+        self._record = struct.Struct(f"={len(NUMBERS) + len(self._methods) + len(CLASSES)}q")
         self._memory = mmap.mmap(-1, self._record.size * count)
         self._retired = [Stats()] * count
 
     def write(self, index: int, stats: Stats) -> None:
-        """Puts a worker's snapshot into its place."""
         methods = dict(stats.requests_by_method)
         counts = [methods.pop(name, 0) for name in self._methods[:-1]]
         self._record.pack_into(
             self._memory,
             index * self._record.size,
-            *(getattr(stats, name) for name in _NUMBERS),
+            *(getattr(stats, name) for name in NUMBERS),
             *counts,
             sum(methods.values()),
             *(stats.responses_by_class.get(name, 0) for name in CLASSES),
@@ -117,17 +105,16 @@ class SharedStats:
     def read(self, index: int) -> Stats:
         """What the worker in this place, and those that stood there before it, have counted."""
         values = self._record.unpack_from(self._memory, index * self._record.size)
-        numbers, rest = values[: len(_NUMBERS)], values[len(_NUMBERS) :]
+        numbers, rest = values[: len(NUMBERS)], values[len(NUMBERS) :]
         methods, classes = rest[: len(self._methods)], rest[len(self._methods) :]
         current = Stats(
-            **dict(zip(_NUMBERS, numbers, strict=True)),
+            **dict(zip(NUMBERS, numbers, strict=True)),
             requests_by_method={name: n for name, n in zip(self._methods, methods, strict=True) if n},
             responses_by_class={name: n for name, n in zip(CLASSES, classes, strict=True) if n},
         )
         return add((self._retired[index], current))
 
     def read_all(self) -> tuple[Stats, ...]:
-        """Every worker's snapshot."""
         return tuple(self.read(index) for index in range(self._count))
 
     def retire(self, index: int) -> None:

@@ -12,19 +12,18 @@ if TYPE_CHECKING:
     from .message import Message
     from .transport import Address
 
-__all__ = ["Tasks"]
-
 _EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 class Tasks:
-    """The tasks of coroutine handlers.
+    """The tasks of a dispatcher's coroutine handlers.
 
     Attributes:
         loop: where they run; without one none is started.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, dispatcher: "Dispatcher", limit: int) -> None:
+        self._dispatcher = dispatcher
         self._limit = limit
         self._tasks: dict[Coroutine[Any, Any, Any], asyncio.Task[None]] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -32,30 +31,22 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(
-        self,
-        dispatcher: "Dispatcher",
-        request: "Message",
-        work: Awaitable[Any],
-        addr: "Address",
-        target: "Address|None",
-    ) -> bool:
+    def start(self, request: "Message", work: Awaitable[Any], addr: "Address", target: "Address | None") -> bool:
         """Makes a task of what a handler returned. False where there is no loop or `limit` of them are in flight."""
         coroutine: Coroutine[Any, Any, Any] = work if type(work) is CoroutineType else _wait_for(work)
         loop = self.loop
         if loop is None or (len(self._tasks) >= self._limit and not self._make_room()):
             coroutine.close()
             return False
-        follow = self._follow(dispatcher, request, coroutine, addr, target)
+        follow = self._follow(request, coroutine, addr, target)
         if loop.get_task_factory() is None:
             # What loop.create_task does, without a Python frame and without making up a name. On Python 3.12 and up
             # one that waits for nothing is over when this returns, and its response leaves with the batch.
             task = asyncio.Task(follow, loop=loop, name="sipstack handler", **_EAGER)
-            if _EAGER and task.done():
-                return True
         else:
             task = loop.create_task(follow)
-        self._tasks[coroutine] = task
+        if not task.done():
+            self._tasks[coroutine] = task
         return True
 
     def _make_room(self) -> bool:
@@ -64,40 +55,30 @@ class Tasks:
         return len(self._tasks) < self._limit
 
     async def _follow(
-        self,
-        dispatcher: "Dispatcher",
-        request: "Message",
-        coroutine: Coroutine[Any, Any, Any],
-        addr: "Address",
-        target: "Address | None",
+        self, request: "Message", coroutine: Coroutine[Any, Any, Any], addr: "Address", target: "Address | None"
     ) -> None:
         """The rest of a request whose handler is a coroutine. A done callback would cost another turn of the loop."""
         try:
             result = await coroutine
             if result is not None:
-                dispatcher.finish(request, result, addr, target)
+                self._dispatcher.finish(request, result, addr, target)
         except Exception as error:
-            dispatcher.fail(request, addr, error)
+            self._dispatcher.fail(request, addr, error)
         finally:
             self._tasks.pop(coroutine, None)
 
     def cancel(self) -> None:
-        """Cancels all of them."""
         for coroutine, task in self._tasks.items():
             task.cancel()
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()  # it will never begin, and Python would complain that nobody awaited it
 
-    async def wait(self, seconds: float) -> int:
+    async def wait(self, seconds: float | None = None) -> int:
         """Waits until all have ended, so long at most; returns how many have not."""
         if not self._tasks:
             return 0
-        _, late = await asyncio.wait(self._tasks.values(), timeout=max(0.0, seconds))
+        _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)
         return len(late)
-
-    async def wait_cancelled(self) -> None:
-        """Waits until all have ended after `cancel`."""
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
 
 async def _wait_for(work: Awaitable[Any]) -> Any:

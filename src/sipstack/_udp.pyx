@@ -8,7 +8,7 @@ writing such pairs out, with no work for a peer that was seen a moment ago.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
+from cpython.ref cimport Py_CLEAR, Py_INCREF, Py_XDECREF, PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -16,12 +16,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from os import strerror
 
-__all__ = ["Batch", "refuse_new"]
-
 cdef extern from "<sys/socket.h>" nogil:
     enum: AF_INET, AF_INET6, MSG_DONTWAIT, MSG_TRUNC, MSG_NOSIGNAL, SOL_SOCKET, SO_ATTACH_FILTER
-    struct sockaddr:
-        pass
     struct iovec:
         void *iov_base
         size_t iov_len
@@ -84,6 +80,12 @@ ctypedef union Peer:
 ctypedef struct Known:
     Peer peer
     PyObject *address
+
+# What the header of a datagram points at, and the bytes object that is being sent.
+ctypedef struct Slot:
+    iovec iov
+    Peer peer
+    PyObject *data
 
 cdef enum:
     PLACES = 1024          # in each of the two tables; a power of two
@@ -167,6 +169,11 @@ cdef int write_peer(int family, object address, Peer *peer) except -1:
     return 0
 
 
+cdef void point(msghdr *header, Slot *slot, unsigned int name_length) noexcept:
+    header.msg_name, header.msg_namelen = &slot.peer, name_length
+    header.msg_iov, header.msg_iovlen = &slot.iov, 1
+
+
 cdef class Batch:
     """Receives and sends datagrams of one non-blocking UDP socket, up to `size` in a system call.
 
@@ -175,19 +182,16 @@ cdef class Batch:
 
     cdef readonly int size
     cdef readonly Py_ssize_t read_buf_size
-    cdef readonly uint64_t received, bytes_received, truncated, sent, bytes_sent
-    cdef list _cut
+    cdef readonly uint64_t datagrams, bytes_received, truncated, sent, bytes_sent
+    cdef public list cut
     cdef object _fileno
     cdef int _family, _failure
     cdef size_t _stride
     cdef char *_buffers
     cdef mmsghdr *_in
     cdef mmsghdr *_out
-    cdef iovec *_in_iov
-    cdef iovec *_out_iov
-    cdef Peer *_in_peers
-    cdef Peer *_out_peers
-    cdef PyObject **_held
+    cdef Slot *_in_slots
+    cdef Slot *_out_slots
     cdef Known *_seen
     cdef Known *_reached
     cdef cython.pymutex _lock
@@ -199,51 +203,35 @@ cdef class Batch:
         self._fileno = sock.fileno
         self._family = sock.family
         self.size, self.read_buf_size = size, read_buf_size
-        self._cut = []
+        self.cut = []
         # Not a multiple of the page, or the first bytes of all datagrams of a batch would fight for one cache set.
         self._stride = (<size_t>read_buf_size + 63) // 64 * 64 + 64 * 7
         self._buffers = <char *>calloc(size, self._stride)          # untouched pages cost no memory
         self._in = <mmsghdr *>calloc(size, sizeof(mmsghdr))
         self._out = <mmsghdr *>calloc(size, sizeof(mmsghdr))
-        self._in_iov = <iovec *>calloc(size, sizeof(iovec))
-        self._out_iov = <iovec *>calloc(size, sizeof(iovec))
-        self._in_peers = <Peer *>calloc(size, sizeof(Peer))
-        self._out_peers = <Peer *>calloc(size, sizeof(Peer))
-        self._held = <PyObject **>calloc(size, sizeof(PyObject *))
-        self._seen = <Known *>calloc(PLACES, sizeof(Known))
-        self._reached = <Known *>calloc(PLACES, sizeof(Known))
-        if not (self._buffers and self._in and self._out and self._in_iov and self._out_iov and self._in_peers
-                and self._out_peers and self._held and self._seen and self._reached):
+        self._in_slots = <Slot *>calloc(size, sizeof(Slot))
+        self._out_slots = <Slot *>calloc(size, sizeof(Slot))
+        self._seen = <Known *>calloc(2 * PLACES, sizeof(Known))
+        self._reached = self._seen + PLACES
+        if not (self._buffers and self._in and self._out and self._in_slots and self._out_slots and self._seen):
             raise MemoryError
         for i in range(size):
-            self._in_iov[i].iov_base = self._buffers + i * self._stride
-            self._in_iov[i].iov_len = read_buf_size
-            self._in[i].msg_hdr.msg_name = &self._in_peers[i]
-            self._in[i].msg_hdr.msg_namelen = sizeof(Peer)
-            self._in[i].msg_hdr.msg_iov = &self._in_iov[i]
-            self._in[i].msg_hdr.msg_iovlen = 1
-            self._out[i].msg_hdr.msg_name = &self._out_peers[i]
-            self._out[i].msg_hdr.msg_namelen = sizeof(sockaddr_in) if self._family == AF_INET else sizeof(sockaddr_in6)
-            self._out[i].msg_hdr.msg_iov = &self._out_iov[i]
-            self._out[i].msg_hdr.msg_iovlen = 1
+            self._in_slots[i].iov.iov_base = self._buffers + i * self._stride
+            self._in_slots[i].iov.iov_len = read_buf_size
+            point(&self._in[i].msg_hdr, &self._in_slots[i], sizeof(Peer))
+            point(&self._out[i].msg_hdr, &self._out_slots[i],
+                  sizeof(sockaddr_in) if self._family == AF_INET else sizeof(sockaddr_in6))
 
     def __dealloc__(self):
         cdef int i
-        for i in range(PLACES):
-            if self._seen != NULL:
-                Py_XDECREF(self._seen[i].address)
-            if self._reached != NULL:
-                Py_XDECREF(self._reached[i].address)
+        for i in range(2 * PLACES if self._seen != NULL else 0):
+            Py_XDECREF(self._seen[i].address)
         free(self._buffers)
         free(self._in)
         free(self._out)
-        free(self._in_iov)
-        free(self._out_iov)
-        free(self._in_peers)
-        free(self._out_peers)
-        free(self._held)
+        free(self._in_slots)
+        free(self._out_slots)
         free(self._seen)
-        free(self._reached)
 
     cdef tuple _address(self, const Peer *peer):
         """The address of a peer, from the table where it stands there."""
@@ -289,29 +277,22 @@ cdef class Batch:
                     return batch
                 raise OSError(failure, strerror(failure))
             for i in range(got):
-                data = PyBytes_FromStringAndSize(<char *>self._in_iov[i].iov_base, self._in[i].msg_len)
-                address = self._address(&self._in_peers[i])
+                data = PyBytes_FromStringAndSize(<char *>self._in_slots[i].iov.iov_base, self._in[i].msg_len)
+                address = self._address(&self._in_slots[i].peer)
                 self.bytes_received += self._in[i].msg_len
                 self._in[i].msg_hdr.msg_namelen = sizeof(Peer)
                 if self._in[i].msg_hdr.msg_flags & MSG_TRUNC:
                     self.truncated += 1
-                    self._cut.append((data, address))
+                    self.cut.append((data, address))
                 else:
                     batch.append((data, address))
-            self.received += got
+            self.datagrams += got
         return batch
 
-    def take_cut(self):
-        """The datagrams that were longer than the buffer, with what fitted, since the last call."""
-        cdef list cut = self._cut
-        if cut:
-            self._cut = []
-        return cut
-
-    def send(self, list datagrams, Py_ssize_t start=0):
-        """Sends `datagrams[start:]` as far as the socket takes them without waiting."""
+    def send(self, list datagrams):
+        """Sends datagrams as far as the socket takes them without waiting."""
         cdef int fd = self._fileno(), count, done
-        cdef Py_ssize_t at = start, total = len(datagrams)
+        cdef Py_ssize_t at = 0, total = len(datagrams)
         cdef list failures = []
         with self._lock:
             while at < total:
@@ -340,15 +321,15 @@ cdef class Batch:
                 self._release(count)
                 raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
             try:
-                self._target(address, &self._out_peers[count])
+                self._target(address, &self._out_slots[count].peer)
             except (ValueError, TypeError, LookupError, OverflowError) as error:
                 if count == 0:
                     failures.append((at, error))
                 break
             Py_INCREF(data)
-            self._held[count] = <PyObject *>data
-            self._out_iov[count].iov_base = PyBytes_AS_STRING(data)
-            self._out_iov[count].iov_len = PyBytes_GET_SIZE(data)
+            self._out_slots[count].data = <PyObject *>data
+            self._out_slots[count].iov.iov_base = PyBytes_AS_STRING(data)
+            self._out_slots[count].iov.iov_len = PyBytes_GET_SIZE(data)
             count += 1
         return count
 
@@ -364,15 +345,14 @@ cdef class Batch:
                 done += took
         self.sent += done
         for took in range(done):
-            self.bytes_sent += self._out_iov[took].iov_len
+            self.bytes_sent += self._out_slots[took].iov.iov_len
         self._failure = failure
         return done
 
     cdef void _release(self, int count) noexcept:
         cdef int i
         for i in range(count):
-            Py_XDECREF(self._held[i])
-            self._held[i] = NULL
+            Py_CLEAR(self._out_slots[i].data)
 
 
 def refuse_new(int fd):

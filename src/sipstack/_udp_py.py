@@ -6,8 +6,6 @@ import os
 import socket
 from typing import Any, Final
 
-__all__ = ["Batch", "normal_address", "refuse_new", "wire_address"]
-
 _WSAEMSGSIZE: Final = 10040
 
 
@@ -15,13 +13,14 @@ class Batch:
     """Receives and sends datagrams of one non-blocking UDP socket.
 
     Attributes:
-        received, bytes_received: datagrams read and their bytes, the truncated ones too.
+        datagrams, bytes_received: datagrams read and their bytes, the truncated ones too.
         truncated: those that were longer than `read_buf_size`.
+        cut: these, with what fitted, until somebody takes them out.
         sent, bytes_sent: datagrams the kernel took and their bytes.
     """
 
-    __slots__ = ("_buffer", "_cut", "_family", "_sock", "_view", "bytes_received", "bytes_sent", "read_buf_size",
-                 "received", "sent", "size", "truncated")  # fmt: skip
+    __slots__ = ("_buffer", "_family", "_sock", "_view", "bytes_received", "bytes_sent", "cut", "datagrams",
+                 "read_buf_size", "sent", "size", "truncated")  # fmt: skip
 
     def __init__(self, sock: socket.socket, size: int, read_buf_size: int) -> None:
         if not 1 <= size <= 1024 or not 1 <= read_buf_size <= 65535:
@@ -32,8 +31,8 @@ class Batch:
         self.read_buf_size = read_buf_size
         self._buffer = bytearray(read_buf_size + 1)  # one byte more shows that a datagram was longer
         self._view = memoryview(self._buffer)
-        self._cut: list[tuple[bytes, tuple[str, int]]] = []
-        self.received = self.bytes_received = self.truncated = self.sent = self.bytes_sent = 0
+        self.cut: list[tuple[bytes, tuple[str, int]]] = []
+        self.datagrams = self.bytes_received = self.truncated = self.sent = self.bytes_sent = 0
 
     def receive(self) -> list[tuple[bytes, tuple[str, int]]]:
         """The datagrams that wait in the socket, at most `size` of them; OSError where it cannot be read."""
@@ -44,9 +43,7 @@ class Batch:
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
-                if (
-                    getattr(error, "winerror", None) == _WSAEMSGSIZE
-                ):  # longer than the buffer, says Windows, and not whose
+                if getattr(error, "winerror", None) == _WSAEMSGSIZE:  # longer than the buffer, and not said whose
                     self.truncated += 1
                     continue
                 if batch:
@@ -54,27 +51,19 @@ class Batch:
                 raise
             cut = length > self.read_buf_size
             datagram = bytes(self._view[: length - cut]), normal_address(peer)
-            self.received += 1
+            self.datagrams += 1
             self.bytes_received += length - cut
             self.truncated += cut
-            (self._cut if cut else batch).append(datagram)
+            (self.cut if cut else batch).append(datagram)
         return batch
 
-    def take_cut(self) -> list[tuple[bytes, tuple[str, int]]]:
-        """The datagrams that were longer than the buffer, with what fitted, since the last call."""
-        cut, self._cut = self._cut, []
-        return cut
-
-    def send(
-        self, datagrams: list[tuple[bytes, tuple[str, int]]], start: int = 0
-    ) -> tuple[int, list[tuple[int, Exception]]]:
-        """Sends `datagrams[start:]` as far as the socket takes them without waiting.
+    def send(self, datagrams: list[tuple[bytes, tuple[str, int]]]) -> tuple[int, list[tuple[int, Exception]]]:
+        """Sends datagrams as far as the socket takes them without waiting.
 
         Returns the place of the first one that is left, and place and error of those before it that cannot be sent.
         """
         failures: list[tuple[int, Exception]] = []
-        for at in range(start, len(datagrams)):
-            data, address = datagrams[at]
+        for at, (data, address) in enumerate(datagrams):
             if type(data) is not bytes:
                 raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
             try:
@@ -113,7 +102,7 @@ def wire_address(family: int, address: tuple[str, int]) -> tuple[str, int] | tup
         return host, port
     bare, _, zone = host.partition("%")
     if _is_literal(socket.AF_INET6, bare):
-        return bare, port, 0, _scope(host, zone)
+        return bare, port, 0, _scope(host, zone) if zone else 0
     if not zone and _is_literal(socket.AF_INET, host):
         return f"::ffff:{host}", port, 0, 0
     raise ValueError(f"not an IP address: {host!r}")
@@ -128,16 +117,13 @@ def _is_literal(family: int, host: str) -> bool:
 
 
 def _scope(host: str, zone: str) -> int:
-    if not zone:
-        return 0
-    if zone.isascii() and zone.isdigit():
-        return int(zone)
-    try:
-        return socket.if_nametoindex(zone)
-    except (OSError, ValueError):
-        raise ValueError(f"no such interface: {host!r}") from None
+    with contextlib.suppress(OSError, ValueError):
+        scope = int(zone) if zone.isascii() and zone.isdigit() else socket.if_nametoindex(zone)
+        if scope:
+            return scope
+    raise ValueError(f"no such interface: {host!r}")
 
 
-def refuse_new(_: int) -> None:
+def refuse_new(fd: int) -> None:  # noqa: ARG001
     """Would let no new datagram into a socket while those that wait are read; OSError, for that needs `_udp`."""
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))

@@ -11,14 +11,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Final
-
-__all__ = ["Supervisor", "require_support"]
+from typing import Final
 
 _logger = logging.getLogger(__name__)
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LONG_LIFE: Final = 10.0  # seconds; a worker that lived this long is replaced at once
 _FIRST_PAUSE: Final = 0.1  # seconds before the second replacement in a row; doubled for each further one
 _LONGEST_PAUSE: Final = 5.0
@@ -32,22 +31,21 @@ def require_support() -> None:
         raise RuntimeError("workers are started from the main thread, which gets the signals")
 
 
+@dataclass(slots=True)
 class _Child:
     """One place for a worker: who has it, and when it is to be filled again."""
 
-    __slots__ = ("born", "due", "pid", "short_lives")
-
-    def __init__(self) -> None:
-        self.pid = 0
-        self.born = 0.0
-        self.due: float | None = 0.0  # None while somebody is there
-        self.short_lives = 0
+    pid: int = 0
+    born: float = 0.0
+    due: float | None = 0.0  # None while somebody is there
+    short_lives: int = 0
 
 
+@dataclass
 class Supervisor:
     """Keeps `count` forked workers alive until SIGINT or SIGTERM.
 
-    Args:
+    Attributes:
         count: how many.
         work: the worker's life; gets its place (0 to count - 1) and a descriptor that is readable when the parent ends.
         on_death: called with the place of a worker that is gone, before another one takes it.
@@ -56,22 +54,15 @@ class Supervisor:
         grace: seconds that workers get to end by themselves when they are asked to.
     """
 
-    def __init__(
-        self,
-        count: int,
-        work: Callable[[int, int], None],
-        *,
-        on_death: Callable[[int], None],
-        on_tick: Callable[[], None],
-        tick: float,
-        grace: float,
-    ) -> None:
-        self._work = work
-        self._on_death = on_death
-        self._on_tick = on_tick
-        self._tick = tick
-        self._grace = grace
-        self._children = [_Child() for _ in range(count)]
+    count: int
+    work: Callable[[int, int], None]
+    on_death: Callable[[int], None]
+    on_tick: Callable[[], None]
+    tick: float
+    grace: float
+
+    def __post_init__(self) -> None:
+        self._children = [_Child() for _ in range(self.count)]
         self._stopping = False
 
     def run(self) -> None:
@@ -80,7 +71,7 @@ class Supervisor:
         self._wake, self._wake_end = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._wake_end, False)
-        old = {number: signal.signal(number, self._on_signal) for number in (*_SIGNALS, signal.SIGCHLD)}
+        old = {number: signal.signal(number, self._on_signal) for number in (*SIGNALS, signal.SIGCHLD)}
         old_wakeup = signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
         try:
             self._watch()
@@ -93,11 +84,11 @@ class Supervisor:
                 os.close(descriptor)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if number in _SIGNALS:
+        if number in SIGNALS:
             self._stopping = True
 
     def _watch(self) -> None:
-        next_tick = time.monotonic() + self._tick
+        next_tick = time.monotonic() + self.tick
         while not self._stopping:
             now = time.monotonic()
             for index, child in enumerate(self._children):
@@ -107,8 +98,8 @@ class Supervisor:
             self._sleep(min([next_tick, *due]) - time.monotonic())
             self._reap()
             if time.monotonic() >= next_tick:
-                next_tick = time.monotonic() + self._tick
-                self._on_tick()
+                next_tick = time.monotonic() + self.tick
+                self.on_tick()
 
     def _sleep(self, seconds: float) -> None:
         """Until a signal comes, or that long."""
@@ -119,13 +110,13 @@ class Supervisor:
     def _fork(self, index: int) -> None:
         child = self._children[index]
         # A signal between the fork and the child's own handlers must not be taken for the parent's.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             pid = os.fork()
             if pid == 0:
                 self._be_worker(index)
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         child.pid, child.born, child.due = pid, time.monotonic(), None
         _logger.info("worker %d is process %d", index, pid)
 
@@ -138,8 +129,8 @@ class Supervisor:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             for descriptor in (self._lifeline_end, self._wake, self._wake_end):
                 os.close(descriptor)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            self._work(index, self._lifeline)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            self.work(index, self._lifeline)
             code = 0
         except KeyboardInterrupt:
             code = 0  # a SIGINT before its loop took it, or after
@@ -160,7 +151,7 @@ class Supervisor:
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid == 0:
                 continue
-            self._on_death(index)
+            self.on_death(index)
             now = time.monotonic()
             child.short_lives = 0 if now - child.born >= _LONG_LIFE else child.short_lives + 1
             pause = 0.0
@@ -168,20 +159,20 @@ class Supervisor:
                 pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(child.short_lives - 2, 16))
             child.due = now + pause
             if not self._stopping:
-                _logger.warning(
-                    "worker %d (process %d) ended with %s, replaced in %.1f s", index, pid, _how(status), pause
-                )
+                code = os.waitstatus_to_exitcode(status)
+                how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+                _logger.warning("worker %d (process %d) ended with %s, replaced in %.1f s", index, pid, how, pause)
 
     def _end_all(self) -> None:
         """Asks the workers to end, and makes them where they do not in time."""
         self._stopping = True
         self._signal_all(signal.SIGTERM)
-        end = time.monotonic() + self._grace
+        end = time.monotonic() + self.grace
         while self._alive() and time.monotonic() < end:
             self._sleep(min(0.5, end - time.monotonic()))
             self._reap()
         if self._alive():
-            _logger.error("workers did not end in %.1f s and are killed", self._grace)
+            _logger.error("workers did not end in %.1f s and are killed", self.grace)
             self._signal_all(signal.SIGKILL)
             while self._alive():
                 self._sleep(0.1)
@@ -195,9 +186,3 @@ class Supervisor:
             if child.due is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, number)
-
-
-def _how(status: int) -> Any:
-    """A wait status in words."""
-    code = os.waitstatus_to_exitcode(status)
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

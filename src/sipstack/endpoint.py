@@ -1,25 +1,20 @@
 """The endpoint: SIP requests in, responses out, over one datagram transport on an asyncio loop.
 
 This is the facade. Behind it: `_dispatch_py` (from bytes to an answer), `_outbox` (what leaves), `_tasks` (coroutine
-handlers), `_hooks`, `_serving` (open, serve, close), `_running` (a program, its signals and workers), `_counters`.
+handlers), `_reports` (hooks and log), `_serving` (open, serve, close), `_running` (a program, its signals and workers),
+`_counters`.
 """
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ._compat import load
 from ._config import EndpointConfig, Event, EventType, Handler
-from ._counters import Counters
-from ._hooks import Hooks
-from ._limited_log import LimitedLog
-from ._outbox import Outbox
 from ._running import Program
 from ._serving import Serving
 from ._stats import Stats
-from ._tasks import Tasks
 from .message import Message
 from .transport import Address, DatagramTransport
 
@@ -48,15 +43,9 @@ class Endpoint:
 
     def __init__(self, config: EndpointConfig | None = None, *, transport: DatagramTransport | None = None) -> None:
         self.config: Final = config or EndpointConfig()
-        log = LimitedLog(logging.getLogger(__name__))
-        self._hooks = Hooks(self.config, log)
-        self._outbox = Outbox(self._hooks, log)
-        tasks = Tasks(self.config.max_pending)
-        self._dispatcher = Dispatcher(self.config, self._outbox, tasks, self._hooks, log)
-        self._counters = Counters(self._dispatcher, self._outbox, tasks, self._hooks)
-        self._serving = Serving(
-            self.config, transport, self._dispatcher, self._outbox, tasks, self._hooks, self._counters, log
-        )
+        self._dispatcher = Dispatcher(self.config)
+        self._reports, self._outbox = self._dispatcher.reports, self._dispatcher.outbox
+        self._serving = Serving(self._dispatcher, transport)
 
     # ------------------------------------------------------------------ handlers and hooks
 
@@ -92,7 +81,7 @@ class Endpoint:
         """Adds a hook that is called after those that `on_response_sent` has so far."""
         if not callable(hook):
             raise TypeError("the hook is not callable")
-        self._hooks.add_response_sent(hook)
+        self._reports.add_response_sent(hook)
         self._dispatcher.watch_answers()
 
     # ------------------------------------------------------------------ life
@@ -162,15 +151,7 @@ class Endpoint:
         """
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise ValueError("workers is a positive int")
-        program = Program(
-            self._serving,
-            self._counters,
-            self._hooks,
-            loop_factory=loop_factory,
-            on_stats=on_stats,
-            stats_interval=stats_interval,
-            beside=beside,
-        )
+        program = Program(self._serving, loop_factory, on_stats, stats_interval, beside)
         if workers == 1:
             program.run()
         else:
@@ -181,12 +162,12 @@ class Endpoint:
     @property
     def stats(self) -> Stats:
         """The counters: this endpoint's, or the sum of all workers' where `run` was given some."""
-        return self._counters.total()
+        return self._serving.counters.total()
 
     @property
     def worker_stats(self) -> tuple[Stats, ...]:
         """The counters of each worker; a process's own are those of now, others' up to 0.1 s old."""
-        return self._counters.of_workers()
+        return self._serving.counters.of_workers()
 
     # ------------------------------------------------------------------ sending
 
@@ -199,7 +180,7 @@ class Endpoint:
         if isinstance(message, Message):
             self._outbox.send_now(message.to_bytes(), addr)
             self._dispatcher.count_sent(message)
-            self._hooks.message_left(message, addr, None)
+            self._reports.message_left(message, addr, None)
         elif isinstance(message, bytes):
             self._outbox.send_now(message, addr)
         else:
@@ -253,9 +234,9 @@ class Endpoint:
             try:
                 result = await result
             except Exception as error:
-                result = self._dispatcher.failure_response(request, addr or _NOWHERE, error)
+                result = error
         return self._dispatcher.checked_response(request, result, addr or _NOWHERE)
 
     def invoke_on_sip_response(self, response: Message, addr: Address | None = None) -> None:
         """Calls `on_sip_response`, for a response that came over another transport."""
-        self._hooks.call(self.config.on_sip_response, response, addr or _NOWHERE)
+        self._reports.call(self.config.on_sip_response, response, addr or _NOWHERE)

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_check
 
 from ._compat import load
 from ._limited_log import LimitedLog
-from ._udp_py import normal_address, wire_address
+from ._udp_py import normal_address
 from .errors import TransportError
 
 if TYPE_CHECKING:
-    from . import _udp
+    from . import _udp_py as _udp
 else:
     _udp = load("_udp")
 
@@ -47,8 +47,11 @@ _ICMP: Final = frozenset(
 # A wake-up of the loop takes so many datagrams, or goes on for so long, and then its timers and tasks have their turn.
 _DRAIN: Final = 256
 _DRAIN_SECONDS: Final = 0.001
+_RETRY_SECONDS: Final = 0.005  # between two tries of a full socket where the loop cannot say when it has room
 _SO_MEMINFO: Final = 55  # Linux: nine 32-bit counters of the socket; the last one is what it had to drop
 _SO_DETACH_FILTER: Final = 27  # Linux
+_BATCH_COUNTERS: Final = ("datagrams", "bytes_received", "truncated", "sent", "bytes_sent")
+_COUNTERS: Final = (*_BATCH_COUNTERS, "send_errors", "queue_drops", "kernel_drops", "icmp_errors")
 _MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
 
 
@@ -152,13 +155,13 @@ class UDPTransport(DatagramTransport):
         self._check_interval = check_interval
         self._given = sock
         self._sock: socket.socket | None = None
-        self._batch: Any = None
+        self._batch: _udp.Batch | None = None
         self._local: Address | None = None
         self._inode = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receiver: Receiver | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._fallback: Any = None  # asyncio.DatagramTransport, whose type lacks get_write_buffer_size
+        self._fallback: asyncio.DatagramTransport | None = None
         self._queue: deque[Datagram] = deque()
         self._queue_size = send_queue
         self._kernel_drops = 0
@@ -223,9 +226,8 @@ class UDPTransport(DatagramTransport):
     def _size_buffers(self, sock: socket.socket) -> None:
         """Asks for the buffers and reads back what the kernel gave (Linux answers twice what it counts as usable)."""
         factor = 2 if sys.platform == "linux" else 1
-        for option, name, asked in zip(
-            (socket.SO_RCVBUF, socket.SO_SNDBUF), ("receive", "send"), self._buffers, strict=True
-        ):
+        options = (socket.SO_RCVBUF, socket.SO_SNDBUF)
+        for option, name, asked in zip(options, ("receive", "send"), self._buffers, strict=True):
             with contextlib.suppress(OSError):  # macOS refuses what is over its limit, and keeps what was there
                 sock.setsockopt(socket.SOL_SOCKET, option, asked or 4 << 20)
             given = sock.getsockopt(socket.SOL_SOCKET, option) // factor
@@ -240,8 +242,7 @@ class UDPTransport(DatagramTransport):
         if self._queue:
             self._totals["queue_drops"] += self.flush()
             self._queue.clear()
-        self.counters()
-        self._keep_totals()
+        self._totals, self._kernel_drops = self.counters(), 0
         sock, self._sock, self._batch, self._local = self._sock, None, None, None
         sock.close()
         self._log.flush(force=True)
@@ -254,18 +255,21 @@ class UDPTransport(DatagramTransport):
             raise RuntimeError("the transport is not open")
         if self._loop is not None:
             raise RuntimeError("the transport is being read already")
-        self._loop, self._receiver = asyncio.get_running_loop(), receiver
-        self._accept_new(self._sock)
+        self._loop = loop = asyncio.get_running_loop()
+        self._receiver = receiver
+        self._accept_new()
         try:
-            self._loop.add_reader(self._sock.fileno(), self._on_readable)
+            loop.add_reader(self._sock.fileno(), self._on_readable)
         except NotImplementedError:
             # A copy of the descriptor: the loop closes the one it was given, and we may be asked to read on.
-            self._fallback, _ = await self._loop.create_datagram_endpoint(
-                lambda: _Fallback(self), sock=self._sock.dup()
-            )
+            fallback, _ = await loop.create_datagram_endpoint(lambda: _Fallback(self), sock=self._sock.dup())
+            if self._receiver is not receiver:  # it was stopped meanwhile
+                fallback.close()
+                return
+            self._fallback = fallback
         if self._queue:
-            self._enqueue([], 0)
-        self._timer = self._loop.call_later(self._check_interval, self._check)
+            self._await_room()
+        self._timer = loop.call_later(self._check_interval, self._check)
 
     def stop(self) -> None:
         """Stops the reading. The socket stays open and keeps what arrives."""
@@ -288,32 +292,20 @@ class UDPTransport(DatagramTransport):
         what comes within a quarter of a second counts as what waited.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + (seconds if self._refuse_new() else min(seconds, 0.25))
-        while self._batch is not None and self._read_batch(receiver) and loop.time() < end:
-            await asyncio.sleep(0)
-
-    def _read_batch(self, receiver: Receiver) -> int:
-        """Delivers one batch, if the socket can be read; returns how many datagrams it was."""
         try:
-            return self._take(receiver)
+            _udp.refuse_new(self._sock.fileno() if self._sock is not None else -1)
         except OSError:
-            return 0
+            seconds = min(seconds, 0.25)
+        end = loop.time() + seconds
+        with contextlib.suppress(OSError):
+            while self._batch is not None and loop.time() < end and self._take(receiver):
+                await asyncio.sleep(0)
 
-    def _refuse_new(self) -> bool:
-        """Lets no new datagram into the socket while those that wait are read. False where the system cannot."""
-        if self._sock is None:
-            return False
-        try:
-            _udp.refuse_new(self._sock.fileno())
-        except OSError:
-            return False
-        return True
-
-    def _accept_new(self, sock: socket.socket) -> None:
-        """Undoes `_refuse_new`, also that of another process with the same socket."""
-        if sys.platform == "linux":
+    def _accept_new(self) -> None:
+        """Undoes `refuse_new`, also that of another process with the same socket."""
+        if sys.platform == "linux" and self._sock is not None:
             with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+                self._sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
     def _on_readable(self) -> None:
         # To look once more costs a tenth of what a turn of the loop does, and while a batch is answered more comes.
@@ -333,11 +325,13 @@ class UDPTransport(DatagramTransport):
     def _take(self, receiver: Receiver) -> int:
         """Reads one batch and delivers it; returns how many datagrams it was. OSError: the socket cannot be read."""
         batch = self._batch
-        datagrams: list[Datagram] = batch.receive()
+        assert batch is not None
+        datagrams = batch.receive()
         if datagrams:
             receiver.deliver(datagrams)
-        cut: list[Datagram] = batch.take_cut()
+        cut = batch.cut
         if cut:
+            batch.cut = []
             receiver.deliver_cut(cut)
         return len(datagrams) + len(cut)
 
@@ -359,6 +353,9 @@ class UDPTransport(DatagramTransport):
                 self._loop.remove_reader(self._sock.fileno())  # uvloop stops watching at an error
                 self._loop.add_reader(self._sock.fileno(), self._on_readable)
             return
+        self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
         receiver = self._receiver
         self.stop()
         if receiver is not None:
@@ -374,19 +371,10 @@ class UDPTransport(DatagramTransport):
             if os.name == "posix" and os.fstat(self._sock.fileno()).st_ino != self._inode:
                 raise OSError(errno.EBADF, "the socket's descriptor belongs to something else now")
         except OSError as error:
-            receiver = self._receiver
-            self._abandon()
-            if receiver is not None:
-                receiver.fail(error)
-
-    def _abandon(self) -> None:
-        """Lets go of a descriptor that is not ours any more, without closing what may stand in its place."""
-        if self._sock is not None:
-            descriptor = self._sock.detach()
-            if self._loop is not None and descriptor >= 0:
-                with contextlib.suppress(OSError, ValueError):
-                    self._loop.remove_reader(descriptor)
-        self.stop()
+            # It is let go of without closing what may stand in its place.
+            with contextlib.suppress(OSError, ValueError):
+                self._loop.remove_reader(self._sock.detach())
+            self._fail(error)
 
     # ------------------------------------------------------------------ sending
 
@@ -399,8 +387,6 @@ class UDPTransport(DatagramTransport):
         """
         if self._batch is None:
             raise TransportError(errno.EBADF, "the transport is not open")
-        if self._fallback is not None:
-            return self._send_fallback(datagrams)
         if self._queue and (self._loop is not None or self.flush()):
             return self._enqueue(datagrams, 0)
         taken, failures = self._batch.send(datagrams)
@@ -421,16 +407,27 @@ class UDPTransport(DatagramTransport):
 
     def _enqueue(self, datagrams: list[Datagram], start: int) -> list[Failure]:
         room = max(0, self._queue_size - len(self._queue))
+        watched = bool(self._queue)
         self._queue.extend(datagrams[start : start + room])
-        if self._queue and self._loop is not None and self._sock is not None:
-            self._loop.add_writer(self._sock.fileno(), self._on_writable)
+        if self._queue and not watched:
+            self._await_room()
         full = BlockingIOError(errno.EAGAIN, "the send queue is full")
         dropped: list[Failure] = [(data, address, full) for data, address in datagrams[start + room :]]
         self._totals["queue_drops"] += len(dropped)
         return dropped
 
+    def _await_room(self) -> None:
+        """Has the loop send what waits when the socket has room; one that cannot watch it tries again and again."""
+        if self._fallback is None and self._loop is not None and self._sock is not None:
+            self._loop.add_writer(self._sock.fileno(), self._on_writable)
+        elif self._loop is not None:
+            self._loop.call_later(_RETRY_SECONDS, self._on_writable)
+
     def _on_writable(self) -> None:
-        if not self.flush() and self._loop is not None and self._sock is not None:
+        if self.flush():
+            if self._fallback is not None:
+                self._await_room()
+        elif self._fallback is None and self._loop is not None and self._sock is not None:
             self._loop.remove_writer(self._sock.fileno())
 
     def flush(self) -> int:
@@ -448,36 +445,14 @@ class UDPTransport(DatagramTransport):
             self._log.log(logging.WARNING, "cannot send to %s: %s", address, error)
         return len(self._queue)
 
-    def _send_fallback(self, datagrams: list[Datagram]) -> Sequence[Failure]:
-        assert self._fallback is not None
-        assert self._sock is not None
-        failures: list[tuple[int, Exception]] = []
-        dropped: list[Failure] = []
-        for at, (data, address) in enumerate(datagrams):
-            if self._fallback.get_write_buffer_size() > self._queue_size * 2048:
-                dropped.append((data, address, BlockingIOError(errno.EAGAIN, "the send queue is full")))
-                continue
-            try:
-                if len(data) > self.max_payload:
-                    raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-                self._fallback.sendto(data, wire_address(self._sock.family, address))
-            except (OSError, ValueError, TypeError, LookupError, OverflowError) as error:
-                failures.append((at, error))
-            else:
-                self._totals["sent"] += 1
-                self._totals["bytes_sent"] += len(data)
-        self._totals["queue_drops"] += len(dropped)
-        return [*self._describe(datagrams, failures), *dropped]
-
     # ------------------------------------------------------------------ counting
 
     def counters(self) -> dict[str, int]:
         """What happened so far: datagrams and bytes in and out, truncated, dropped by queue and kernel, refused."""
-        totals = dict(self._totals)
-        batch = self._batch
+        totals, batch = dict(self._totals), self._batch
         if batch is not None:
-            for name, attribute in _BATCH_COUNTERS.items():
-                totals[name] += getattr(batch, attribute)
+            for name in _BATCH_COUNTERS:
+                totals[name] += getattr(batch, name)
             totals["kernel_drops"] += self._read_kernel_drops()
         return totals
 
@@ -486,29 +461,13 @@ class UDPTransport(DatagramTransport):
 
         SO_RXQ_OVFL would tell the same number with every datagram, at the price of a control message on each.
         """
-        if sys.platform != "linux" or self._sock is None:
-            return self._kernel_drops
-        with contextlib.suppress(OSError, struct.error):
-            now = struct.unpack("9I", self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36))[8]
-            self._kernel_drops += (now - self._kernel_drops) % (1 << 32)
+        sock = self._sock  # another thread may close it meanwhile
+        if sys.platform == "linux" and sock is not None:
+            with contextlib.suppress(OSError, struct.error):
+                now = struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36))[8]
+                before = self._kernel_drops
+                self._kernel_drops = before + (now - before) % (1 << 32)
         return self._kernel_drops
-
-    def _keep_totals(self) -> None:
-        """Adds the counters of the batch and the socket that go away now."""
-        for name, attribute in _BATCH_COUNTERS.items():
-            self._totals[name] += getattr(self._batch, attribute)
-        self._totals["kernel_drops"] += self._kernel_drops
-        self._kernel_drops = 0
-
-
-_BATCH_COUNTERS: Final = {
-    "datagrams": "received",
-    "bytes_received": "bytes_received",
-    "truncated": "truncated",
-    "sent": "sent",
-    "bytes_sent": "bytes_sent",
-}
-_COUNTERS: Final = (*_BATCH_COUNTERS, "send_errors", "queue_drops", "kernel_drops", "icmp_errors")
 
 
 class _Fallback(asyncio.DatagramProtocol):

@@ -12,8 +12,6 @@ from sipstack.headers import HeaderValue, Params, parse_header
 from sipstack.message import Message, parse
 from sipstack.uri import parse_uri
 
-__all__ = ["add_arguments", "run"]
-
 _INDENT = "    "
 _WORDS = {str: "text", int: "number", float: "number", tuple: "list"}
 
@@ -94,7 +92,8 @@ def _tree(item: object, label: str, depth: int) -> Iterator[str]:
     if not isinstance(item, HeaderValue):
         yield f"{indent}{_WORDS.get(type(item), type(item).__name__)} {_plain(item)}"
         return
-    parts = [(name, getattr(item, name)) for name in _names(type(item))]
+    names = inspect.signature(type(item)).parameters  # as the constructor names the parts, in that order
+    parts = [(name, getattr(item, name)) for name in names if hasattr(item, name)]
     flat = [(name, part) for name, part in parts if not _is_nested(part) and part not in (None, ()) and str(part)]
     yield f"{indent}{type(item).__name__}" + "".join(f" {name}={_plain(part)}" for name, part in flat)
     for name, part in parts:
@@ -110,8 +109,3 @@ def _plain(part: object) -> str:
     """A part that needs no line of its own; text in quotes where a blank or nothing would be misread."""
     text = visible(str(part))
     return f'"{text}"' if isinstance(part, str) and (" " in text or not text) else text
-
-
-def _names(cls: type) -> list[str]:
-    """The parts of a value class, as its constructor names them, in that order."""
-    return [name for name in inspect.signature(cls).parameters if hasattr(cls, name)]

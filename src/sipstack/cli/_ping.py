@@ -12,14 +12,13 @@ import signal
 import socket
 import sys
 import time
-from types import FrameType
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from sipstack.cli._numbers import between
 from sipstack.cli._text import visible
 from sipstack.errors import HeaderError, ParseError
 from sipstack.message import Message, parse
-
-__all__ = ["Target", "add_arguments", "run", "target"]
 
 _TARGET = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:@/\s]+))(?::(?P<port>[0-9]{1,5}))?\Z")
 _BARE_V6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?\Z")
@@ -49,46 +48,28 @@ def target(text: str) -> Target:
     return Target(match["v6"] or match["host"], port)
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.001 <= value <= 86400:
-        raise argparse.ArgumentTypeError("must be from 0.001 to 86400 seconds")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Gives `parser` the arguments of `sipstack ping`."""
-    parser.add_argument("target", metavar="HOST[:PORT]", type=target, help="an IPv6 address with a port as [::1]:5060")
-    parser.add_argument("-c", "--count", type=_count, metavar="N", help="stop after N requests (default: at Ctrl-C)")
-    parser.add_argument(
-        "-i", "--interval", type=_seconds, default=1.0, metavar="SECONDS", help="between two requests (default: 1)"
-    )
-    parser.add_argument(
-        "-W", "--timeout", type=_seconds, default=2.0, metavar="SECONDS", help="wait for each answer (default: 2)"
-    )
+    count, seconds = between(int, 1, 10**9), between(float, 0.001, 86400)
+    add = parser.add_argument
+    add("target", metavar="HOST[:PORT]", type=target, help="an IPv6 address with a port as [::1]:5060")
+    add("-c", "--count", type=count, metavar="N", help="stop after N requests (default: at Ctrl-C)")
+    add("-i", "--interval", type=seconds, default=1.0, metavar="SECONDS", help="between two requests (default: 1)")
+    add("-W", "--timeout", type=seconds, default=2.0, metavar="SECONDS", help="wait for each answer (default: 2)")
     family = parser.add_mutually_exclusive_group()
-    family.add_argument(
-        "-4", dest="family", action="store_const", const=socket.AF_INET, default=socket.AF_UNSPEC, help="IPv4 only"
-    )
+    family.add_argument("-4", dest="family", action="store_const", const=socket.AF_INET, help="IPv4 only")
     family.add_argument("-6", dest="family", action="store_const", const=socket.AF_INET6, help="IPv6 only")
 
 
+@dataclass(slots=True)
 class _RoundTrips:
     """Minimum, mean, maximum and deviation of the round trips so far, in milliseconds, in constant space."""
 
-    __slots__ = ("count", "highest", "lowest", "squares", "total")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.lowest = math.inf
-        self.highest = self.total = self.squares = 0.0
+    count: int = 0
+    lowest: float = math.inf
+    highest: float = 0.0
+    total: float = 0.0
+    squares: float = 0.0
 
     def add(self, value: float) -> None:
         self.count += 1
@@ -239,18 +220,14 @@ def _connect(target: Target, family: int) -> socket.socket:
     raise failure or OSError("no address")
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def run(options: argparse.Namespace) -> int:
     """Runs `sipstack ping`: 0 where something answered, 1 where nothing did, 2 where nothing could be sent."""
     try:
-        sock = _connect(options.target, options.family)
-    except OSError as error:
-        print(f"sipstack ping: {options.target.hostport}: {error.strerror or error}", file=sys.stderr)
+        sock = _connect(options.target, options.family or socket.AF_UNSPEC)
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host name
+        print(f"sipstack ping: {options.target.hostport}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return 2
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with sock:
         pinger = _Pinger(options.target, sock, options.timeout)
         address = Target(*sock.getpeername()[:2]).hostport

@@ -1,22 +1,20 @@
 """`sipstack serve`: an endpoint that answers OPTIONS, with its counters on a live line or in the log."""
 
 import argparse
-import asyncio
+import contextlib
 import importlib
 import logging
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, TextIO
 
 from sipstack import IMPLEMENTATION, __version__
+from sipstack.cli._numbers import between
 from sipstack.cli._text import visible
 from sipstack.endpoint import Endpoint, EndpointConfig, Stats
 from sipstack.errors import ParseError, TransportError
 from sipstack.message import Message
 from sipstack.transport import Address
-
-__all__ = ["add_arguments", "run"]
 
 _logger = logging.getLogger("sipstack.serve")
 
@@ -31,37 +29,16 @@ _CAPABILITIES = (
 )
 
 
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError("must be from 0 to 65535")
-    return value
-
-
-def _workers(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1024:
-        raise argparse.ArgumentTypeError("must be from 1 to 1024")
-    return value
-
-
-def _interval(text: str) -> float:
-    value = float(text)
-    if not 0.01 <= value <= 86400:
-        raise argparse.ArgumentTypeError("must be from 0.01 to 86400 seconds")
-    return value
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Gives `parser` the arguments of `sipstack serve`."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; :: is IPv4 and IPv6 (127.0.0.1)")
-    parser.add_argument("--port", type=_port, default=5060, help="UDP port; 0 lets the system choose one (5060)")
-    parser.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes that share the port (1)")
-    parser.add_argument("--uvloop", action="store_true", help="run on uvloop, which must be installed")
-    parser.add_argument(
-        "--interval", type=_interval, default=10.0, metavar="SECONDS", help="between two log lines of counters (10)"
-    )
-    parser.add_argument("-v", "--verbose", action="store_true", help="log each request and what is no SIP message")
+    port, workers, seconds = between(int, 0, 65535), between(int, 1, 1024), between(float, 0.01, 86400)
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on; :: is IPv4 and IPv6 (127.0.0.1)")
+    add("--port", type=port, default=5060, help="UDP port; 0 lets the system choose one (5060)")
+    add("--workers", type=workers, default=1, metavar="N", help="processes that share the port (1)")
+    add("--uvloop", action="store_true", help="run on uvloop, which must be installed")
+    add("--interval", type=seconds, default=10.0, metavar="SECONDS", help="between two log lines of counters (10)")
+    add("-v", "--verbose", action="store_true", help="log each request and what is no SIP message")
 
 
 def options_handler(request: Message, _addr: Address) -> Message:
@@ -120,20 +97,11 @@ def _split(counts: Any) -> str:
     return f" ({parts})" if parts else ""
 
 
-class _Display(Protocol):
-    """Where the counters are shown."""
-
-    def update(self, rates: _Rates) -> None:
-        """Shows the newest counters."""
-
-    def stop(self) -> None:
-        """Shows nothing more."""
-
-
-class _LogLines:
-    """A line in the log every `interval` seconds in which something arrived."""
+class _LogLines(logging.StreamHandler[TextIO]):
+    """The log, with a line every `interval` seconds in which something arrived."""
 
     def __init__(self, interval: float) -> None:
+        super().__init__(sys.stdout)
         self._interval = interval
         self._due = time.monotonic() + interval
         self._datagrams = 0
@@ -151,47 +119,34 @@ class _LogLines:
         """Nothing to end."""
 
 
-class _LiveLine:
-    """One line of a terminal that is written anew; what is logged goes above it. Needs rich."""
+class _LiveLine(logging.Handler):
+    """One line of a terminal that is written anew; what is logged scrolls by above it. Needs rich."""
 
-    def __init__(self, console: Any) -> None:
-        self._live = importlib.import_module("rich.live").Live(console=console, auto_refresh=False, transient=True)
-        self._text = importlib.import_module("rich.text").Text
-        self._started = False
-
-    def update(self, rates: _Rates) -> None:
-        if not self._started:  # not sooner: processes that are forked before this have no part in it
-            self._live.start()
-            self._started = True
-        line = f"{rates.uptime}  {rates.requests:,.0f}/s in  {rates.sent:,.0f}/s out  {rates.totals()}"
-        self._live.update(self._text(line, style="bold", no_wrap=True, overflow="ellipsis"), refresh=True)
-
-    def stop(self) -> None:
-        if self._started:
-            self._live.stop()
-
-
-class _ConsoleHandler(logging.Handler):
-    """Writes log records with rich, so that they scroll by above the live line."""
-
-    def __init__(self, console: Any) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._console = console
+        self._console = importlib.import_module("rich.console").Console()
+        self._text = importlib.import_module("rich.text").Text
+        live = importlib.import_module("rich.live").Live
+        self._live = live(console=self._console, auto_refresh=False, transient=True)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
 
+    def update(self, rates: _Rates) -> None:
+        self._live.start()  # not sooner: processes that are forked before this have no part in it
+        line = f"{rates.uptime}  {rates.requests:,.0f}/s in  {rates.sent:,.0f}/s out  {rates.totals()}"
+        self._live.update(self._text(line, style="bold", no_wrap=True, overflow="ellipsis"), refresh=True)
 
-def _make_display(interval: float) -> tuple[_Display, logging.Handler]:
+    def stop(self) -> None:
+        self._live.stop()
+
+
+def _make_display(interval: float) -> _LogLines | _LiveLine:
     """The live line on a terminal with rich; else log lines."""
     if sys.stdout.isatty():
-        try:
-            console = importlib.import_module("rich.console").Console()
-        except ImportError:
-            pass
-        else:
-            return _LiveLine(console), _ConsoleHandler(console)
-    return _LogLines(interval), logging.StreamHandler(sys.stdout)
+        with contextlib.suppress(ImportError):
+            return _LiveLine()
+    return _LogLines(interval)
 
 
 def _verbose_hooks() -> dict[str, Any]:
@@ -207,41 +162,16 @@ def _verbose_hooks() -> dict[str, Any]:
     return {"on_response_sent": answered, "on_parse_err": unreadable}
 
 
-def _loop_factory(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if not uvloop:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
-    return factory
-
-
 def run(options: argparse.Namespace) -> int:
     """Runs `sipstack serve`: 0 after a signal, 1 where the socket failed, 2 where it could not be opened."""
-    display, handler = _make_display(options.interval)
-    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s")
-    try:
-        loop_factory = _loop_factory(uvloop=options.uvloop)
-        hooks = _verbose_hooks() if options.verbose else {}
-        endpoint = Endpoint(EndpointConfig(host=options.host, port=options.port, **hooks))
-        endpoint.register_handler("OPTIONS", options_handler)
-        if options.workers == 1:
-            endpoint.open()
-    except ImportError as error:
-        print(f"sipstack serve: {error}", file=sys.stderr)
-        return 2
-    except TransportError as error:
-        print(f"sipstack serve: {error.strerror or error}", file=sys.stderr)
-        return 2
-    return _serve(endpoint, options, loop_factory, display)
-
-
-def _serve(
-    endpoint: Endpoint,
-    options: argparse.Namespace,
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
-    display: _Display,
-) -> int:
+    display = _make_display(options.interval)
+    logging.basicConfig(level=logging.INFO, handlers=[display], format="%(asctime)s %(levelname)s %(message)s")
+    hooks = _verbose_hooks() if options.verbose else {}
+    endpoint = Endpoint(EndpointConfig(host=options.host, port=options.port, **hooks))
+    endpoint.register_handler("OPTIONS", options_handler)
     rates = _Rates()
     announced = False
+    code = 0
 
     def show(stats: Stats) -> None:
         nonlocal announced
@@ -251,14 +181,12 @@ def _serve(
         rates.update(stats)
         display.update(rates)
 
-    if endpoint.listen_addr is not None:
-        show(Stats())
-    code = 0
     try:
+        loop_factory = importlib.import_module("uvloop").new_event_loop if options.uvloop else None
         endpoint.run(workers=options.workers, loop_factory=loop_factory, on_stats=show, stats_interval=_REFRESH_SECONDS)
-    except TransportError as error:
+    except (ImportError, TransportError) as error:
         code = 1 if announced else 2
-        print(f"sipstack serve: {error.strerror or error}", file=sys.stderr)
+        print(f"sipstack serve: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
     finally:
         display.stop()
     if announced:

@@ -3,10 +3,6 @@
 import unicodedata
 from typing import NamedTuple
 
-__all__ = ["Line", "line_at", "pointed", "visible"]
-
-_NAMED = {"\t": "\\t", "\r": "\\r", "\n": "\\n"}
-
 
 class Line(NamedTuple):
     """A line of some text: its number from 1, where it starts, and its bytes without the line end."""
@@ -34,14 +30,9 @@ def visible(data: bytes | str) -> str:
 def _visible(char: str) -> str:
     if char.isprintable():
         return char
-    if char in _NAMED:
-        return _NAMED[char]
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # what surrogateescape made of a byte that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    if "\udc80" <= char <= "\udcff":  # what surrogateescape made of a byte that is not UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
 
 
 def _columns(text: str) -> int:

@@ -1,33 +1,33 @@
-"""Calling the hooks of a program: what they raise is counted and logged, and changes nothing."""
+"""What an endpoint tells its program: the hooks that are called, the log, and the counters that all its rooms share."""
 
 import logging
 from collections.abc import Callable, Sequence
 
 from ._config import EndpointConfig, Event, EventType
 from ._limited_log import LimitedLog
+from ._stats import NUMBERS
 from .message import Message
 from .transport import Address
 
-__all__ = ["Hooks", "call_id_text"]
 
-
-class Hooks:
+class Reports:
     """The hooks of an `EndpointConfig`, and what was added to `on_response_sent` later.
 
+    What a hook raises is counted and logged, and changes nothing.
+
     Attributes:
-        errors: exceptions of hooks so far.
-        see_what_left: whether one is set that is called when a message has left.
+        log: where troubles are written, each kind only so often.
+        counts: counters by their names in `Stats`.
+        see_what_left: whether a hook is set that is called when a message has left.
     """
 
-    def __init__(self, config: EndpointConfig, log: LimitedLog) -> None:
-        self._log = log
+    def __init__(self, config: EndpointConfig) -> None:
+        self.log = LimitedLog(logging.getLogger("sipstack.endpoint"))
+        self.counts = dict.fromkeys(NUMBERS, 0)
         self._on_event = config.on_event
         self._on_message_sent = config.on_message_sent
         self._response_sent = [config.on_response_sent] if config.on_response_sent is not None else []
-        self.see_what_left = any(
-            hook is not None for hook in (config.on_message_sent, config.on_event, config.on_response_sent)
-        )
-        self.errors = 0
+        self.see_what_left = bool(self._response_sent or config.on_message_sent or config.on_event)
 
     def add_response_sent(self, hook: Callable[[Message, Message, Address], object]) -> None:
         """Calls a hook for responses that have left, after those that are called already."""
@@ -35,15 +35,14 @@ class Hooks:
         self.see_what_left = True
 
     def call(self, hook: Callable[..., object] | None, *args: object) -> None:
-        """Calls a hook, if it is set."""
         if hook is None:
             return
         try:
             hook(*args)
         except Exception as error:
-            self.errors += 1
+            self.counts["hook_errors"] += 1
             name = getattr(hook, "__name__", hook)
-            self._log.log(logging.ERROR, "the hook %s failed%s", name, call_id_text(args), exc_info=error)
+            self.log.log(logging.ERROR, "the hook %s failed%s", name, call_id_text(args), exc_info=error)
 
     def event(
         self,
@@ -55,7 +54,6 @@ class Hooks:
         response: Message | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """Calls `on_event`, if it is set."""
         if self._on_event is not None:
             self.call(self._on_event, Event(kind, addr, raw, request, response, error))
 
