@@ -28,7 +28,7 @@ LAYERS = """
     _udp _udp_py
     transport
     _config
-    _hooks
+    _reports
     _outbox
     _tasks
     _dispatch _dispatch_py
@@ -38,7 +38,7 @@ LAYERS = """
     _running
     endpoint
     .
-    cli._text
+    cli._numbers cli._text
     cli._parse cli._ping cli._serve
     cli
     __main__

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, fields
 from typing import Final, NamedTuple, TypeAlias
 
+from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_PORT, MAX_SIZE
 from .errors import ParseError
 from .message import Message
 from .transport import Address
@@ -87,8 +88,8 @@ class EndpointConfig:
     """
 
     host: str = "127.0.0.1"
-    port: int = 5060
-    read_buf_size: int = 65_535
+    port: int = DEFAULT_PORT
+    read_buf_size: int = MAX_SIZE
     read_deadline: float = 1.0
     reuse_port: bool = False
     recv_buffer: int | None = None
@@ -101,8 +102,8 @@ class EndpointConfig:
     schemes: Collection[str] = ("sip", "sips", "tel")
     supported: Collection[str] | None = ()
     use_maddr: bool = False
-    max_size: int = 65_535
-    max_headers: int = 256
+    max_size: int = MAX_SIZE
+    max_headers: int = MAX_HEADERS
     drain_timeout: float = 5.0
     on_datagram: Callable[[bytes, Address], object] | None = None
     on_parse_err: Callable[[bytes, Address, ParseError], object] | None = None
@@ -144,15 +145,15 @@ class EndpointConfig:
 
 
 _RANGES: Final = (
-    ("port", 0, 65_535),
-    ("read_buf_size", 1, 65_535),
+    ("port", 0, MAX_PORT),
+    ("read_buf_size", 1, MAX_SIZE),
     ("recv_buffer", 1, 1 << 30),
     ("send_buffer", 1, 1 << 30),
     ("batch_size", 1, 1024),
     ("send_queue", 0, 1 << 20),
     ("max_pending", 0, 1 << 20),
     ("retry_after", 0, (1 << 31) - 1),
-    ("max_size", 1, 65_535),
-    ("max_headers", 1, 65_535),
+    ("max_size", 1, MAX_SIZE),
+    ("max_headers", 1, MAX_SIZE),
 )
 _CALLABLES: Final = tuple(f.name for f in fields(EndpointConfig) if f.name.startswith("on_") or "handler" in f.name)

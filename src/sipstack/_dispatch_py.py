@@ -6,11 +6,13 @@ short methods, attributes that are all set in `__init__`, and no closure or gene
 
 import inspect
 import logging
+from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
 from typing import Any, NamedTuple
 
 from ._config import EndpointConfig, EventType, Handler
+from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_SIZE
 from ._outbox import Outbox
 from ._reports import Reports, call_id_text
 from ._tasks import Tasks
@@ -64,7 +66,9 @@ class Dispatcher:
         self.waiting = self.outbox.waiting
         self.tasks = Tasks(self, config.max_pending)
         limits = config.max_size, config.max_headers
-        self.parse = parse if limits == (65_535, 256) else partial(parse, max_size=limits[0], max_headers=limits[1])
+        self.parse = (
+            parse if limits == (MAX_SIZE, MAX_HEADERS) else partial(parse, max_size=limits[0], max_headers=limits[1])
+        )
         self.routes: dict[str, Route] = {}
         self.other = Route(None, True)
         self.no_route: Handler = _not_implemented
@@ -307,8 +311,8 @@ class Dispatcher:
         if via is None:
             return addr
         if self.use_maddr and via.maddr:
-            return via.maddr.strip("[]"), via.port or 5060
-        return addr if via.rport is not None else (addr[0], via.port or 5060)
+            return via.maddr.strip("[]"), via.port or DEFAULT_PORT
+        return addr if via.rport is not None else (addr[0], via.port or DEFAULT_PORT)
 
     def count_sent(self, message: Message) -> None:
         """Counts a message that is sent besides the answers of handlers."""

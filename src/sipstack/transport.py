@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_check
 
 from ._compat import load
 from ._limited_log import LimitedLog
+from ._limits import DEFAULT_PORT, MAX_SIZE
 from ._udp_py import normal_address
 from .errors import TransportError
 
@@ -138,13 +139,13 @@ class UDPTransport(DatagramTransport):
     def __init__(
         self,
         host: str = "127.0.0.1",
-        port: int = 5060,
+        port: int = DEFAULT_PORT,
         *,
         reuse_port: bool = False,
         recv_buffer: int | None = None,
         send_buffer: int | None = None,
         batch_size: int = 64,
-        read_buf_size: int = 65_535,
+        read_buf_size: int = MAX_SIZE,
         send_queue: int = 1024,
         check_interval: float = 1.0,
         sock: socket.socket | None = None,

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from sipstack._limits import MAX_SIZE
 from sipstack.cli._text import line_at, pointed, visible
 from sipstack.errors import HeaderError, ParseError
 from sipstack.headers import HeaderValue, Params, parse_header
@@ -19,7 +20,7 @@ _WORDS = {str: "text", int: "number", float: "number", tuple: "list"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Gives `parser` the arguments of `sipstack parse`."""
     parser.add_argument("file", metavar="FILE|-", help="a file with one message as it was on the wire; - reads stdin")
-    parser.add_argument("--max-size", type=int, default=65535, metavar="BYTES", help="a longer message is an error")
+    parser.add_argument("--max-size", type=int, default=MAX_SIZE, metavar="BYTES", help="a longer message is an error")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sipstack._limits import DEFAULT_PORT
 from sipstack.cli._numbers import between
 from sipstack.cli._text import visible
 from sipstack.errors import HeaderError, ParseError
@@ -40,9 +41,9 @@ class Target(NamedTuple):
 def target(text: str) -> Target:
     """Reads `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT` or a bare IPv6 address; the port is 5060 unless given."""
     if _BARE_V6.match(text):
-        return Target(text, 5060)
+        return Target(text, DEFAULT_PORT)
     match = _TARGET.match(text)
-    port = int((match and match["port"]) or 5060)
+    port = int((match and match["port"]) or DEFAULT_PORT)
     if match is None or not 0 < port < 65536 or (match["v6"] and ":" not in match["v6"]):
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST, HOST:PORT or [IPV6]:PORT")
     return Target(match["v6"] or match["host"], port)

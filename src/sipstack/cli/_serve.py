@@ -9,6 +9,7 @@ import time
 from typing import Any, TextIO
 
 from sipstack import IMPLEMENTATION, __version__
+from sipstack._limits import DEFAULT_PORT, MAX_PORT
 from sipstack.cli._numbers import between
 from sipstack.cli._text import visible
 from sipstack.endpoint import Endpoint, EndpointConfig, Stats
@@ -31,10 +32,10 @@ _CAPABILITIES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Gives `parser` the arguments of `sipstack serve`."""
-    port, workers, seconds = between(int, 0, 65535), between(int, 1, 1024), between(float, 0.01, 86400)
+    port, workers, seconds = between(int, 0, MAX_PORT), between(int, 1, 1024), between(float, 0.01, 86400)
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; :: is IPv4 and IPv6 (127.0.0.1)")
-    add("--port", type=port, default=5060, help="UDP port; 0 lets the system choose one (5060)")
+    add("--port", type=port, default=DEFAULT_PORT, help="UDP port; 0 lets the system choose one (5060)")
     add("--workers", type=workers, default=1, metavar="N", help="processes that share the port (1)")
     add("--uvloop", action="store_true", help="run on uvloop, which must be installed")
     add("--interval", type=seconds, default=10.0, metavar="SECONDS", help="between two log lines of counters (10)")
