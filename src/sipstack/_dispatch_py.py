@@ -65,10 +65,9 @@ class Dispatcher:
         self.outbox = Outbox(self.reports)
         self.waiting = self.outbox.waiting
         self.tasks = Tasks(self, config.max_pending)
-        limits = config.max_size, config.max_headers
-        self.parse = (
-            parse if limits == (MAX_SIZE, MAX_HEADERS) else partial(parse, max_size=limits[0], max_headers=limits[1])
-        )
+        self.parse: Callable[[bytes], Message] = parse
+        if (config.max_size, config.max_headers) != (MAX_SIZE, MAX_HEADERS):
+            self.parse = partial(parse, max_size=config.max_size, max_headers=config.max_headers)
         self.routes: dict[str, Route] = {}
         self.other = Route(None, True)
         self.no_route: Handler = _not_implemented
