@@ -106,7 +106,9 @@ cdef make_cseq(const sip_cseq *parts):
 # ---------------------------------------------------------------- from a str
 
 
-parse_rack, parse_content_type = RAck.parse, ContentType.parse
+# Kept here, because looking up a method makes an object, which may run Python: that must not come between finding a header and
+# taking its value.
+parse_address, parse_cseq, parse_rack, parse_content_type = NameAddr.parse, CSeq.parse, RAck.parse, ContentType.parse
 
 
 def parse_first_via(text):
@@ -269,7 +271,7 @@ cdef cseq_of(Message m):
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_cseq(span_value(m, &spans(m)[at]), &parts):
         cseq = make_cseq(&parts)
     else:
-        cseq = parse_value("CSeq", CSeq.parse, value_str(m, &spans(m)[at]))
+        cseq = parse_value("CSeq", parse_cseq, value_str(m, &spans(m)[at]))
     if values.cseq is None:
         values.cseq = cseq
     return cseq
@@ -282,7 +284,7 @@ cdef address_of(Message m, unsigned int id):
         return None
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
         return make_address(&parts, m.high)
-    return parse_value(NAMES[id], NameAddr.parse, value_str(m, &spans(m)[at]))
+    return parse_value(NAMES[id], parse_address, value_str(m, &spans(m)[at]))
 
 
 cdef tag_of(Message m, unsigned int id):
