@@ -151,7 +151,20 @@ cdef one(Message m, unsigned int id, parser):
     return None if value is None else parse_value(NAMES[id], parser, value)
 
 
-# The values of all headers of an id. Making one may run Python; if that edited the message, they are read again.
+# All headers, and the values of all of an id. Making one may run Python; if that edited the message, they are read again, of a
+# copy: so that it comes to an end beside a thread which edits without end.
+
+
+cdef list every_item(Message m):
+    """Every name and value."""
+    cdef list found = []
+    cdef uint32_t at, edits = m.edits
+    for at in range(m.count):
+        name, value = name_str(m, &spans(m)[at]), value_str(m, &spans(m)[at])
+        found.append((name, value))
+        if m.edits != edits:
+            return every_item(copy(m))
+    return found
 
 
 cdef tuple every_via(Message m):
@@ -167,7 +180,7 @@ cdef tuple every_via(Message m):
         else:
             found.extend(parse_value("Via", parse_vias, value_str(m, &spans(m)[at])))
         if m.edits != edits:
-            found, edits, at = [], m.edits, -1
+            return every_via(copy(m))
         at = find_id(m, SIP_VIA, at + 1)
     return tuple(found)
 
@@ -183,7 +196,7 @@ cdef tuple every_address(Message m, unsigned int id, parser):
         else:
             found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at])))
         if m.edits != edits:
-            found, edits, at = [], m.edits, -1
+            return every_address(copy(m), id, parser)
         at = find_id(m, id, at + 1)
     return tuple(found)
 
