@@ -609,7 +609,7 @@ class Message:
         `rport` is overwritten, in a Via that cannot be read too. Returns whether the response goes to that address and
         port (there is an `rport`); otherwise it goes to that address and the port of the sent-by.
         """
-        host = check_source(host, port)
+        host, port = check_source(host, port), int.__index__(port)
         with _EDITING:
             while True:
                 at, line = self._find(VIA)
