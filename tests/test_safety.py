@@ -57,8 +57,8 @@ def items_of(message: Any) -> list[tuple[str, str]]:
 # --- every call, and what edits in the middle of it
 
 EDITS: dict[str, Callable[[Any], Any]] = {
-    "adds": lambda m: m.add_header("Subject", "added" * 100),
-    "adds many": lambda m: [m.add_header("X-Many", "many") for _ in range(40)],
+    "adds": lambda m: m.add_header("Subject", "added" * 50),
+    "adds many": lambda m: [m.add_header("X-Many", "many") for _ in range(12)],
     "puts first": lambda m: m.push_via("SIP/2.0/UDP new"),
     "removes first": lambda m: m.remove_header("Via"),
     "pops": lambda m: (m.pop_route(), m.pop_via()),
@@ -296,8 +296,7 @@ def test_an_edit_in_the_middle_of_any_call(impl: Any, edit: str, interrupted: Ca
     for name, call in ALL_CALLS.items():
         serial = after(impl.parse(ODD), call, EDITS[edit]), after(impl.parse(ODD), EDITS[edit], call)
         possible = [(serial[0][0], serial[0][2]), (serial[1][1], serial[1][2])]
-        step = 13 if name in IN_STEPS else 1
-        for wanted in range(1, 2000, step):
+        for wanted in (*range(1, 20), *range(20 + 2 * list(EDITS).index(edit), 3000, 20)):  # the edits share the many
             message = impl.parse(ODD)
             chances = Chances(lambda message=message: outcome(lambda: EDITS[edit](message)), wanted)
             result = outcome(lambda call=call, m=message, c=chances: interrupted(c, lambda: call(m)))
@@ -680,7 +679,7 @@ def test_the_size_beside_edits(impl: Any):
 def test_everything_at_once(impl: Any):
     message = impl.parse(ODD)
     calls = [*ALL_CALLS.values(), *EDITS.values()]
-    end = time.monotonic() + 1.5
+    end = time.monotonic() + 1.0
 
     def work(seed: int) -> int:
         order, count = random.Random(seed), 0  # noqa: S311
@@ -736,8 +735,8 @@ import importlib, sys, threading
 sys.setswitchinterval(1e-6)
 parse = importlib.import_module(sys.argv[1]).parse
 via, route = "Via: SIP/2.0/UDP\r\n h;branch=z9hG4bK1\r\n", "Record-Route: <sip:r;lr>\r\n"
-data = "INVITE sip:b@h SIP/2.0\r\n" + via * 50 + route * 9000 + "From: a\r\nTo: b\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n\r\n"
-wanted = ["Via"] * 50 + ["From", "To", "Call-ID", "CSeq"] + ["Record-Route"] * 9000 + ["Content-Length"]
+data = "INVITE sip:b@h SIP/2.0\r\n" + via * 50 + route * 3000 + "From: a\r\nTo: b\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n\r\n"
+wanted = ["Via"] * 50 + ["From", "To", "Call-ID", "CSeq"] + ["Record-Route"] * 3000 + ["Content-Length"]
 messages = []
 
 def edit():
@@ -788,4 +787,4 @@ def test_a_program_that_crashed(impl: Any, program: str):
     command = [sys.executable, "-X", "faulthandler", "-c", program, impl.__name__]
     environment = {"PYTHONMALLOC": "debug"} | os.environ  # what is freed is overwritten at once
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
-    assert ended.returncode == 0, f"ended with {ended.returncode}:\n{ended.stderr[-2000:]}"
+    assert (ended.returncode, ended.stderr) == (0, "")
