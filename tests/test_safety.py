@@ -591,8 +591,8 @@ MOVES: dict[str, Callable[[Any], Any]] = {
     "removes": lambda m: m.remove_header("X-Last"),
 }
 
-READERS = ("vias", "via", "routes", "record_routes", "contacts", "from_", "to", "to_tag", "cseq", "rack", "get_header",
-           "get_headers", "headers", "content_type", "reply", "reply 100", "to_bytes", "copy", "uri")  # fmt: skip
+READERS = ("vias", "routes", "record_routes", "contacts", "from_", "to_tag", "cseq", "get_headers", "headers", "reply",
+           "to_bytes", "copy")  # fmt: skip
 
 
 @pytest.mark.usefixtures("hasty")
@@ -609,7 +609,7 @@ def test_a_reader_beside_an_editor_sees_one_of_its_states(impl: Any, name: str):
         move(states)
         possible.add(read(states))
     assert read(states) == read(message)
-    seen = beside(lambda: read(message), lambda: [move(message) for move in MOVES.values()], seconds=0.1)
+    seen = beside(lambda: read(message), lambda: [move(message) for move in MOVES.values()], seconds=0.2)
     assert seen <= possible
     assert state_of(message) == states.to_bytes()
 
