@@ -121,15 +121,20 @@ cdef struct sip_copied:
 
 
 cdef Message build_reply(Message request, bytes line, bint high, bytes tag, headers, bytes body):
-    cdef sip_copied copied
-    cdef Message m
-    with cython.critical_section(request):
-        find_copied(request, &copied)
-        m = begin(line, body, high or request.high, copied.size + 64, 8)
-        copy_headers(m, request, &copied, tag)
+    cdef Message m = begin_reply(request, line, high, tag, body)
     if headers is not ():
         append_headers(m, headers, m.count)
     add_content_length(m)
+    return m
+
+
+@cython.critical_section
+cdef Message begin_reply(Message request, bytes line, bint high, bytes tag, bytes body):
+    """A response with what it copies of its request."""
+    cdef sip_copied copied
+    find_copied(request, &copied)
+    cdef Message m = begin(line, body, high or request.high, copied.size + 64, 8)
+    copy_headers(m, request, &copied, tag)
     return m
 
 

@@ -6,7 +6,6 @@ short methods, attributes that are all set in `__init__`, and no closure or gene
 
 import inspect
 import logging
-from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
 from typing import Any, NamedTuple
@@ -65,7 +64,7 @@ class Dispatcher:
         self.outbox = Outbox(self.reports)
         self.waiting = self.outbox.waiting
         self.tasks = Tasks(self, config.max_pending)
-        self.parse: Callable[[bytes], Message] = parse
+        self.parse: Any = parse
         if (config.max_size, config.max_headers) != (MAX_SIZE, MAX_HEADERS):
             self.parse = partial(parse, max_size=config.max_size, max_headers=config.max_headers)
         self.routes: dict[str, Route] = {}

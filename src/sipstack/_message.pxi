@@ -120,15 +120,7 @@ cdef class Message:
 
     @cython.critical_section
     def _items(self):
-        cdef list found = []
-        cdef uint32_t at = 0, edits = self.edits
-        while at < self.count:
-            name, value = name_str(self, &spans(self)[at]), value_str(self, &spans(self)[at])
-            found.append((name, value))
-            at += 1
-            if self.edits != edits:  # making the tuple ran Python, which edited the message
-                found, at, edits = [], 0, self.edits
-        return found
+        return every_item(self)
 
     def _count(self):
         return self.count

@@ -147,8 +147,10 @@ _EDITING = threading.RLock()
 A finalizer may edit it too, in the same thread, wherever Python looks whether there is something else to do: at a call,
 at the end of a loop's turn, when a list or a tuple is made. So an edit finds the line it is about, and makes the new
 one; then it asks, in one straight line without a call, whether that line still stands there, and acts. If not, it
-begins anew.
+begins anew. Who reads needs no lock, and takes a copy of the lines, which is one step, to go through.
 """
+
+_ALL = slice(None)
 
 
 @final
@@ -233,7 +235,11 @@ class Message:
         with _EDITING:
             self._open()
             self._body = data
-            self._set((b"Content-Length", b": %d\r\n" % len(data)))
+            while True:  # a finalizer may have assigned another one
+                size = len(self.body)
+                self._set((b"Content-Length", b": %d\r\n" % size))
+                if len(self.body) == size:
+                    return
 
     # --- headers as text
 
@@ -254,7 +260,7 @@ class Message:
     def get_headers(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
         number, lower_name = _wanted(name)
-        same_id = [line for line in self._table() if _IDS[line[0]] == number]
+        same_id = [line for line in self._table()[:] if _IDS[line[0]] == number]
         return [_value(line) for line in same_id if number or line[0].lower() == lower_name]
 
     def set_header(self, name: str, value: HeaderInput) -> None:
@@ -280,20 +286,21 @@ class Message:
             self._check_length(line)
             while True:
                 at, first = self._find(number, lower_name)
-                lines = self._open()
-                if first is None:
-                    lines.insert(0, line)
-                elif at < len(lines) and lines[at] is first:
-                    lines.insert(at, line)
-                else:
+                at, lines = max(at, 0), self._open()
+                try:
+                    if first is not None and lines[at] is not first:
+                        continue
+                except IndexError:
                     continue
+                lines.insert(at, line)
                 self._cache = None
                 return
 
     def remove_header(self, name: str) -> int:
         """Remove every header of that name; how many there were."""
+        number, lower_name = _wanted(name)
         with _EDITING:
-            return self._remove(*_wanted(name))
+            return self._remove(number, lower_name)
 
     def remove_first_header(self, name: str) -> bool:
         """Remove the first header of that name; whether there was one."""
@@ -307,14 +314,14 @@ class Message:
                     return True
 
     def _items(self) -> list[tuple[str, str]]:
-        raw = self._raw
+        start, raw = self._start, self._raw  # in this order: who edits takes raw away before
         if raw is not None:
-            head = _text(raw[self._start.end() : self._body_at])
+            head = _text(raw[start.end() : self._body_at])
             found: list[tuple[str, str]] = _PAIRS.findall(head)
             whole = head.endswith("\r\n\r\n") and len(found) == head.count("\n") - 1  # no fold, no bare LF
             if whole and " \r" not in head and "\t\r" not in head:
                 return found
-        return [(line[0].decode(), _value(line)) for line in self._table()]
+        return [(line[0].decode(), _value(line)) for line in self._table()[:]]
 
     def _count(self) -> int:
         return len(self._table())
@@ -328,24 +335,27 @@ class Message:
 
     def _make_table(self) -> list[Line]:
         with _EDITING:
-            raw, end = self._raw or b"", self._body_at
-            lines = _LINES.findall(raw, self._start.end(), end - 1 - (raw[end - 2] == 13))
-            if self._lines is None:
-                self._lines = lines
-            return self._lines
+            start, raw, end = self._start, self._raw, self._body_at
+            if raw is not None:
+                lines = _LINES.findall(raw, start.end(), end - 1 - (raw[end - 2] == 13))
+                if self._lines is None:
+                    self._lines = lines
+            return self._lines  # type: ignore[return-value]  # what has no wire form has lines
 
     def _open(self) -> list[Line]:
         """Take the message apart before it changes; its headers."""
-        lines = self._table()
-        if self._raw is not None:
-            self._body = self._raw[self._body_at :]
-            self._raw = None
+        lines, raw = self._table(), self._raw
+        if raw is not None:
+            body = raw[self._body_at :]
+            if self._raw is not None:
+                self._body = body
+                self._raw = None
         return lines
 
-    def _find(self, number: int, lower_name: bytes = b"", start: int = 0) -> tuple[int, Line | None]:
-        """Place and line of the first header of an id, or of a name without one, from a place on."""
+    def _find(self, number: int, lower_name: bytes = b"") -> tuple[int, Line | None]:
+        """Place and line of the first header of an id, or of a name without one."""
         ids = _IDS
-        for at, line in enumerate(self._table() if not start else self._table()[start:], start):
+        for at, line in enumerate(self._table()[:]):
             if ids[line[0]] == number and (number or line[0].lower() == lower_name):
                 return at, line
         return -1, None
@@ -365,17 +375,22 @@ class Message:
         self._cache = None
         return True
 
-    def _remove(self, number: int, lower_name: bytes, start: int = 0) -> int:
-        """Remove every header of an id or name from a place on."""
-        removed, at = 0, start
+    def _remove(self, number: int, lower_name: bytes, kept: Line | None = None) -> int:
+        """Remove every header of an id or a name but one; how many there were."""
+        ids = _IDS
         while True:
-            at, line = self._find(number, lower_name, at)
-            if line is None:
+            old = self._table()[:]
+            same_id = [line for line in old if ids[line[0]] == number and line is not kept]
+            drop = {id(line) for line in same_id if number or line[0].lower() == lower_name}
+            new = [line for line in old if id(line) not in drop]
+            removed = len(old) - len(new)
+            if not removed:
+                return 0
+            lines = self._open()
+            if lines == old:
+                lines[_ALL] = new
+                self._cache = None
                 return removed
-            if self._replace(at, line, None):
-                removed += 1
-            else:
-                at = start
 
     def _set(self, line: Line) -> None:
         number, lower_name = _IDS[line[0]], line[0].lower()
@@ -384,9 +399,8 @@ class Message:
             if first is None:
                 self._open().append(line)
                 self._cache = None
-                return
-            if self._replace(at, first, line):
-                self._remove(number, lower_name, at + 1)
+            if first is None or self._replace(at, first, line):
+                self._remove(number, lower_name, kept=line)
                 return
 
     def _check_length(self, line: Line) -> None:
@@ -419,7 +433,7 @@ class Message:
 
     def _all(self, number: int, parser: Callable[[str], tuple[V, ...]]) -> tuple[V, ...]:
         header = HEADER_NAMES[number]
-        values = [_value(line) for line in self._table() if _IDS[line[0]] == number]
+        values = [_value(line) for line in self._table()[:] if _IDS[line[0]] == number]
         return tuple(item for value in values for item in parse_value(header, parser, value))
 
     @property
@@ -546,7 +560,7 @@ class Message:
         `rport` is overwritten, in a Via that cannot be read too. Returns whether the response goes to that address and
         port (there is an `rport`); otherwise it goes to that address and the port of the sent-by.
         """
-        host = check_source(host, port)
+        host, port = check_source(host, port), int.__index__(port)
         with _EDITING:
             while True:
                 at, line = self._find(VIA)
@@ -639,15 +653,18 @@ class Message:
         raw = self._raw
         if raw is not None:
             return raw
-        return b"".join([self._start[0], *chain.from_iterable(self._table()), b"\r\n", self._body or b""])
+        with _EDITING:
+            lines, start, body = self._table()[:], self._start, self._body
+        return b"".join([start[0], *chain.from_iterable(lines), b"\r\n", body or b""])
 
     __bytes__ = to_bytes
 
     def copy(self) -> "Message":
         """Another message, equal to this one, that is edited on its own."""
         with _EDITING:
-            raw, start, lines, body = self._raw, self._start, self._lines, self._body
-        return _message(raw, start, self._body_at, None if lines is None else list(lines), body)
+            raw, start, body = self._raw, self._start, self._body
+            lines = None if self._lines is None else self._lines[:]
+        return _message(raw, start, self._body_at, lines, body)
 
     __copy__ = copy
 

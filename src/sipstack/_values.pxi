@@ -106,7 +106,9 @@ cdef make_cseq(const sip_cseq *parts):
 # ---------------------------------------------------------------- from a str
 
 
-parse_rack, parse_content_type = RAck.parse, ContentType.parse
+# Kept here, because looking up a method makes an object, which may run Python: that must not come between finding a header and
+# taking its value.
+parse_address, parse_cseq, parse_rack, parse_content_type = NameAddr.parse, CSeq.parse, RAck.parse, ContentType.parse
 
 
 def parse_first_via(text):
@@ -149,7 +151,20 @@ cdef one(Message m, unsigned int id, parser):
     return None if value is None else parse_value(NAMES[id], parser, value)
 
 
-# The values of all headers of an id. Making one may run Python; if that edited the message, they are read again.
+# All headers, and the values of all of an id. Making one may run Python; if that edited the message, they are read again, of a
+# copy: so that it comes to an end beside a thread which edits without end.
+
+
+cdef list every_item(Message m):
+    """Every name and value."""
+    cdef list found = []
+    cdef uint32_t at, edits = m.edits
+    for at in range(m.count):
+        name, value = name_str(m, &spans(m)[at]), value_str(m, &spans(m)[at])
+        found.append((name, value))
+        if m.edits != edits:
+            return every_item(copy(m))
+    return found
 
 
 cdef tuple every_via(Message m):
@@ -165,7 +180,7 @@ cdef tuple every_via(Message m):
         else:
             found.extend(parse_value("Via", parse_vias, value_str(m, &spans(m)[at])))
         if m.edits != edits:
-            found, edits, at = [], m.edits, -1
+            return every_via(copy(m))
         at = find_id(m, SIP_VIA, at + 1)
     return tuple(found)
 
@@ -181,7 +196,7 @@ cdef tuple every_address(Message m, unsigned int id, parser):
         else:
             found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at])))
         if m.edits != edits:
-            found, edits, at = [], m.edits, -1
+            return every_address(copy(m), id, parser)
         at = find_id(m, id, at + 1)
     return tuple(found)
 
@@ -269,7 +284,7 @@ cdef cseq_of(Message m):
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_cseq(span_value(m, &spans(m)[at]), &parts):
         cseq = make_cseq(&parts)
     else:
-        cseq = parse_value("CSeq", CSeq.parse, value_str(m, &spans(m)[at]))
+        cseq = parse_value("CSeq", parse_cseq, value_str(m, &spans(m)[at]))
     if values.cseq is None:
         values.cseq = cseq
     return cseq
@@ -282,7 +297,7 @@ cdef address_of(Message m, unsigned int id):
         return None
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
         return make_address(&parts, m.high)
-    return parse_value(NAMES[id], NameAddr.parse, value_str(m, &spans(m)[at]))
+    return parse_value(NAMES[id], parse_address, value_str(m, &spans(m)[at]))
 
 
 cdef tag_of(Message m, unsigned int id):

@@ -64,9 +64,12 @@ def pairs(headers: HeaderSource) -> Iterable[tuple[str, Any]]:
 
 
 def encode(text: str, what: str) -> bytes:
-    """UTF-8 with surrogateescape; SerializeError where the text has another surrogate."""
+    """UTF-8 with surrogateescape; SerializeError where the text has another surrogate.
+
+    What a subclass of str calls `encode` is not asked: it might give something else than bytes.
+    """
     try:
-        return text.encode("utf-8", "surrogateescape")
+        return str.encode(text, "utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise SerializeError(f"{what} has a surrogate at {error.start} that is no UTF-8") from None
 
@@ -75,7 +78,7 @@ def _encode_token(text: str, what: str) -> bytes:
     """A token's bytes; SerializeError where it is none (RFC 3261 25.1)."""
     if not grammar.is_token(need_str(text, what)):
         raise SerializeError(f"{what} {text!r} is not a token")
-    return text.encode("ascii")
+    return str.encode(text, "ascii")
 
 
 encode_name = partial(_encode_token, what="header name")
@@ -161,9 +164,9 @@ def check_source(host: str, port: int) -> str:
     """A source address as it may be written into a Via: without a zone."""
     if not isinstance(host, str) or not isinstance(port, int) or isinstance(port, bool):
         raise TypeError("host must be str and port int")
-    host = host.partition("%")[0]
-    if not _SOURCE.fullmatch(host):
+    found = _SOURCE.fullmatch(str.partition(host, "%")[0])
+    if not found:
         raise SerializeError(f"source address {host!r} is no host")
-    if not 0 <= port <= MAX_PORT:
+    if not 0 <= int.__index__(port) <= MAX_PORT:  # a subclass may compare as it likes
         raise SerializeError(f"source port {port} is not in 0..{MAX_PORT}")
-    return host
+    return found[0]
