@@ -1,5 +1,5 @@
-# Docstrings: `_parser_py` has them, once for both. setup.py writes them into _docs.h, and they are set here when the module is
-# imported, as numpy sets those of its C functions: `help(sipstack.Message)` says the same in both builds.
+# Docstrings: `_parser_py` has them, once for both. setup.py writes them into _docs.h, and they are set here when the
+# module is imported, as numpy sets those of its C functions: `help(sipstack.Message)` says the same in both builds.
 
 cdef extern from "_docs.h":
     const char *sip_docs[][2]  # name and docstring; NULL ends them

@@ -84,16 +84,13 @@ cdef class Message:
         return values
 
     def set_header(self, name, value):
-        name, value = header_name(name), header_value(name, value)
-        set_header(self, name, value)
+        set_header(self, header_name(name), header_value(name, value))
 
     def add_header(self, name, value):
-        name, value = header_name(name), header_value(name, value)
-        add_header(self, name, value)
+        add_header(self, header_name(name), header_value(name, value))
 
     def prepend_header(self, name, value):
-        name, value = header_name(name), header_value(name, value)
-        prepend_header(self, name, value)
+        prepend_header(self, header_name(name), header_value(name, value))
 
     @cython.critical_section
     def remove_header(self, name):
@@ -210,16 +207,14 @@ cdef class Message:
     # --- what a proxy does
 
     def push_via(self, value):
-        value = header_value("Via", value)
-        prepend_header(self, "Via", value)
+        prepend_header(self, "Via", header_value("Via", value))
 
     @cython.critical_section
     def pop_via(self):
         return pop_element(self, SIP_VIA)
 
     def push_record_route(self, value):
-        value = header_value("Record-Route", value)
-        prepend_header(self, "Record-Route", value)
+        prepend_header(self, "Record-Route", header_value("Record-Route", value))
 
     @cython.critical_section
     def pop_route(self):
@@ -264,10 +259,8 @@ cdef class Message:
         return validate_message(self)
 
     cpdef bytes to_bytes(self):
-        cdef bytes data
         with cython.critical_section(self):
-            data = write(self)
-        return data
+            return write(self)
 
     def __bytes__(self):
         return self.to_bytes()

@@ -11,12 +11,12 @@
 
 enum {
     SIP_UNKNOWN, SIP_VIA, SIP_FROM, SIP_TO, SIP_CALL_ID, SIP_CSEQ, SIP_MAX_FORWARDS, SIP_CONTENT_LENGTH, SIP_CONTACT,
-    SIP_ROUTE, SIP_RECORD_ROUTE, SIP_CONTENT_TYPE, SIP_RACK, SIP_TIMESTAMP, SIP_REQUIRE, SIP_OWN_NAMES
+    SIP_ROUTE, SIP_RECORD_ROUTE, SIP_CONTENT_TYPE, SIP_RACK, SIP_TIMESTAMP, SIP_OWN_NAMES
 };
 
 static const char *const sip_own_names[SIP_OWN_NAMES] = {
     "", "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Contact",
-    "Route", "Record-Route", "Content-Type", "RAck", "Timestamp", "Require",
+    "Route", "Record-Route", "Content-Type", "RAck", "Timestamp",
 };
 
 /* A table finds a name by its key: its first 16 bytes with SP behind a shorter one, and bit 0x20 set in each. That

@@ -16,6 +16,8 @@ from libc.string cimport memchr, memcmp, memmove, memset
 
 from sipstack._sip cimport *
 
+from functools import partial
+
 from ._diagnose import diagnose
 from ._limits import MAX_HEADERS, MAX_SIZE
 from ._rewrite import first_element

@@ -15,11 +15,9 @@ cdef extern from "_bytes.h" nogil:
     bint sip_is(sip_byte c, int kind)
     bint sip_is_blank(sip_byte c)
     bint sip_has_control(sip_text text)
-    bint sip_is_digit(sip_byte c)
     sip_text sip_run(const sip_byte *p, const sip_byte *end)
     size_t sip_length(sip_text text)
     sip_text sip_trim(const sip_byte *p, const sip_byte *end)
-    const sip_byte *sip_skip(const sip_byte *p, const sip_byte *end, int kind)
     const sip_byte *sip_skip_blanks(const sip_byte *p, const sip_byte *end)
     const sip_byte *sip_find(sip_text text, char byte)
     bint sip_is_token(sip_text text)
@@ -35,8 +33,7 @@ cdef extern from "_lines.h" nogil:
 cdef extern from "_names.h" nogil:
     enum:
         SIP_UNKNOWN, SIP_VIA, SIP_FROM, SIP_TO, SIP_CALL_ID, SIP_CSEQ, SIP_MAX_FORWARDS, SIP_CONTENT_LENGTH,
-        SIP_CONTACT, SIP_ROUTE, SIP_RECORD_ROUTE, SIP_CONTENT_TYPE, SIP_RACK, SIP_TIMESTAMP, SIP_REQUIRE,
-        SIP_OWN_NAMES
+        SIP_CONTACT, SIP_ROUTE, SIP_RECORD_ROUTE, SIP_CONTENT_TYPE, SIP_RACK, SIP_TIMESTAMP, SIP_OWN_NAMES
     const char *sip_own_names[]
     int sip_add_name(const char *lower, size_t length, unsigned int id)
     unsigned int sip_find_id(sip_text name)

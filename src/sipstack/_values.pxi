@@ -2,35 +2,15 @@
 
 cdef extern from "_layouts.h":
     ctypedef class sipstack.headers.Via [object sip_via_object, check_size error]:
-        cdef PyObject *_params
-        cdef PyObject *branch
-        cdef PyObject *host
-        cdef PyObject *maddr
-        cdef PyObject *port
-        cdef PyObject *protocol
-        cdef PyObject *received
-        cdef PyObject *rport
-        cdef PyObject *transport
-        cdef PyObject *ttl
+        cdef PyObject *_params, *branch, *host, *maddr, *port, *protocol, *received, *rport, *transport, *ttl
     ctypedef class sipstack.uri.SipUri [object sip_uri_object, check_size error]:
-        cdef PyObject *_headers
-        cdef PyObject *_params
-        cdef PyObject *host
-        cdef PyObject *password
-        cdef PyObject *port
-        cdef PyObject *scheme
-        cdef PyObject *user
+        cdef PyObject *_headers, *_params, *host, *password, *port, *scheme, *user
     ctypedef class sipstack.uri.TelUri [object sip_tel_object, check_size error]:
-        cdef PyObject *_params
-        cdef PyObject *number
+        cdef PyObject *_params, *number
     ctypedef class sipstack.headers.NameAddr [object sip_address_object, check_size error]:
-        cdef PyObject *_angle
-        cdef PyObject *_params
-        cdef PyObject *display_name
-        cdef PyObject *uri
+        cdef PyObject *_angle, *_params, *display_name, *uri
     ctypedef class sipstack.headers.CSeq [object sip_cseq_object, check_size error]:
-        cdef PyObject *method
-        cdef PyObject *num
+        cdef PyObject *method, *num
 
 
 cdef inline PyObject *kept(value) noexcept:
@@ -106,21 +86,14 @@ cdef make_cseq(const sip_cseq *parts):
 # ---------------------------------------------------------------- from a str
 
 
-# Kept here, because looking up a method makes an object, which may run Python: that must not come between finding a header and
-# taking its value.
+# Kept here, because looking up a method makes an object, which may run Python: that must not come between finding a
+# header and taking its value.
 parse_address, parse_cseq, parse_rack, parse_content_type = NameAddr.parse, CSeq.parse, RAck.parse, ContentType.parse
+parse_vias, parse_addresses = partial(parse_list, Via), partial(parse_list, NameAddr)
 
 
 def parse_first_via(text):
     return Via.parse(first_element(text))
-
-
-def parse_vias(text):
-    return parse_list(Via, text)
-
-
-def parse_addresses(text):
-    return parse_list(NameAddr, text)
 
 
 # ---------------------------------------------------------------- of a message
@@ -151,8 +124,8 @@ cdef one(Message m, unsigned int id, parser):
     return None if value is None else parse_value(NAMES[id], parser, value)
 
 
-# All headers, and the values of all of an id. Making one may run Python; if that edited the message, they are read again, of a
-# copy: so that it comes to an end beside a thread which edits without end.
+# All headers, and the values of all of an id. Making one may run Python; if that edited the message, they are read
+# again, of a copy: so that it comes to an end beside a thread which edits without end.
 
 
 cdef list every_item(Message m):
