@@ -235,11 +235,11 @@ class Message:
         with _EDITING:
             self._open()
             self._body = data
-            while True:  # a finalizer may have assigned another one
-                size = len(self.body)
-                self._set((b"Content-Length", b": %d\r\n" % size))
-                if len(self.body) == size:
+            while True:
+                self._set((b"Content-Length", b": %d\r\n" % len(data)))
+                if self._body is data:
                     return
+                data = self._body  # a finalizer has assigned another one
 
     # --- headers as text
 
@@ -399,9 +399,12 @@ class Message:
             if first is None:
                 self._open().append(line)
                 self._cache = None
-            if first is None or self._replace(at, first, line):
-                self._remove(number, lower_name, kept=line)
+            elif not self._replace(at, first, line):
+                continue
+            elif self._table()[-1:] == [line]:
                 return
+            self._remove(number, lower_name, kept=line)
+            return
 
     def _check_length(self, line: Line) -> None:
         """A Content-Length of the caller's own must be the body's."""
@@ -654,7 +657,7 @@ class Message:
         if raw is not None:
             return raw
         with _EDITING:
-            lines, start, body = self._table()[:], self._start, self._body
+            lines, start, body = self._lines[:], self._start, self._body  # type: ignore[index]  # there are lines: no raw
         return b"".join([start[0], *chain.from_iterable(lines), b"\r\n", body or b""])
 
     __bytes__ = to_bytes
