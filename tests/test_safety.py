@@ -555,6 +555,27 @@ def test_what_two_threads_pop(impl: Any, header: str, pop: str, value: str):
 
 
 @pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("pop", ["popone", "popall", "popitem"])
+def test_what_two_threads_pop_of_the_headers(impl: Any, pop: str):
+    def item(headers: Any) -> str | None:
+        try:
+            return headers.popitem()[1]
+        except KeyError:
+            return None
+
+    calls = {
+        "popone": lambda headers: headers.popone("Subject", None),
+        "popall": lambda headers: ",".join(headers.popall("Subject", ())) or None,
+        "popitem": item,
+    }
+    lines = b"".join([b"Subject: %d\r\n" % at for at in range(250)])
+    message = impl.parse(b"OPTIONS sip:h SIP/2.0\r\n" + lines + b"\r\n")
+    popped = together(*[partial(list, iter(partial(calls[pop], message.headers), None)) for _ in range(2)])
+    assert sorted(",".join(popped[0] + popped[1]).split(","), key=int) == [str(at) for at in range(250)]
+    assert items_of(message) == []
+
+
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("value", ["255", "0255", "\r\n 255"])
 def test_what_two_threads_count_down(impl: Any, value: str):
     for _ in range(4):

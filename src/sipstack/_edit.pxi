@@ -222,6 +222,23 @@ cdef int prepend_header(Message m, name, value) except -1:
     return 0
 
 
+@cython.critical_section
+cdef Py_ssize_t remove(Message m, name, bint every, list values) except -1:
+    """Remove the first header of a name, or every one, to a list of their values where there is one; how many."""
+    cdef sip_text wanted = name_text(name)
+    cdef unsigned int id = sip_find_id(wanted)
+    cdef Py_ssize_t at = find(m, wanted, id), removed = 0
+    while at >= 0 and (every or removed == 0):
+        if values is not None:
+            values.append(value_str(m, &spans(m)[at]))
+        drop(m, at)
+        removed += 1
+        at = find(m, wanted, id, at)
+    if removed:
+        forget(m)
+    return removed
+
+
 # ---------------------------------------------------------------- the body and its length
 
 

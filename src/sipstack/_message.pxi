@@ -92,28 +92,16 @@ cdef class Message:
     def prepend_header(self, name, value):
         prepend_header(self, header_name(name), header_value(name, value))
 
-    @cython.critical_section
     def remove_header(self, name):
-        cdef sip_text wanted = name_text(name)
-        cdef unsigned int id = sip_find_id(wanted)
-        cdef Py_ssize_t at = find(self, wanted, id), removed = 0
-        while at >= 0:
-            drop(self, at)
-            removed += 1
-            at = find(self, wanted, id, at)
-        if removed:
-            forget(self)
-        return removed
+        return remove(self, name, True, None)
 
-    @cython.critical_section
     def remove_first_header(self, name):
-        cdef sip_text wanted = name_text(name)
-        cdef Py_ssize_t at = find(self, wanted, sip_find_id(wanted))
-        if at < 0:
-            return False
-        drop(self, at)
-        forget(self)
-        return True
+        return remove(self, name, False, None) > 0
+
+    def _take(self, name, bint every):
+        cdef list values = []
+        remove(self, name, every, values)
+        return values
 
     @cython.critical_section
     def _items(self):

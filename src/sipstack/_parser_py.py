@@ -298,20 +298,24 @@ class Message:
 
     def remove_header(self, name: str) -> int:
         """Remove every header of that name; how many there were."""
-        number, lower_name = _wanted(name)
-        with _EDITING:
-            return self._remove(number, lower_name)
+        return len(self._drop(name, True))
 
     def remove_first_header(self, name: str) -> bool:
         """Remove the first header of that name; whether there was one."""
+        return bool(self._drop(name, False))
+
+    def _take(self, name: str, every: bool) -> list[str]:
+        """Remove the first header of a name, or every one; their values."""
+        return [_value(line) for line in self._drop(name, every)]
+
+    def _drop(self, name: str, every: bool) -> list[Line]:
         number, lower_name = _wanted(name)
         with _EDITING:
-            while True:
+            while not every:
                 at, line = self._find(number, lower_name)
-                if line is None:
-                    return False
-                if self._replace(at, line, None):
-                    return True
+                if line is None or self._replace(at, line, None):
+                    return [] if line is None else [line]
+            return self._remove(number, lower_name)
 
     def _items(self) -> list[tuple[str, str]]:
         start, raw = self._start, self._raw  # in this order: who edits takes raw away before
@@ -375,17 +379,17 @@ class Message:
         self._cache = None
         return True
 
-    def _remove(self, number: int, lower_name: bytes, kept: Line | None = None) -> int:
-        """Remove every header of an id or a name but one; how many there were."""
+    def _remove(self, number: int, lower_name: bytes, kept: Line | None = None) -> list[Line]:
+        """Remove every header of an id or a name but one."""
         ids = _IDS
         while True:
             old = self._table()[:]
             same_id = [line for line in old if ids[line[0]] == number and line is not kept]
-            drop = {id(line) for line in same_id if number or line[0].lower() == lower_name}
-            new = [line for line in old if id(line) not in drop]
-            removed = len(old) - len(new)
+            removed = [line for line in same_id if number or line[0].lower() == lower_name]
             if not removed:
-                return 0
+                return removed
+            places = {id(line) for line in removed}
+            new = [line for line in old if id(line) not in places]
             lines = self._open()
             if lines == old:
                 lines[_ALL] = new

@@ -1,16 +1,18 @@
 # Structured values: objects of the value classes, made from the parts that _values.h finds, or by a class's `parse`.
 
+ctypedef PyObject *Slot
+
 cdef extern from "_layouts.h":
     ctypedef class sipstack.headers.Via [object sip_via_object, check_size error]:
-        cdef PyObject *_params, *branch, *host, *maddr, *port, *protocol, *received, *rport, *transport, *ttl
+        cdef Slot _params, branch, host, maddr, port, protocol, received, rport, transport, ttl
     ctypedef class sipstack.uri.SipUri [object sip_uri_object, check_size error]:
-        cdef PyObject *_headers, *_params, *host, *password, *port, *scheme, *user
+        cdef Slot _headers, _params, host, password, port, scheme, user
     ctypedef class sipstack.uri.TelUri [object sip_tel_object, check_size error]:
-        cdef PyObject *_params, *number
+        cdef Slot _params, number
     ctypedef class sipstack.headers.NameAddr [object sip_address_object, check_size error]:
-        cdef PyObject *_angle, *_params, *display_name, *uri
+        cdef Slot _angle, _params, display_name, uri
     ctypedef class sipstack.headers.CSeq [object sip_cseq_object, check_size error]:
-        cdef PyObject *method, *num
+        cdef Slot method, num
 
 
 cdef inline PyObject *kept(value) noexcept:

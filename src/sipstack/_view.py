@@ -137,8 +137,9 @@ class Headers:
     def popone(self, name: str, default: T) -> str | T: ...
     def popone(self, name: str, default: Any = _MISSING) -> Any:
         """Remove the first header of that name and return its value; as `getone` where there is none."""
-        value = self.getone(name, default)
-        self._message.remove_first_header(name)
+        value, *_ = self._message._take(name, False) or [default]
+        if value is _MISSING:
+            raise KeyError(name)
         return value
 
     pop = popone
@@ -149,17 +150,17 @@ class Headers:
     def popall(self, name: str, default: T) -> list[str] | T: ...
     def popall(self, name: str, default: Any = _MISSING) -> Any:
         """Remove every header of that name and return their values; as `getall` where there is none."""
-        values = self.getall(name, default)
-        self._message.remove_header(name)
+        values = self._message._take(name, True) or default
+        if values is _MISSING:
+            raise KeyError(name)
         return values
 
     def popitem(self) -> tuple[str, str]:
         """Remove the first header and return its name and value; KeyError where there is none."""
-        items = self._message._items()
-        if not items:
-            raise KeyError("no headers")
-        self._message.remove_first_header(items[0][0])
-        return items[0]
+        for name, _ in self._message._items():
+            for value in self._message._take(name, False):
+                return name, value
+        raise KeyError("no headers")
 
     def clear(self) -> None:
         """Remove every header."""
