@@ -23,20 +23,8 @@ from ._limits import MAX_HEADERS, MAX_SIZE
 from ._rewrite import first_element
 from ._view import Headers
 from ._writing import (
-    DIALOG_METHODS,
-    TAG_KEY,
-    as_bytes,
-    check_content_length,
-    check_source,
-    encode_body,
-    encode_method,
-    encode_name,
-    encode_status,
-    encode_tag,
-    encode_uri,
-    encode_value,
-    pairs,
-    refuse_copied,
+    DIALOG_METHODS, TAG_KEY, as_bytes, check_content_length, check_source, encode_body, encode_method,
+    encode_name, encode_status, encode_tag, encode_uri, encode_value, pairs, refuse_copied,
 )
 from .errors import HeaderError, ParseError
 from .headers import ContentType, RAck, parse_contacts, parse_list, parse_max_forwards, parse_value

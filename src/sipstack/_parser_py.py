@@ -110,9 +110,10 @@ def _parse_any(data: bytes, max_size: int, max_headers: int) -> "Message":
         diagnose(data, max_size, max_headers)
         raise ParseError("malformed message", start)
     headers = _HEADERS.match(data, line.end())
-    if headers is None:
+    head_end = headers.end() if headers else 0
+    if not head_end:
         diagnose(data, max_size, max_headers)  # returns where control bytes hide in quoted strings
-    head_end = headers.end() if headers else _HEAD_END.search(data, line.end() - 1).start() + 1  # type: ignore[union-attr]
+        head_end = _HEAD_END.search(data, line.end() - 1).start() + 1  # type: ignore[union-attr]  # it is there
     if data.count(b"\n", line.end(), head_end) > max_headers:
         diagnose(data, max_size, max_headers)
     body = head_end + (2 if data[head_end] == 13 else 1)

@@ -74,10 +74,10 @@ cdef str scheme_str(sip_text uri):
     """The scheme of a URI in lower case, all of it where it has no colon; those of SIP are always the same object."""
     cdef const sip_byte *colon = sip_find(uri, c":")
     cdef sip_text scheme = sip_run(uri.p, uri.end if colon == NULL else colon)
-    if sip_length(scheme) == 3 and memcmp(scheme.p, b"sip", 3) == 0:
-        return "sip"
-    if sip_length(scheme) == 4 and memcmp(scheme.p, b"sips", 4) == 0:
-        return "sips"
+    cdef str known
+    for known in ("sip", "sips"):
+        if is_str(scheme, known):
+            return known
     return to_str(scheme, True).lower()
 
 

@@ -248,7 +248,7 @@ cdef class Batch:
         return address
 
     cdef int _target(self, object address, Peer *peer) except -1:
-        """The same the other way, found by the identity of the tuple: the one a request came with is the one we keep."""
+        """The same the other way, found by the identity of the tuple: we keep the one a request came with."""
         cdef uintptr_t key = <uintptr_t><PyObject *>address
         cdef Known *known = &self._reached[((key >> 4) ^ (key >> 14)) & (PLACES - 1)]
         if known.address == <PyObject *>address:
@@ -312,7 +312,7 @@ cdef class Batch:
         return at, failures
 
     cdef int _load(self, list datagrams, Py_ssize_t at, Py_ssize_t total, list failures) except -1:
-        """Points the headers at the next datagrams, up to one whose address cannot be written: 0 where it is the first."""
+        """Points the headers at the next datagrams, up to one whose address cannot be written; 0 for the first."""
         cdef int count = 0
         cdef object data, address
         while count < self.size and at + count < total:

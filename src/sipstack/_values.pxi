@@ -29,13 +29,10 @@ cdef inline number_or_none(int number):
 
 
 cdef str transport_str(sip_text transport):
-    if sip_length(transport) == 3:
-        if memcmp(transport.p, b"UDP", 3) == 0:
-            return "UDP"
-        if memcmp(transport.p, b"TCP", 3) == 0:
-            return "TCP"
-        if memcmp(transport.p, b"TLS", 3) == 0:
-            return "TLS"
+    cdef str known
+    for known in ("UDP", "TCP", "TLS"):
+        if is_str(transport, known):
+            return known
     return to_str(transport, False)
 
 
