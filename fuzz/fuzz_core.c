@@ -4,13 +4,13 @@
  *     ./fuzz_core [-s SECONDS] [-n EXECUTIONS] [-r SEED] [-o FILE] MESSAGE...
  *
  * The messages are checked as they stand first, then mutated until the time (5 s) or the executions are used up. An
- * execution is a whole message or the value of one header, and everything in the rooms that the Cython code calls is called
- * on it. The same seed (it is printed) and number of executions give the same inputs and the same digest of all results,
- * with and without SSE2: fuzz/sanitize.sh compares the two. What breaks an invariant, crashes, or takes ten seconds is
- * written to FILE (fuzz_core.found); give that as the only MESSAGE, with -n 0, to see it again.
+ * execution is a whole message or the value of one header, and everything in the rooms that the Cython code calls is
+ * called on it. The same seed (it is printed) and number of executions give the same inputs and the same digest of all
+ * results, with SSE2 and without: fuzz/sanitize.sh compares the two. What breaks an invariant, crashes, or takes ten
+ * seconds is written to FILE (fuzz_core.found); give that as the only MESSAGE, with -n 0, to see it again.
  *
- * Each input and output has a block of exactly its length. With ASan it comes from malloc; without, it ends at a page that
- * may not be touched, so that one byte too far is seen there too.
+ * Each input and output has a block of exactly its length. With ASan it comes from malloc; without, it ends at a page
+ * that may not be touched, so that one byte too far is seen there too.
  */
 #define _DEFAULT_SOURCE
 #include <fcntl.h>
@@ -132,7 +132,10 @@ static sip_text block_of(int purpose, sip_text text)
     return sip_run(start, sip_put_text(start, text));
 }
 
-static sip_text words(const char *text) { return sip_run((const sip_byte *)text, (const sip_byte *)text + strlen(text)); }
+static sip_text words(const char *text)
+{
+    return sip_run((const sip_byte *)text, (const sip_byte *)text + strlen(text));
+}
 
 static int is_equal(sip_text a, sip_text b)
 {
@@ -178,8 +181,10 @@ static void load_names(void)
 /* The id of a name, found by looking at all of them. */
 static unsigned plain_id(sip_text name)
 {
-    for (unsigned at = 1; at < sip_name_count; at++)
-        if (sip_same(name, sip_run(sip_names[at].text, sip_names[at].text + sip_names[at].length))) return sip_names[at].id;
+    for (unsigned at = 1; at < sip_name_count; at++) {
+        const sip_name *known = &sip_names[at];
+        if (sip_same(name, sip_run(known->text, known->text + known->length))) return known->id;
+    }
     return SIP_UNKNOWN;
 }
 
@@ -204,12 +209,13 @@ static void check_number(sip_text text, int64_t most)
     const sip_byte *p = text.p;
     char digits[20];
     note((uint64_t)number);
-    if (p == text.end || !(sip_skip(p, text.end, SIP_HEX) == text.end)) { CHECK(number == SIP_NO_NUMBER); return; }
-    for (const sip_byte *q = p; q < text.end; q++)
-        if (*q < '0' || *q > '9') { CHECK(number == SIP_NO_NUMBER); return; }
-    while (p < text.end && *p == '0') p++;
+    while (p < text.end && *p >= '0' && *p <= '9') p++;
+    CHECK((number == SIP_NO_NUMBER) == (p < text.end || text.p == text.end));
+    if (number == SIP_NO_NUMBER) return;
+    for (p = text.p; p < text.end && *p == '0';) p++;
     const size_t length = (size_t)(text.end - p);
-    if (length > 17) { CHECK(number == SIP_TOO_LARGE); return; }
+    CHECK(length <= 17 || number == SIP_TOO_LARGE);
+    if (length > 17) return;
     *sip_put_text((sip_byte *)digits, sip_run(p, text.end)) = 0;
     const int64_t expected = length ? strtoll(digits, NULL, 10) : 0;
     CHECK(number == (expected <= most ? expected : SIP_TOO_LARGE));
@@ -262,7 +268,8 @@ static void check_address(sip_text text)
 {
     sip_address address, tagged;
     if (!sip_read_address(text, &address)) return;
-    CHECK(is_inside(address.display, text) && is_inside(address.params, text) && is_inside(address.tag, address.params));
+    CHECK(is_inside(address.display, text) && is_inside(address.params, text));
+    CHECK(is_inside(address.tag, address.params));
     const sip_byte *uri_end = address.params.p != NULL ? address.params.p - 1 : text.end;
     const sip_byte *uri_start = address.uri.tel ? address.uri.user.p - 4
                                 : address.uri.user.p != NULL ? address.uri.user.p - 4 - address.uri.secure
@@ -480,7 +487,8 @@ static int is_same_line(const sip_start_line *a, const sip_start_line *b)
 static int is_same_head(const sip_head *a, const sip_head *b)
 {
     return is_same_line(&a->line, &b->line) && a->line_end - a->start == b->line_end - b->start
-           && a->body - a->start == b->body - b->start && a->count == b->count && a->content_length == b->content_length;
+           && a->body - a->start == b->body - b->start && a->count == b->count
+           && a->content_length == b->content_length;
 }
 
 /* What Message relies on (_table.pxi). */
@@ -522,7 +530,8 @@ static void check_move(const sip_head *head, const sip_span *spans, sip_text dat
     sip_head alone;
     const sip_byte *end = head->content_length < 0 ? data.end : data.p + head->body + head->content_length;
     data = block_of(FOR_AGAIN, sip_run(data.p + head->start, end));
-    CHECK(sip_read_head(&alone, moved, MOST_HEADERS, data.p, data.end) && is_same_head(head, &alone) && alone.start == 0);
+    CHECK(sip_read_head(&alone, moved, MOST_HEADERS, data.p, data.end) && is_same_head(head, &alone));
+    CHECK(alone.start == 0);
     for (uint32_t at = 0; at < head->count; at++) {
         sip_move(&moved[at], head->start);
         CHECK(memcmp(&moved[at], &spans[at], sizeof(sip_span)) == 0);
@@ -595,15 +604,16 @@ static size_t below(size_t most) /* xorshift64*; a number from 0 to most - 1 */
 
 #define WORD(text) {text, sizeof text - 1}
 static const struct { const char *bytes; size_t length; } snippets[] = {
-    WORD("\r\n"), WORD("\n"), WORD("\r"), WORD("\r\n "), WORD("\r\n\t"), WORD("\n "), WORD("\r\n\r\n"), WORD("\r\n \r\n"),
-    WORD("\""), WORD("\\"), WORD("\\\""), WORD("<"), WORD(">"), WORD(","), WORD(", "), WORD(";"), WORD(":"), WORD("("),
-    WORD(" ("), WORD(")"), WORD("["), WORD("]"), WORD("@"), WORD("="), WORD("?"), WORD("%"), WORD(" "), WORD("\t"),
-    WORD("\0"), WORD("\x01"), WORD("\x7f"), WORD("\xff"), WORD("a"), WORD("Z"), WORD("-"), WORD("."), WORD("0"), WORD("9"),
-    WORD("65536"), WORD("2147483648"), WORD("255.255.255.255"), WORD("::"), WORD("[2001:db8::1]"), WORD(";rport"),
-    WORD(";rport=1"), WORD(";received=192.0.2.1"), WORD(";branch=z9hG4bK"), WORD(";tag=a"), WORD("sip:"), WORD("sips:"),
-    WORD("tel:+1"), WORD("SIP/2.0"), WORD("SIP/2.0/UDP "), WORD("1 ACK"), WORD("Content-Length: 0\r\n"), WORD("l:0\r\n"),
-    WORD("v:SIP/2.0/UDP h\r\n"), WORD("x:\r\n"), WORD("P-Associated-URI:x\r\n"), WORD("P-Called-Party-ID: y\r\n"),
-    WORD("Accept-Encoding: z\r\n"), WORD("P-Called-Party-IX: w\r\n"),
+    WORD("\r\n"), WORD("\n"), WORD("\r"), WORD("\r\n "), WORD("\r\n\t"), WORD("\n "), WORD("\r\n\r\n"),
+    WORD("\r\n \r\n"), WORD("\""), WORD("\\"), WORD("\\\""), WORD("<"), WORD(">"), WORD(","), WORD(", "), WORD(";"),
+    WORD(":"), WORD("("), WORD(" ("), WORD(")"), WORD("["), WORD("]"), WORD("@"), WORD("="), WORD("?"), WORD("%"),
+    WORD(" "), WORD("\t"), WORD("\0"), WORD("\x01"), WORD("\x7f"), WORD("\xff"), WORD("a"), WORD("Z"), WORD("-"),
+    WORD("."), WORD("0"), WORD("9"), WORD("65536"), WORD("2147483648"), WORD("255.255.255.255"), WORD("::"),
+    WORD("[2001:db8::1]"), WORD(";rport"), WORD(";rport=1"), WORD(";received=192.0.2.1"), WORD(";branch=z9hG4bK"),
+    WORD(";tag=a"), WORD("sip:"), WORD("sips:"), WORD("tel:+1"), WORD("SIP/2.0"), WORD("SIP/2.0/UDP "), WORD("1 ACK"),
+    WORD("Content-Length: 0\r\n"), WORD("l:0\r\n"), WORD("v:SIP/2.0/UDP h\r\n"), WORD("x:\r\n"),
+    WORD("P-Associated-URI:x\r\n"), WORD("P-Called-Party-ID: y\r\n"), WORD("Accept-Encoding: z\r\n"),
+    WORD("P-Called-Party-IX: w\r\n"),
 };
 
 /* Puts bytes over those from `at` to `end`; what is too long for an input falls off. */
