@@ -375,18 +375,20 @@ static void check_stamp(sip_text value, sip_text source, uint32_t port)
     /* What a quote, a < or a "(" opens may reach over what is written behind it. */
     if (!sip_find(value, '"') && !sip_find(value, '(') && !sip_find(value, '<'))
         CHECK(is_equal(stamp, again) && asked == asked_again);
-    if (!sip_read_via(value, &before)) return;
-    CHECK(asked == (before.rport != SIP_NO_PORT));
-    if (!sip_read_via(stamp, &after)) { /* with `received` it has one parameter more than are counted */
-        CHECK(before.received.p == NULL);
+    const int readable = sip_read_via(value, &before);
+    CHECK(!readable || asked == (before.rport != SIP_NO_PORT));
+    if (!sip_read_via(stamp, &after)) { /* with `received` it may have one parameter more than are counted */
+        CHECK(!readable || before.received.p == NULL);
         return;
     }
-    CHECK(is_equal(before.host, after.host) && is_equal(before.branch, after.branch) && before.port == after.port);
-    CHECK(is_equal(sip_run(before.end, value.end), sip_run(after.end, stamp.end)));
+    /* That holds where the Via could not be read before too. */
     CHECK(after.rport == (asked ? (int)port : SIP_NO_PORT));
     const int bracket = *after.host.p == '[';
     const sip_text host = sip_run(after.host.p + bracket, after.host.end - bracket);
     CHECK(after.received.p == NULL ? !asked && sip_same(host, source) : is_equal(after.received, source));
+    if (!readable) return;
+    CHECK(is_equal(before.host, after.host) && is_equal(before.branch, after.branch) && before.port == after.port);
+    CHECK(is_equal(sip_run(before.end, value.end), sip_run(after.end, stamp.end)));
 }
 
 static void check_text(sip_text text)
@@ -609,11 +611,11 @@ static const struct { const char *bytes; size_t length; } snippets[] = {
     WORD(":"), WORD("("), WORD(" ("), WORD(")"), WORD("["), WORD("]"), WORD("@"), WORD("="), WORD("?"), WORD("%"),
     WORD(" "), WORD("\t"), WORD("\0"), WORD("\x01"), WORD("\x7f"), WORD("\xff"), WORD("a"), WORD("Z"), WORD("-"),
     WORD("."), WORD("0"), WORD("9"), WORD("65536"), WORD("2147483648"), WORD("255.255.255.255"), WORD("::"),
-    WORD("[2001:db8::1]"), WORD(";rport"), WORD(";rport=1"), WORD(";received=192.0.2.1"), WORD(";branch=z9hG4bK"),
-    WORD(";tag=a"), WORD("sip:"), WORD("sips:"), WORD("tel:+1"), WORD("SIP/2.0"), WORD("SIP/2.0/UDP "), WORD("1 ACK"),
-    WORD("Content-Length: 0\r\n"), WORD("l:0\r\n"), WORD("v:SIP/2.0/UDP h\r\n"), WORD("x:\r\n"),
-    WORD("P-Associated-URI:x\r\n"), WORD("P-Called-Party-ID: y\r\n"), WORD("Accept-Encoding: z\r\n"),
-    WORD("P-Called-Party-IX: w\r\n"),
+    WORD("[2001:db8::1]"), WORD(";rport"), WORD(";rport=1"), WORD(";rport= (a;b,"), WORD(";received=192.0.2.1"),
+    WORD(";received=<a;b,"), WORD(";branch=z9hG4bK"), WORD(";tag=a"), WORD("sip:"), WORD("sips:"), WORD("tel:+1"),
+    WORD("SIP/2.0"), WORD("SIP/2.0/UDP "), WORD("1 ACK"), WORD("Content-Length: 0\r\n"), WORD("l:0\r\n"),
+    WORD("v:SIP/2.0/UDP h\r\n"), WORD("x:\r\n"), WORD("P-Associated-URI:x\r\n"), WORD("P-Called-Party-ID: y\r\n"),
+    WORD("Accept-Encoding: z\r\n"), WORD("P-Called-Party-IX: w\r\n"),
 };
 
 /* Puts bytes over those from `at` to `end`; what is too long for an input falls off. */
