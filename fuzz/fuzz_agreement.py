@@ -7,7 +7,8 @@
 One execution is one input through both. What is asserted: the same Message or the same error; every slot of every
 structured value; replies, stamps, pops and random edits with the same results and bytes; that an unedited message
 leaves as it came; that what is written can be read again and means the same; that nothing but the package's own errors
-is raised. No dependency. The torture messages are seeds too, where they are beside the repository.
+is raised. No dependency. The messages of tests/torture are seeds too, and those of shared/corpus where it is beside the
+repository.
 """
 
 import argparse
@@ -25,13 +26,15 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 
 import agreement  # noqa: E402
 
+TORTURE = REPOSITORY / "tests" / "torture"
 CORPUS = REPOSITORY.parent / "shared" / "corpus"
 CHUNK = 200  # executions between two looks at the clock; each chunk has a seed of its own
 
 
 def seeds() -> list[bytes]:
-    """Our own messages, and the torture messages where they are."""
-    found = [path.read_bytes() for path in sorted(CORPUS.rglob("*")) if path.is_file() and path.suffix != ".tsv"]
+    """Our own messages, and those of the corpus where it is."""
+    files = [*sorted(TORTURE.glob("*.sip")), *sorted(CORPUS.rglob("*"))]
+    found = [path.read_bytes() for path in files if path.is_file() and path.suffix != ".tsv" and path.name[0] != "."]
     return [*agreement.MESSAGES, *found]
 
 

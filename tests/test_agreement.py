@@ -17,14 +17,16 @@ from hypothesis import strategies as st
 Both = tuple[ModuleType, ModuleType]
 BYTES = b'\x00\r\n \t,;"<>\\:@%\xff'
 """What each byte of each message is replaced by."""
+TORTURE = Path(__file__).resolve().parent / "torture"
 
 
 def names() -> list[str]:
-    """The torture messages by their names, ours by a number."""
+    """Ours by a number, the torture messages by their names; those of the corpus where it is here."""
     corpus = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
     found = [path.relative_to(corpus).as_posix() for folder in ("rfc4475", "rfc5118")
              for path in sorted((corpus / folder).rglob("*")) if path.is_file()]  # fmt: skip
-    return [*(f"own/{number}" for number in range(len(agreement.MESSAGES))), *(found or ["corpus"])]
+    own = [f"own/{number}" for number in range(len(agreement.MESSAGES))]
+    return [*own, *(f"torture/{path.name}" for path in sorted(TORTURE.glob("*.sip"))), *(found or ["corpus"])]
 
 
 @pytest.fixture(params=names())
@@ -33,6 +35,8 @@ def data(request: pytest.FixtureRequest) -> bytes:
     folder, _, name = request.param.partition("/")
     if folder == "own":
         return agreement.MESSAGES[int(name)]
+    if folder == "torture":
+        return (TORTURE / name).read_bytes()
     corpus: Path = request.getfixturevalue("corpus")
     return (corpus / request.param).read_bytes()
 

@@ -662,7 +662,7 @@ class Message:
         if raw is not None:
             return raw
         with _EDITING:
-            lines, start, body = self._lines[:], self._start, self._body  # type: ignore[index]  # there are lines: no raw
+            lines, start, body = self._table()[:], self._start, self._body
         return b"".join([start[0], *chain.from_iterable(lines), b"\r\n", body or b""])
 
     __bytes__ = to_bytes

@@ -76,10 +76,15 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
         key = lower(name)
         if key not in values:
             parts.append(via[start:end])
-        elif key not in written:
+            continue
+        # A < or a comment that is overwritten may hide the comma that ends the Via: what is left of it goes too.
+        hides = "<" in rest or "(" in rest
+        if key not in written:
             written.add(key)
-            blanks = rest[len(rest.rstrip(BLANK)) :]
+            blanks = "" if hides else rest[len(rest.rstrip(BLANK)) :]
             parts.append(f"{via[start : end - len(rest)]}={values[key]}{blanks}")
+        if hides:
+            break
     if not written and lower(_sent_by_host(parts[0])) == lower(host):
         return value, False
     if "received" not in written:

@@ -8,6 +8,7 @@ cdef extern from "_bytes.h" nogil:
     ctypedef struct sip_text:
         const sip_byte *p
         const sip_byte *end
+        void *no_str  # there is none: without it a traced build shows p and end as str, and reads on to a NUL
     int SIP_TOKEN, SIP_CONTROL, SIP_HEX, SIP_HOST, SIP_PARAM_VALUE, SIP_USER, SIP_URI_PARAM
     uint32_t SIP_LONGEST
     int64_t SIP_LARGEST_CONTENT_LENGTH, SIP_LARGEST_CSEQ, SIP_LARGEST_MAX_FORWARDS, SIP_LARGEST_PORT
