@@ -17,7 +17,7 @@ LAYERS = """
     uri headers._lists
     headers._base
     headers._address headers._auth headers._dates headers._dialogs headers._events headers._intervals headers._media
-    headers._numbers headers._reasons headers._via headers._words
+    headers._numbers headers._reasons headers._via
     headers
     _diagnose _rewrite validation
     _writing

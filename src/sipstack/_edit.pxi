@@ -134,10 +134,10 @@ cdef void put_in_place(Message m, sip_text name, sip_span span) noexcept:
         at = find(m, name, sip_id(&span), at)
 
 
-cdef int replace_value(Message m, Py_ssize_t at, bytes value) except -1:
-    """Give the header at a place another value, under its name as it is spelled."""
-    make_text_room(m, sip_name_length(&spans(m)[at]) + PyBytes_GET_SIZE(value) + 4)
-    spans(m)[at] = put_line(m, sip_id(&spans(m)[at]), span_name(m, &spans(m)[at]), bytes_text(value))
+cdef int replace_value(Message m, Py_ssize_t at, sip_text value) except -1:
+    """Give the header at a place another value, which is no part of the message, under its name as it is spelled."""
+    make_text_room(m, sip_name_length(&spans(m)[at]) + sip_length(value) + 4)
+    spans(m)[at] = put_line(m, sip_id(&spans(m)[at]), span_name(m, &spans(m)[at]), value)
     return 0
 
 
@@ -306,7 +306,8 @@ cdef str pop_element(Message m, unsigned int id):
     elif sip_has_bad_control(rest.p, rest.end):
         refuse_rest(id, to_str(value, True), to_str(rest, True))
     else:
-        replace_value(m, at, rest.p[: sip_length(rest)])
+        line = rest.p[: sip_length(rest)]
+        replace_value(m, at, bytes_text(line))
     forget(m)
     return popped
 
@@ -355,8 +356,7 @@ cdef bint stamp(Message m, str source, uint32_t port) except -1:
         start = <sip_byte *>PyBytes_AS_STRING(room)
     stamped = sip_run(start, sip_stamp(start, value, ascii_text(source), port, &asked))
     if sip_length(stamped) != sip_length(value) or memcmp(stamped.p, value.p, sip_length(value)) != 0:
-        make_text_room(m, sip_name_length(&spans(m)[at]) + sip_length(stamped) + 4)
-        spans(m)[at] = put_line(m, SIP_VIA, span_name(m, &spans(m)[at]), stamped)
+        replace_value(m, at, stamped)
         forget(m)
     return asked
 
@@ -392,9 +392,6 @@ cdef int count_down(Message m) except -1:
         refuse_max_forwards(value_str(m, &spans(m)[at]))
     if left == 0:
         raise HeaderError("Max-Forwards is 0", "Max-Forwards", 0, 483)
-    make_text_room(m, sip_name_length(&spans(m)[at]) + 14)
-    spans(m)[at] = put_line(
-        m, SIP_MAX_FORWARDS, span_name(m, &spans(m)[at]), sip_run(digits, sip_put_number(digits, <uint32_t>left - 1))
-    )
+    replace_value(m, at, sip_run(digits, sip_put_number(digits, <uint32_t>left - 1)))
     forget(m)
     return <int>left - 1

@@ -130,12 +130,12 @@ cdef class Message:
     @property
     @cython.critical_section
     def from_(self):
-        return from_of(self)
+        return address_of(self, SIP_FROM)
 
     @property
     @cython.critical_section
     def to(self):
-        return to_of(self)
+        return address_of(self, SIP_TO)
 
     @property
     @cython.critical_section

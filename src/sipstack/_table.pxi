@@ -133,14 +133,9 @@ cdef Message read(bytes raw, Py_ssize_t max_size, Py_ssize_t max_headers):
         found = <sip_span *>PyBytes_AS_STRING(many)
     cdef uint32_t room = <uint32_t>max(max_headers, 0)
     if <Py_ssize_t>sip_length(data) > max_size or not sip_read_head(&head, found, room, data.p, data.end):
-        raise refusal(raw, max_size, max_headers)
+        diagnose(raw, max_size, max_headers)
+        raise ParseError("malformed message")
     return message_of(raw, &head, found)
-
-
-cdef refusal(bytes raw, Py_ssize_t max_size, Py_ssize_t max_headers):
-    """The error for bytes that are no message."""
-    diagnose(raw, max_size, max_headers)
-    return ParseError("malformed message")
 
 
 cdef inline Message message_of(bytes raw, const sip_head *head, const sip_span *found):

@@ -7,7 +7,7 @@ cdef inline sip_text bytes_text(bytes data) noexcept:
 
 
 cdef inline sip_text ascii_text(str text) noexcept:
-    """The bytes of a compact ASCII str."""
+    """The bytes of an ASCII str."""
     cdef const sip_byte *p = <const sip_byte *>PyUnicode_DATA(text)
     return sip_run(p, p + PyUnicode_GET_LENGTH(text))
 
@@ -117,10 +117,8 @@ def _tables():
 
 cdef sip_text name_text(name) except *:
     """A header name that a caller asks for; nothing, which no header has, where it is not ASCII."""
-    cdef const sip_byte *p
     if not isinstance(name, str):
         raise TypeError(f"header name must be str, not {type(name).__name__}")
     if not PyUnicode_IS_ASCII(name):  # not "compact": an enum's member or another kind of str is not
         return sip_run(NULL, NULL)
-    p = <const sip_byte *>PyUnicode_DATA(name)
-    return sip_run(p, p + PyUnicode_GET_LENGTH(name))
+    return ascii_text(<str>name)

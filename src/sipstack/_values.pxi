@@ -224,26 +224,6 @@ cdef via_of(Message m):
     return via
 
 
-cdef from_of(Message m):
-    cdef Values values = values_of(m)
-    if values.from_ is not None:
-        return values.from_
-    address = address_of(m, SIP_FROM)
-    if values.from_ is None:
-        values.from_ = address
-    return address
-
-
-cdef to_of(Message m):
-    cdef Values values = values_of(m)
-    if values.to is not None:
-        return values.to
-    address = address_of(m, SIP_TO)
-    if values.to is None:
-        values.to = address
-    return address
-
-
 cdef cseq_of(Message m):
     cdef Values values = values_of(m)
     cdef sip_cseq parts
@@ -263,13 +243,25 @@ cdef cseq_of(Message m):
 
 
 cdef address_of(Message m, unsigned int id):
+    """From or To."""
+    cdef Values values = values_of(m)
     cdef sip_address parts
-    cdef Py_ssize_t at = find_id(m, id)
+    cdef Py_ssize_t at
+    address = values.from_ if id == SIP_FROM else values.to
+    if address is not None:
+        return address
+    at = find_id(m, id)
     if at < 0:
         return None
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
-        return make_address(&parts, m.high)
-    return parse_value(NAMES[id], parse_address, value_str(m, &spans(m)[at]))
+        address = make_address(&parts, m.high)
+    else:
+        address = parse_value(NAMES[id], parse_address, value_str(m, &spans(m)[at]))
+    if id == SIP_FROM and values.from_ is None:
+        values.from_ = address
+    elif id == SIP_TO and values.to is None:
+        values.to = address
+    return address
 
 
 cdef tag_of(Message m, unsigned int id):
@@ -280,7 +272,7 @@ cdef tag_of(Message m, unsigned int id):
         return None
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
         return to_str_or_none(parts.tag)
-    address = from_of(m) if id == SIP_FROM else to_of(m)
+    address = address_of(m, id)
     return None if address is None else address.tag
 
 

@@ -13,7 +13,7 @@ from .._params import Params, ParamsLike
 from .._values import HeaderValue, parse_number
 from ..errors import HeaderError
 from ..methods import canonical_name
-from . import _address, _auth, _dates, _dialogs, _events, _intervals, _media, _numbers, _reasons, _via, _words
+from . import _address, _auth, _dates, _dialogs, _events, _intervals, _lists, _media, _numbers, _reasons, _via
 from ._address import STAR, Contact, NameAddr, Star, parse_contacts
 from ._auth import AuthenticationInfo, Challenge, Credentials
 from ._base import TokenValue
@@ -49,7 +49,7 @@ __all__ = [
 V = TypeVar("V")
 
 _FAMILIES: Final = (
-    _via, _address, _numbers, _media, _words, _dialogs, _events, _intervals, _dates, _reasons, _auth,
+    _via, _address, _numbers, _media, _lists, _dialogs, _events, _intervals, _dates, _reasons, _auth,
 )  # fmt: skip
 _READERS: Final[dict[str, Reader]] = {name: reader for family in _FAMILIES for name, reader in family.READERS.items()}
 

@@ -1,7 +1,8 @@
-"""Headers that hold several values with commas between them (RFC 3261 7.3.1)."""
+"""Headers that hold several values with commas between them (RFC 3261 7.3.1), and those that are tokens alone."""
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, TypeVar
 
 from .._grammar import BLANK, OPEN_QUOTED_STRING
@@ -102,3 +103,17 @@ def _each(parts: list[tuple[int, str]], read: Callable[[str], _Item]) -> Iterato
 def list_or_nothing(cls: type[HeaderValue]) -> Reader:
     """The reader of a list that may be empty."""
     return lambda value: parse_list(cls, value) if value.strip(BLANK) else ()
+
+
+def _parse_privacy(value: str) -> tuple[str, ...]:
+    """RFC 3323 4.2: tokens with semicolons; commas are common."""
+    return tuple(parse_token(part, "privacy value") for part in value.replace(",", ";").split(";"))
+
+
+READERS: Final[dict[str, Reader]] = {
+    # RFC 3261 lets these be empty: Allow and Supported then say "nothing".
+    **dict.fromkeys(("Allow", "Supported", "Accept-Resource-Priority"), parse_tokens),
+    **dict.fromkeys(("Require", "Proxy-Require", "Unsupported", "Resource-Priority"), parse_required_tokens),
+    **dict.fromkeys(("Priority", "SIP-ETag", "SIP-If-Match"), partial(parse_token, what="value")),
+    "Privacy": _parse_privacy,
+}
