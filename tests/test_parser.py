@@ -969,6 +969,8 @@ def test_the_to_tag_of_a_reply(impl: ModuleType, message: Any):
         (b"sip:a@b", "sip:a@b;tag=x"),
         (b"<sip:a@b>;y=z", "<sip:a@b>;y=z;tag=x"),
         (b"<sip:a@b>\r\n ;y", "<sip:a@b> ;y;tag=x"),
+        (b"sip:a@b;\n\ttag=1", "sip:a@b; tag=1"),
+        (b"<sip:a@b>;tag\r\n =\r\n 1", "<sip:a@b>;tag = 1"),
         (b"<sip:a@b>\t ", "<sip:a@b>;tag=x"),
         (b"<sip:a@b;tag=1>", "<sip:a@b;tag=1>;tag=x"),
         (b'"a', '"a;tag=x'),

@@ -73,7 +73,7 @@ cdef int append_headers(Message m, headers, uint32_t copied) except -1:
     """Append the caller's headers; none of those that a reply has copied, which are the first `copied`."""
     cdef sip_span span
     cdef unsigned int id
-    for name, value in headers if type(headers) is list or type(headers) is tuple else pairs(headers):
+    for name, value in headers if type(headers) is list or type(headers) is tuple else header_pairs(headers):
         id = writable_id(name, value)
         if id == SIP_UNKNOWN:
             name, value = header_name(name), header_value(name, value)
@@ -175,9 +175,17 @@ cdef int copy_all(Message m, Message request, unsigned int id, Py_ssize_t at) ex
 
 
 cdef int copy_first(Message m, Message request, Py_ssize_t at, unsigned int id, bytes tag) except -1:
-    if id != SIP_TO or m.status_code == 100 or sip_has_tag(span_value(request, &spans(request)[at])):
+    if id != SIP_TO or m.status_code == 100 or has_tag(request, at):
         return copy_header(m, request, at, None)
     return copy_header(m, request, at, make_tag(request) if tag is None else tag)
+
+
+cdef bint has_tag(Message m, Py_ssize_t at) except -1:
+    cdef bytes line
+    if spans(m)[at].bits & SIP_FOLDED:
+        line = unfolded(span_value(m, &spans(m)[at]))
+        return sip_has_tag(bytes_text(line))
+    return sip_has_tag(span_value(m, &spans(m)[at]))
 
 
 cdef int copy_header(Message m, Message request, Py_ssize_t at, bytes tag) except -1:

@@ -156,15 +156,15 @@ static sip_span *sip_read_headers(
             sip_scan_block(&s, data);
         }
         if (s.mask == 0) break;
-        const sip_byte *at = s.p + sip_ctz(s.mask);
-        if (s.end - at < 3 || at[0] != '\r' || at[1] != '\n' || sip_is_blank(at[2]) || at == line) break;
+        const sip_byte *cr = s.p + sip_ctz(s.mask);
+        if (s.end - cr < 3 || cr[0] != '\r' || cr[1] != '\n' || sip_is_blank(cr[2]) || cr == line) break;
         const __m128i text = _mm_loadu_si128((const __m128i *)line);
         const unsigned colons = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(text, _mm_set1_epi8(':')));
         if (colons == 0 || colons & 1) break;
         const unsigned length = sip_ctz(colons);
         const sip_byte *value = line + length + 1;
         /* A key is padded with SP: where the byte before the colon is over SP, equal keys have equal lengths. */
-        if (value >= at || value[-2] <= ' ' || at[-1] <= ' ') break;
+        if (value >= cr || value[-2] <= ' ' || cr[-1] <= ' ') break;
         value += *value == ' ';
         if (*value <= ' ') break;
         const sip_key key = sip_key_of_16(text, length);
@@ -176,13 +176,13 @@ static sip_span *sip_read_headers(
         }
         if (name->id == SIP_UNKNOWN) break;
         if (name->id == SIP_CONTENT_LENGTH) {
-            if (head->content_length >= 0 || !sip_note_content_length(head, sip_run(value, at))) break;
+            if (head->content_length >= 0 || !sip_note_content_length(head, sip_run(value, cr))) break;
         }
-        *span++ = (sip_span){(uint32_t)(line - data), (uint32_t)(value - data), (uint32_t)(at - data),
-                             (uint32_t)(at + 2 - data), sip_bits(length, 0, name->id)};
-        line = at + 2;
+        *span++ = (sip_span){(uint32_t)(line - data), (uint32_t)(value - data), (uint32_t)(cr - data),
+                             (uint32_t)(cr + 2 - data), sip_bits(length, 0, name->id)};
+        line = cr + 2;
         s.mask &= s.mask - 1;
-        if (at - s.p == 63) { /* the LF is in the next block, which is there: at[2] is data */
+        if (cr - s.p == 63) { /* the LF is in the next block, which is there: cr[2] is data */
             s.p += 64;
             sip_scan_block(&s, data);
         }

@@ -83,15 +83,15 @@ SIP_INLINE const sip_byte *sip_scan_next(sip_scanner *s, const sip_byte *data)
 SIP_INLINE const sip_byte *sip_scan_line(sip_scanner *s, const sip_byte *data, int *found)
 {
     for (;;) {
-        const sip_byte *at = sip_scan_next(s, data);
-        if (at == NULL) return NULL;
-        if (SIP_LIKELY(*at == '\r' && at + 1 < s->end && at[1] == '\n')) {
-            if (at - s->p == 63) return sip_scan_next(s, data);
+        const sip_byte *control = sip_scan_next(s, data);
+        if (control == NULL) return NULL;
+        if (SIP_LIKELY(*control == '\r' && control + 1 < s->end && control[1] == '\n')) {
+            if (control - s->p == 63) return sip_scan_next(s, data);
             s->mask &= s->mask - 1;
-            return at + 1;
+            return control + 1;
         }
-        if (*at == '\n') return at;
-        *found |= *at == '\t' ? SIP_TAB : SIP_WRONG;
+        if (*control == '\n') return control;
+        *found |= *control == '\t' ? SIP_TAB : SIP_WRONG;
     }
 }
 

@@ -173,7 +173,7 @@ def write_parameters(params: ParamsLike | None, *known: tuple[str, str | None], 
     """The text of parameters: first the `known` (written already), then the caller's; a name only once."""
     parts = [name if value is None else f"{name}={value}" for name, value in known]
     names = {name for name, _ in known}
-    for name, value in pairs(params):
+    for name, value in as_pairs(params):
         need_token(name, "parameter name")
         if lower(name) in names:
             raise SerializeError(f"parameter {lower(name)} twice")
@@ -194,7 +194,7 @@ def merge_parameters(raw: str, added: str, dropped: Callable[[str], bool]) -> st
     return text
 
 
-def pairs(params: ParamsLike | None) -> list[tuple[str, "str | int | None"]]:
+def as_pairs(params: ParamsLike | None) -> list[tuple[str, "str | int | None"]]:
     """What a constructor was given for parameters, as pairs."""
     if params is None:
         return []

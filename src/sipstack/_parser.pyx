@@ -24,7 +24,7 @@ from ._rewrite import first_element
 from ._view import Headers
 from ._writing import (
     DIALOG_METHODS, TAG_KEY, as_bytes, check_content_length, check_source, encode_body, encode_method,
-    encode_name, encode_status, encode_tag, encode_uri, encode_value, pairs, refuse_copied,
+    encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, refuse_copied,
 )
 from .errors import HeaderError, ParseError
 from .headers import ContentType, RAck, parse_contacts, parse_list, parse_max_forwards, parse_value
@@ -54,7 +54,6 @@ include "_text.pxi"
 include "_table.pxi"
 include "_edit.pxi"
 include "_values.pxi"
-include "_check.pxi"
 include "_build.pxi"
 include "_message.pxi"
 include "_docs.pxi"

@@ -18,7 +18,7 @@ from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers
 from ._writing import (
     DIALOG_METHODS, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source, encode_body,
-    encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, pairs, refuse_copied,
+    encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, refuse_copied,
 )  # fmt: skip
 from .errors import HeaderError, ParseError
 from .headers import (
@@ -777,7 +777,7 @@ def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes) 
     """A message of a start line, headers that were copied, and the caller's headers."""
     message = _message(None, _START.match(start), 0, lines, body)
     copied = {number for line in lines if VIA <= (number := _IDS[line[0]]) <= CSEQ}
-    for name, value in pairs(headers):
+    for name, value in header_pairs(headers):
         line = _new_line(name, value)
         message._check_length(line)
         if _IDS[line[0]] in copied:

@@ -192,11 +192,11 @@ static int sip_read_uri(sip_text text, sip_uri *uri)
     } else {
         if (!uri->secure && (end - p < 5 || memcmp(p, "sip:", 4) != 0)) return 0;
         p += uri->secure ? 5 : 4;
-        const sip_byte *at = sip_find(sip_run(p, end), '@');
-        if (at != NULL) {
-            uri->user = sip_run(p, at);
-            if (at == p || !sip_is_whole(uri->user, SIP_USER)) return 0;
-            p = at + 1;
+        const sip_byte *at_sign = sip_find(sip_run(p, end), '@');
+        if (at_sign != NULL) {
+            uri->user = sip_run(p, at_sign);
+            if (at_sign == p || !sip_is_whole(uri->user, SIP_USER)) return 0;
+            p = at_sign + 1;
         }
         p = sip_read_host_port(p, end, &uri->host, &uri->port);
         if (p == NULL) return 0;

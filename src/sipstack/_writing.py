@@ -57,7 +57,7 @@ def as_bytes(data: Any) -> bytes:
     raise TypeError(f"data must be bytes, bytearray, memoryview or str, not {type(data).__name__}")
 
 
-def pairs(headers: HeaderSource) -> Iterable[tuple[str, Any]]:
+def header_pairs(headers: HeaderSource) -> Iterable[tuple[str, Any]]:
     """The (name, value) pairs of a mapping, of pairs, or of another message's headers."""
     items = getattr(headers, "items", None)
     return headers if items is None else items()  # type: ignore[return-value]  # what has items() is a mapping

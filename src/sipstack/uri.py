@@ -9,7 +9,7 @@ from typing import Final, Self
 from . import _grammar as grammar
 from ._grammar import is_host, is_ipv6, is_telephone_number
 from ._limits import MAX_PARAMETER, MAX_PORT
-from ._params import Parameters, Params, ParamsLike, WithParams, pairs
+from ._params import Parameters, Params, ParamsLike, WithParams, as_pairs
 from ._values import HeaderValue, assign, lower, need_number, need_str, parse_number
 from .errors import HeaderError, SerializeError
 
@@ -394,7 +394,7 @@ def _read_params(text: str) -> Params:
 def _write_params(params: ParamsLike | None) -> str:
     parts: list[str] = []
     names: set[str] = set()
-    for name, value in pairs(params):
+    for name, value in as_pairs(params):
         if not name or value == "" or lower(name) in names:
             raise SerializeError("URI parameter twice, or without a name, or with an empty value")
         names.add(lower(name))
@@ -405,7 +405,7 @@ def _write_params(params: ParamsLike | None) -> str:
 
 def _write_headers(headers: ParamsLike | None) -> str:
     parts: list[str] = []
-    for name, value in pairs(headers):
+    for name, value in as_pairs(headers):
         if not name or value is None:
             raise SerializeError("URI header without a name or a value")
         parts.append(f"{escape_uri(name, '[]/?:+$')}={escape_uri(_text_of(value), '[]/?:+$')}")

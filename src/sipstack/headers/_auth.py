@@ -5,7 +5,7 @@ from typing import ClassVar, Final, Self
 
 from .._grammar import BLANK, LWS, SWS, TOKEN
 from .._limits import MAX_PARAMETER
-from .._params import Params, ParamsLike, WithParams, pairs, scan_parameters, write_parameters, write_value
+from .._params import Params, ParamsLike, WithParams, as_pairs, scan_parameters, write_parameters, write_value
 from .._values import assign, lower, need_number, need_text, need_token, quote
 from ..errors import HeaderError, SerializeError
 from ._lists import Reader
@@ -106,7 +106,7 @@ def _check_auth_params(text: str, position: int) -> None:
 def _write_auth_params(params: ParamsLike, quoted: frozenset[str]) -> str:
     """The text of parameters; those that are named in `quoted` are in quotes even where they are tokens."""
     known: list[tuple[str, str | None]] = []
-    for name, value in pairs(params):
+    for name, value in as_pairs(params):
         if value is None:
             raise SerializeError(f"{name} has no value")
         text = str(need_number(value, name, MAX_PARAMETER)) if isinstance(value, int) else need_text(value, name)

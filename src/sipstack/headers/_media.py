@@ -3,10 +3,9 @@
 import re
 from typing import Final
 
-from .._grammar import BLANK, BODY_LINE_END, SWS, TOKEN
-from .._limits import MAX_CONTENT_LENGTH
+from .._grammar import BLANK, BODY_LINE_END, SWS, TOKEN, read_content_length
 from .._params import ParamsLike
-from .._values import assign, lower, need_str, need_token, parse_number
+from .._values import assign, lower, need_str, need_token
 from ..errors import HeaderError
 from ._base import Parametrized, TokenValue
 from ._lists import Reader, list_or_nothing, parse_required_tokens
@@ -77,7 +76,7 @@ def _parse_mime_version(value: str) -> str:
 
 READERS: Final[dict[str, Reader]] = {
     "Content-Type": ContentType.parse,
-    "Content-Length": lambda value: parse_number(value.strip(BLANK), MAX_CONTENT_LENGTH, "Content-Length"),
+    "Content-Length": lambda value: read_content_length(value.encode("utf-8", "surrogatepass")),
     "Content-Disposition": ContentDisposition.parse,
     "Content-Encoding": parse_required_tokens,
     "Content-Language": parse_required_tokens,

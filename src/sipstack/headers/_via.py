@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from .._grammar import BLANK, DIGITS, HEX_CHARS, HOST, LWS, QUOTED_STRING, SWS, TOKEN, is_host, is_ipv6
 from .._limits import DEFAULT_PORT, MAX_PORT, MAX_TTL
-from .._params import Parameter, ParamsLike, WithParams, merge_parameters, pairs, parameters_behind, write_parameters
+from .._params import Parameter, ParamsLike, WithParams, as_pairs, merge_parameters, parameters_behind, write_parameters
 from .._values import assign, lower, need_number, need_str, need_token, parse_number
 from ..errors import HeaderError, SerializeError
 from ..uri import need_host, need_port
@@ -77,7 +77,7 @@ class Via(WithParams):
             "maddr": None if maddr is None else need_host(maddr, "maddr"),
             "ttl": None if ttl is None else need_number(ttl, "ttl", MAX_TTL),
         }
-        if any(lower(given) in known for given, _ in pairs(params)):
+        if any(lower(given) in known for given, _ in as_pairs(params)):
             raise SerializeError("params holds a parameter that has an argument of its own")
         assign(self, protocol=protocol, transport=need_token(transport, "transport"), host=need_host(host))
         written = [
