@@ -151,7 +151,7 @@ static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32
         const sip_byte *next = sip_param_end(p + 1, end);
         const sip_text name = sip_param_name(p + 1, next);
         int *seen = sip_is_word(name, "received") ? &received : sip_is_word(name, "rport") ? &rport : NULL;
-        /* A < or a comment that would be overwritten may hide the comma that ends the Via: all that is left of it goes too. */
+        /* A < or a comment that would be overwritten may hide the comma that ends the Via: the rest of it goes too. */
         if (seen != NULL && (sip_find(sip_run(name.end, next), '<') || sip_find(sip_run(name.end, next), '('))) next = end;
         if (seen != NULL && *seen) {
             to = sip_put_text(to, sip_run(from, p));

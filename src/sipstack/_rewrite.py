@@ -1,7 +1,7 @@
 """Rewriting: what is changed in the text of a value, or cut from it, without understanding all of it.
 
-These decide by quotes, <>, commas and semicolons alone, so that they work on values that are otherwise wrong too: what a
-sender wrote cannot keep a server from stamping its Via or tagging its To. `_rewrite.h` says the same in C.
+These decide by quotes, <>, commas and semicolons alone, so that they work on values that are otherwise wrong too: what
+a sender wrote cannot keep a server from stamping its Via or tagging its To. `_rewrite.h` says the same in C.
 """
 
 import re
@@ -77,12 +77,12 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
         if key not in values:
             parts.append(via[start:end])
             continue
-        # A < or a comment that would be overwritten may hide the comma that ends the Via: all that is left of it goes too.
+        # A < or a comment that would be overwritten may hide the comma that ends the Via: the rest of it goes too.
         hides = "<" in rest or "(" in rest
         if key not in written:
             written.add(key)
             blanks = "" if hides else rest[len(rest.rstrip(BLANK)) :]
-            parts.append(f"{via[start:end - len(rest)]}={values[key]}{blanks}")
+            parts.append(f"{via[start : end - len(rest)]}={values[key]}{blanks}")
         if hides:
             break
     if not written and lower(_sent_by_host(parts[0])) == lower(host):
