@@ -963,6 +963,13 @@ def test_the_to_tag_of_a_reply(impl: ModuleType, message: Any):
             message.reply(200, to_tag=bad)
 
 
+def test_a_header_is_set_where_it_stood_twice_with_that_value(impl: ModuleType):
+    message = request(impl, b"A: 1", b"Subject: x")
+    message.add_header("SUBJECT", "y")
+    message.set_header("SUBJECT", "y")
+    assert message.to_bytes() == head(b"A: 1", b"SUBJECT: y")
+
+
 @pytest.mark.parametrize(
     ("value", "tagged"),
     [

@@ -381,21 +381,21 @@ class Message:
         return True
 
     def _remove(self, number: int, lower_name: bytes, kept: Line | None = None) -> list[Line]:
-        """Remove every header of an id or a name but one."""
+        """Remove every header of an id or a name but one: the first that is `kept`."""
         ids = _IDS
         while True:
             old = self._table()[:]
-            same_id = [line for line in old if ids[line[0]] == number and line is not kept]
-            removed = [line for line in same_id if number or line[0].lower() == lower_name]
-            if not removed:
-                return removed
-            places = {id(line) for line in removed}
-            new = [line for line in old if id(line) not in places]
+            same_id = [at for at, line in enumerate(old) if ids[line[0]] == number]
+            places = [at for at in same_id if number or old[at][0].lower() == lower_name]
+            gone = set(places) - set([at for at in places if old[at] is kept][:1])
+            if not gone:
+                return []
+            new = [line for at, line in enumerate(old) if at not in gone]
             lines = self._open()
             if lines == old:
                 lines[_ALL] = new
                 self._cache = None
-                return removed
+                return [old[at] for at in places if at in gone]
 
     def _set(self, line: Line) -> None:
         number, lower_name = _IDS[line[0]], line[0].lower()
@@ -406,7 +406,7 @@ class Message:
                 self._cache = None
             elif not self._replace(at, first, line):
                 continue
-            elif self._table()[-1:] == [line]:
+            elif any(last is line for last in self._table()[-1:]):
                 return
             self._remove(number, lower_name, kept=line)
             return
