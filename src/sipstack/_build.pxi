@@ -112,9 +112,6 @@ cdef Message build(bytes line, headers, body):
 # ---------------------------------------------------------------- replies (RFC 3261 8.2.6)
 
 
-cdef frozenset DIALOGS = DIALOG_METHODS
-
-
 cdef struct sip_copied:
     Py_ssize_t[SIP_CSEQ + 1] first  # the place of the first Via, From, To, Call-ID, CSeq; -1 where there is none
     size_t size  # bytes of all of them
@@ -156,13 +153,17 @@ cdef void find_copied(Message m, sip_copied *copied) noexcept:
 cdef int copy_headers(Message m, Message request, const sip_copied *copied, bytes tag) except -1:
     """Copy what a reply has of its request: Via, From, To, Call-ID, CSeq, and what its status asks for."""
     cdef unsigned int id
+    cdef Py_ssize_t at
     copy_all(m, request, SIP_VIA, copied.first[SIP_VIA])
     for id in range(SIP_FROM, SIP_CSEQ + 1):
-        if copied.first[id] >= 0:
-            copy_first(m, request, copied.first[id], id, tag)
+        at = copied.first[id]
+        if at >= 0 and id == SIP_TO and m.status_code != 100 and not has_tag(request, at):
+            copy_header(m, request, at, make_tag(request) if tag is None else tag)
+        elif at >= 0:
+            copy_header(m, request, at, None)
     if m.status_code == 100:
         copy_all(m, request, SIP_TIMESTAMP, find_id(request, SIP_TIMESTAMP))  # 8.2.6.1
-    elif m.status_code <= 299 and method_str(method_part(request)) in DIALOGS:
+    elif m.status_code <= 299 and method_str(method_part(request)) in DIALOG_METHODS:
         copy_all(m, request, SIP_RECORD_ROUTE, find_id(request, SIP_RECORD_ROUTE))  # 12.1.1
     return 0
 
@@ -172,12 +173,6 @@ cdef int copy_all(Message m, Message request, unsigned int id, Py_ssize_t at) ex
         copy_header(m, request, at, None)
         at = find_id(request, id, at + 1)
     return 0
-
-
-cdef int copy_first(Message m, Message request, Py_ssize_t at, unsigned int id, bytes tag) except -1:
-    if id != SIP_TO or m.status_code == 100 or has_tag(request, at):
-        return copy_header(m, request, at, None)
-    return copy_header(m, request, at, make_tag(request) if tag is None else tag)
 
 
 cdef bint has_tag(Message m, Py_ssize_t at) except -1:

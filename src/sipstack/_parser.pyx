@@ -36,8 +36,7 @@ from .validation import validate as validate_message
 __all__ = ["Message", "parse"]
 
 cdef extern from "Python.h":
-    ctypedef struct PyTypeObject
-    ctypedef PyObject *(*newfunc)(PyTypeObject *, PyObject *, PyObject *)
+    ctypedef void *newfunc
     ctypedef struct PyTypeObject:
         newfunc tp_new
         void *tp_vectorcall

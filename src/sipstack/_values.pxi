@@ -82,9 +82,6 @@ cdef make_cseq(const sip_cseq *parts):
     return cseq
 
 
-# ---------------------------------------------------------------- from a str
-
-
 # Kept here, because looking up a method makes an object, which may run Python: that must not come between finding a
 # header and taking its value.
 parse_address, parse_cseq, parse_rack, parse_content_type = NameAddr.parse, CSeq.parse, RAck.parse, ContentType.parse
@@ -185,10 +182,8 @@ cdef class Values:
 
 
 cdef inline Values values_of(Message m):
-    cdef Values values
     if m.values is None:
-        values = Values.__new__(Values)
-        m.values = values
+        m.values = Values.__new__(Values)
     return m.values
 
 
