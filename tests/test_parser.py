@@ -1118,6 +1118,8 @@ def test_push_record_route_and_pop_route(impl: ModuleType):
         ("garbage", "::1", 2, "garbage;received=::1", False),
         ("SIP/2.0/UDP h;received=x y", "::1", 2, "SIP/2.0/UDP h;received=::1", False),
         ("SIP/2.0/UDP h;received=a;rport=9;received=x;rport", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
+        ("SIP/2.0/UDP h;received=a;rport=9\t;rport", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
+        ("SIP/2.0/UDP h;received=a;rport=9\t;rport , x", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2\t , x", True),
         ('SIP/2.0/UDP h;received="1.1.1.1;rport', "::1", 2, "SIP/2.0/UDP h;received=::1", False),
         ("SIP/2.0/UDP h;rport= (a;b,c);d", "::1", 2, "SIP/2.0/UDP h;rport=2;received=::1", True),
         ("SIP/2.0/UDP h;received=<a;b,c>;d , x", "::1", 2, "SIP/2.0/UDP h;received=::1 , x", False),

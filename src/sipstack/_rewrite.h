@@ -170,6 +170,8 @@ static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32
     if (!received && !rport && sip_same(host, source)) return sip_put_text(to, value);
     to = sip_put_text(to, sip_run(from, end));
     if (!received) to = sip_put_text(sip_put(to, ";received=", 10), source);
+    if (end == value.end)
+        while (sip_is_blank(to[-1])) to--; /* what stood between them and a parameter that was taken out */
     return sip_put_text(to, sip_run(end, value.end));
 }
 

@@ -89,7 +89,7 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
         return value, False
     if "received" not in written:
         parts.append(f";received={host}")
-    return "".join(parts) + value[len(via) :], "rport" in written
+    return ("".join(parts) + value[len(via) :]).rstrip(BLANK), "rport" in written
 
 
 def _sent_by_host(head: str) -> str:
