@@ -29,10 +29,8 @@ cdef inline number_or_none(int number):
 
 
 cdef str transport_str(sip_text transport):
-    cdef str known
-    for known in ("UDP", "TCP", "TLS"):
-        if is_str(transport, known):
-            return known
+    if sip_length(transport) == 3 and memcmp(transport.p, b"UDP", 3) == 0:
+        return "UDP"
     return to_str(transport, False)
 
 
