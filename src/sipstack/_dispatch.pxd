@@ -4,6 +4,9 @@ cimport cython
 from sipstack cimport _parser
 
 
+cdef unsigned int REQUIRE
+
+
 @cython.final
 cdef class Route:
     cdef public object handler
@@ -32,7 +35,6 @@ cdef class Dispatcher:
     cdef take_request(self, _parser.Message request, addr, data)
     @cython.locals(route=Route)
     cdef Route count_request(self, method)
-    @cython.locals(violations=list)
     cdef judge(self, _parser.Message request)
     @cython.locals(response=_parser.Message)
     cpdef finish(self, _parser.Message request, result, addr, target)

@@ -17,10 +17,13 @@ from ._reports import Reports, call_id_text
 from ._tasks import Tasks
 from .errors import HeaderError, ParseError, SipError
 from .message import Message, parse
-from .methods import ACK, METHODS
+from .methods import ACK, METHODS, header_id
 from .stream import is_signaling_noise_datagram, is_stun
 from .transport import Address, Datagram
 from .validation import unsupported_options
+
+
+REQUIRE = header_id("Require")
 
 
 class Fault(NamedTuple):
@@ -209,13 +212,12 @@ class Dispatcher:
 
     def judge(self, request: Message) -> Fault | None:
         """What is wrong with a request before anything is done with it (RFC 3261 8.2.2, 16.3)."""
-        violations = request.check()
-        if violations:
-            first = violations[0]
-            return Fault(first.status, f"{first.header} {first.reason}" if first.status == 400 else None)
+        if not request._is_in_order():
+            for first in request.check():
+                return Fault(first.status, f"{first.header} {first.reason}" if first.status == 400 else None)
         if request._scheme() not in self.schemes:
             return Fault(416)
-        if self.supported is not None and request.get_header("Require") is not None:
+        if self.supported is not None and request._has(REQUIRE):
             return self.judge_options(request)
         return None
 

@@ -66,7 +66,7 @@ cdef class Message:
     def headers(self):
         return Headers(self)
 
-    cpdef get_header(self, name, default=None):
+    def get_header(self, name, default=None):
         cdef str value
         with cython.critical_section(self):
             value = header_str(self, name_text(name))
@@ -109,6 +109,10 @@ cdef class Message:
 
     def _count(self):
         return self.count
+
+    cpdef bint _has(self, unsigned int id):
+        with cython.critical_section(self):
+            return find_id(self, id) >= 0
 
     # --- headers as structured values
 
@@ -237,11 +241,12 @@ cdef class Message:
 
     # --- checking and writing
 
-    cpdef list check(self):
-        cdef bint fine
+    cpdef bint _is_in_order(self):
         with cython.critical_section(self):
-            fine = is_in_order(self)
-        return [] if fine else check_message(self)
+            return is_in_order(self)
+
+    def check(self):
+        return [] if self._is_in_order() else check_message(self)
 
     def validate(self):
         return validate_message(self)

@@ -46,7 +46,7 @@ cdef class Message:
     cdef unsigned char high  # whether there may be bytes over 0x7F
 
     cpdef str _scheme(self)
-    cpdef list check(self)
+    cpdef bint _is_in_order(self)
+    cpdef bint _has(self, unsigned int id)
     cpdef bint stamp_received(self, host, port) except -1
     cpdef bytes to_bytes(self)
-    cpdef get_header(self, name, default=*)

@@ -331,6 +331,9 @@ class Message:
     def _count(self) -> int:
         return len(self._table())
 
+    def _has(self, number: int) -> bool:
+        return self._find(number)[1] is not None
+
     # --- the lines, and how they change: see _EDITING
 
     def _table(self) -> list[Line]:
@@ -647,6 +650,9 @@ class Message:
         return _build(start, lines, headers, data)
 
     # --- checking and writing
+
+    def _is_in_order(self) -> bool:
+        return not self.check()
 
     def check(self) -> list[Violation]:
         """What the header table alone shows to be wrong; see `sipstack.validation.check`."""
