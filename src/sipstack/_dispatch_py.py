@@ -22,7 +22,6 @@ from .stream import is_signaling_noise_datagram, is_stun
 from .transport import Address, Datagram
 from .validation import unsupported_options
 
-
 REQUIRE = header_id("Require")
 
 
