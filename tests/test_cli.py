@@ -51,7 +51,7 @@ class TestText:
 
     def test_line_at(self) -> None:
         data = b"one\r\ntwo\nthree"
-        assert [line_at(data, offset).number for offset in (0, 3, 4, 5, 8, 9, 14, 99)] == [1, 1, 1, 2, 2, 3, 3, 3]
+        assert [line_at(data, offset)[0] for offset in (0, 3, 4, 5, 8, 9, 14, 99)] == [1, 1, 1, 2, 2, 3, 3, 3]
         assert line_at(data, 4) == (1, 0, b"one")
         assert line_at(data, 9) == (3, 9, b"three")
 

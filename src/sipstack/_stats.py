@@ -92,15 +92,10 @@ class SharedStats:
 
     def write(self, index: int, stats: Stats) -> None:
         methods = dict(stats.requests_by_method)
-        counts = [methods.pop(name, 0) for name in self._methods[:-1]]
-        self._record.pack_into(
-            self._memory,
-            index * self._record.size,
-            *(getattr(stats, name) for name in NUMBERS),
-            *counts,
-            sum(methods.values()),
-            *(stats.responses_by_class.get(name, 0) for name in CLASSES),
-        )
+        values = [getattr(stats, name) for name in NUMBERS]
+        values += [methods.pop(name, 0) for name in self._methods[:-1]]
+        values += [sum(methods.values()), *(stats.responses_by_class.get(name, 0) for name in CLASSES)]
+        self._record.pack_into(self._memory, index * self._record.size, *values)
 
     def read(self, index: int) -> Stats:
         """What the worker in this place, and those that stood there before it, have counted."""

@@ -52,10 +52,10 @@ def _read(name: str, limit: int) -> bytes:
 
 def _explain(error: ParseError, data: bytes, name: str) -> Iterator[str]:
     """A ParseError as a compiler puts it: file, line, column, reason; the line; a caret under the byte."""
-    line = line_at(data, error.offset)
-    column = error.offset - line.start
-    yield f"{visible(name)}:{line.number}:{column + 1}: {error} - a server answers {error.status}"
-    yield from (_INDENT + text for text in pointed(line.data, column))
+    number, start, line = line_at(data, error.offset)
+    column = error.offset - start
+    yield f"{visible(name)}:{number}:{column + 1}: {error} - a server answers {error.status}"
+    yield from (_INDENT + text for text in pointed(line, column))
 
 
 def _describe(message: Message, size: int) -> Iterator[str]:

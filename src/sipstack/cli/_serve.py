@@ -116,9 +116,6 @@ class _LogLines(logging.StreamHandler[TextIO]):
         self._rates.update(rates.stats)  # the rates of the whole interval, not those of the last quarter of a second
         _logger.info("%.1f/s in, %.1f/s out; %s", self._rates.requests, self._rates.sent, rates.totals())
 
-    def stop(self) -> None:
-        """Nothing to end."""
-
 
 class _LiveLine(logging.Handler):
     """One line of a terminal that is written anew; what is logged scrolls by above it. Needs rich."""
@@ -138,8 +135,9 @@ class _LiveLine(logging.Handler):
         line = f"{rates.uptime}  {rates.requests:,.0f}/s in  {rates.sent:,.0f}/s out  {rates.totals()}"
         self._live.update(self._text(line, style="bold", no_wrap=True, overflow="ellipsis"), refresh=True)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self._live.stop()
+        super().close()
 
 
 def _make_display(interval: float) -> _LogLines | _LiveLine:
@@ -189,7 +187,7 @@ def run(options: argparse.Namespace) -> int:
         code = 1 if announced else 2
         print(f"sipstack serve: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
     finally:
-        display.stop()
+        display.close()
     if announced:
         peak = f"; at most {rates.peak:,.0f} requests/s" if rates.peak else ""
         _logger.info("stopped after %s: %s%s", rates.uptime, rates.totals(full=True), peak)

@@ -1,24 +1,15 @@
 """Bytes from the wire, made fit for a terminal: nothing in a message may move the cursor or ring the bell."""
 
 import unicodedata
-from typing import NamedTuple
 
 
-class Line(NamedTuple):
-    """A line of some text: its number from 1, where it starts, and its bytes without the line end."""
-
-    number: int
-    start: int
-    data: bytes
-
-
-def line_at(data: bytes, offset: int) -> Line:
-    """The line of `data` that holds the byte at `offset` (its line end counts as part of it)."""
+def line_at(data: bytes, offset: int) -> tuple[int, int, bytes]:
+    """The line that holds the byte at `offset`, its line end too: number from 1, where it starts, its text."""
     offset = min(max(offset, 0), len(data))
     start = data.rfind(b"\n", 0, offset) + 1
     end = data.find(b"\n", offset)
     line = data[start:] if end < 0 else data[start:end]
-    return Line(data.count(b"\n", 0, start) + 1, start, line.removesuffix(b"\r"))
+    return data.count(b"\n", 0, start) + 1, start, line.removesuffix(b"\r")
 
 
 def visible(data: bytes | str) -> str:
