@@ -6,7 +6,9 @@ from typing import ClassVar, Final, Self
 
 from ._grammar import BLANK, GENERIC_PARAM, STRICT_VALUE
 from ._limits import MAX_PARAMETER
-from ._values import HeaderValue, assign, lower, need_number, need_str, need_text, need_token, quote, unquote
+from ._values import (
+    HeaderValue, assign, canonical_host, lower, need_number, need_str, need_text, need_token, quote, unquote,
+)  # fmt: skip
 from .errors import HeaderError, SerializeError
 
 _PARAMETER: Final = re.compile(GENERIC_PARAM)
@@ -75,9 +77,9 @@ class Params(HeaderValue, Mapping[str, "str | None"]):
         return self._text
 
     def _meaning(self) -> dict[str, tuple[str | None, bool]]:
-        """Each parameter as it is compared: a quoted value exactly, a token in any case (7.3.1)."""
+        """Each parameter as it is compared: a quoted value exactly, a token or a host in any case (7.3.1, 25.1)."""
         return {
-            key: (value if quoted or value is None else lower(value), quoted)
+            key: (value if quoted or value is None else canonical_host(value), quoted)
             for key, (_, value, quoted) in self._found.items()
         }
 
