@@ -318,7 +318,7 @@ def test_parameters_behind_a_bare_uri_are_the_headers():
     """RFC 4475 cparam01, cparam02, inv2543: without <> the parameter is the header's, within them the URI's."""
     bare = NameAddr.parse("sip:+19725552222@gw1.example.net;unknownparam")
     assert (dict(bare.params), dict(bare.uri.params)) == ({"unknownparam": None}, {})
-    assert str(bare) == "sip:+19725552222@gw1.example.net;unknownparam"
+    assert str(bare) == "<sip:+19725552222@gw1.example.net>;unknownparam"
     inside = NameAddr.parse("<sip:+19725552222@gw1.example.net;unknownparam>")
     assert (dict(inside.params), dict(inside.uri.params)) == ({}, {"unknownparam": None})
     assert NameAddr.parse("sip:+16505552222@ss1.example.net;user=phone").params["user"] == "phone"

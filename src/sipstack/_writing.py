@@ -11,8 +11,9 @@ from ._diagnose import bad_control
 from ._limits import MAX_PORT, STATUS_CODES
 from ._values import need_str
 from .errors import HeaderError, ParseError, SerializeError
-from .headers import HeaderValue
-from .methods import reason_phrase
+from .headers import URI_IN_ANGLES, HeaderValue
+from .methods import canonical_name, reason_phrase
+from .uri import AbsoluteUri, SipUri, TelUri, Uri
 
 _URI = re.compile(grammar.REQUEST_URI)
 _REASON = re.compile(grammar.REASON_PHRASE)
@@ -22,6 +23,8 @@ _BLANKS = grammar.BLANK.encode()
 _BODY_LINE_END = re.compile(grammar.BODY_LINE_END)
 _SOURCE = re.compile(f"[{grammar.HOST_CHARS}:]++")
 
+_URI_TYPES = (SipUri, TelUri, AbsoluteUri)
+
 TAG_KEY = os.urandom(16)
 """What makes the tags of replies ours: forked workers share it."""
 
@@ -29,7 +32,11 @@ DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 """Methods whose 101..299 responses carry the request's Record-Route (RFC 3261 12.1.1, RFC 6665 4.4.1, RFC 3515)."""
 
 HeaderInput = str | int | HeaderValue | Sequence[str | int | HeaderValue]
-"""What can be written as a header's value; of several, one line with commas between them is made."""
+"""What can be written as a header's value; of several, one line with commas between them is made.
+
+Text stays as it is. A URI is written in `<>` where the header's grammar has them: in all headers of addresses, so that
+its parameters stay its own (RFC 3261 20).
+"""
 
 Body = bytes | bytearray | memoryview | str
 """What can be a body."""
@@ -89,6 +96,8 @@ encode_tag = partial(_encode_token, what="tag")
 def _value_text(name: str, value: object) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, _URI_TYPES) and canonical_name(name) in URI_IN_ANGLES:
+        return f"<{value}>"  # without them its parameters would be the header's (RFC 3261 20)
     if isinstance(value, HeaderValue) or (isinstance(value, int) and not isinstance(value, bool)):
         return str(value)
     raise TypeError(f"value of {name} must be str, int, a header value or several, not {type(value).__name__}")
@@ -114,12 +123,15 @@ def refuse_copied(name: str) -> None:
     raise SerializeError(f"{name} is copied from the request, a reply cannot be given another")
 
 
-def encode_uri(uri: str | HeaderValue) -> bytes:
-    """A Request-URI's bytes; SerializeError where it is empty or has a space or a control byte."""
-    if isinstance(uri, HeaderValue):
-        uri = str(uri)
+def encode_uri(uri: str | Uri) -> bytes:
+    """A Request-URI's bytes; SerializeError where it is empty or has a space or a control byte.
+
+    Text stays as it is, a URI is written as a Request-URI has it.
+    """
+    if isinstance(uri, _URI_TYPES):
+        uri = str(uri.as_request_uri())
     if not isinstance(uri, str):
-        raise TypeError(f"Request-URI must be str or a URI value, not {type(uri).__name__}")
+        raise TypeError(f"Request-URI must be str or a URI, not {type(uri).__name__}")
     if not _URI.fullmatch(uri):
         raise SerializeError(f"Request-URI {uri!r} is empty or has a space or a control byte")
     return encode(uri, "Request-URI")
