@@ -1620,7 +1620,7 @@ def test_several_values_make_one_line(impl):
     assert bytes(message) == before
 
 
-@pytest.mark.parametrize("name", ["Via", "f", "TO", "Call-ID", "cseq", "record-Route"])
+@pytest.mark.parametrize("name", ["Via", "f", "TO", "Call-ID", "cseq", "record-Route", Text("To")])
 def test_a_reply_is_not_given_what_it_copies(impl, name):
     request = impl.parse(REQUEST)
     request.add_header("Record-Route", "<sip:p;lr>")
@@ -1675,7 +1675,8 @@ def test_a_reply_is_given_once_what_it_has_by_itself(impl):
         ((b"Via: A", b"Call-ID:\r\n  a b", b"CSeq: 1 INVITE"), (b"Via: A", b"i: a b", b"CSeq: 1 CANCEL")),
         ((b"Via:\r\n A", b"CSeq: 1 INVITE"), (b"Via: A", b"CSeq: 1 CANCEL")),
         # What cannot be read is a request all the same.
-        ((b"Via: ,A", b"CSeq: INVITE"), (b"Via: , B", b"CSeq: CANCEL")),
+        ((b"Via: ,A", b"CSeq: one INVITE"), (b"Via: , B", b"CSeq: one CANCEL")),
+        ((b"Via: A", b"CSeq: 1x\r\n\tINVITE"), (b"Via: A", b"CSeq: 01x CANCEL")),
         ((), ()),
     ],
 )

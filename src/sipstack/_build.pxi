@@ -253,7 +253,7 @@ cdef bytes make_tag(Message m):
     cdef bytes call_id_line = value_of_folded(m, SIP_CALL_ID), via_line = value_of_folded(m, SIP_VIA)
     cdef bytes cseq_line = value_of_folded(m, SIP_CSEQ)
     cdef sip_text call_id = identity(m, SIP_CALL_ID, call_id_line), cseq = identity(m, SIP_CSEQ, cseq_line)
-    cdef sip_text via = identity(m, SIP_VIA, via_line), number = leading_number(cseq)
+    cdef sip_text via = identity(m, SIP_VIA, via_line), number = without_zeros(cseq)
     via = sip_trim(via.p, sip_element_end(via))
     cdef bytes data = PyBytes_FromStringAndSize(
         NULL, PyBytes_GET_SIZE(TAG_KEY) + sip_length(call_id) + sip_length(via) + sip_length(number) + 3
@@ -280,12 +280,12 @@ cdef sip_text identity(Message m, unsigned int id, bytes line) noexcept:
     return sip_run(NULL, NULL) if at < 0 else span_value(m, &spans(m)[at])
 
 
-cdef inline sip_text leading_number(sip_text text) noexcept:
-    """The digits that a text begins with, without zeros in front."""
+cdef inline sip_text without_zeros(sip_text text) noexcept:
+    """What a text begins with, up to a blank, without zeros in front."""
     while text.p < text.end and text.p[0] == c"0":
         text.p += 1
     cdef const sip_byte *end = text.p
-    while end < text.end and c"0" <= end[0] <= c"9":
+    while end < text.end and not sip_is_blank(end[0]):
         end += 1
     return sip_run(text.p, end)
 

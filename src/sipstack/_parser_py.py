@@ -45,7 +45,6 @@ _LENGTHS = re.compile(grammar.CONTENT_LENGTHS.encode())
 _EMPTY_LINES = re.compile(grammar.EMPTY_LINES.encode())
 _HEAD_END = re.compile(grammar.HEAD_END.encode())
 _NOT_CONTROL = re.sub(f"[{grammar.CONTROL_CHARS}]".encode(), b"", bytes(range(256)))
-_CSEQ_NUMBER = re.compile(f"0*+([{grammar.DIGIT_CHARS}]*+)".encode())
 _WORDS = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
@@ -778,10 +777,10 @@ def _make_tag(request: list[Line]) -> bytes:
 
     That is its Call-ID, its top Via, which a CANCEL has alone (9.1), and the number of its CSeq.
     """
-    call_id, via, cseq = (_unfolded(_first_of(request, number) or _NO_LINE) for number in (CALL_ID, VIA, CSEQ))
+    call_id, via, cseq = [_unfolded(_first_of(request, number) or _NO_LINE) for number in (CALL_ID, VIA, CSEQ)]
     if b"," in via:
         via = split_first(_text(via))[0].encode("utf-8", "surrogateescape")
-    number = _CSEQ_NUMBER.match(cseq)[1]  # type: ignore[index]  # it matches nothing too
+    number = cseq.replace(b"\t", b" ").partition(b" ")[0].lstrip(b"0")
     identity = b"\n".join([TAG_KEY, call_id, via, number])
     return b"%016x" % (hash(identity) & 0xFFFF_FFFF_FFFF_FFFF)
 

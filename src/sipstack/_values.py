@@ -112,7 +112,9 @@ def canonical_host(host: str) -> str:
 
     An IPv4-mapped address is another one than the IPv4 address in it: their bits are not the same (RFC 5954 4.2).
     """
-    address = read_ipv6(host.removeprefix("[").removesuffix("]")) if ":" in host else None
+    if ":" not in host:
+        return host.lower() if host.isascii() else host.translate(_UPPER)
+    address = read_ipv6(host.removeprefix("[").removesuffix("]"))
     if address is None:
         return lower(host)
     return f"[::ffff:{address.ipv4_mapped}]" if address.ipv4_mapped else f"[{address.compressed}]"

@@ -13,7 +13,7 @@ from ._values import need_str
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import URI_IN_ANGLES, HeaderValue
 from .methods import canonical_name, reason_phrase
-from .uri import AbsoluteUri, SipUri, TelUri, Uri
+from .uri import AnyUri, Uri
 
 _URI = re.compile(grammar.REQUEST_URI)
 _REASON = re.compile(grammar.REASON_PHRASE)
@@ -22,8 +22,6 @@ _LINE_END = re.compile(rb"[\r\n]")
 _BLANKS = grammar.BLANK.encode()
 _BODY_LINE_END = re.compile(grammar.BODY_LINE_END)
 _SOURCE = re.compile(f"[{grammar.HOST_CHARS}:]++")
-
-_URI_TYPES = (SipUri, TelUri, AbsoluteUri)
 
 TAG_KEY = os.urandom(16)
 """What makes the tags of replies ours: forked workers share it."""
@@ -70,15 +68,15 @@ def header_pairs(headers: HeaderSource) -> Iterable[tuple[str, Any]]:
     return headers if items is None else items()  # type: ignore[return-value]  # what has items() is a mapping
 
 
-def encode(text: str, what: str) -> bytes:
-    """UTF-8 with surrogateescape; SerializeError where the text has another surrogate.
+def encode(text: str, what: str, name: str = "") -> bytes:
+    """UTF-8 with surrogateescape; SerializeError, which says `what` of `name`, where the text has another surrogate.
 
     What a subclass of str calls `encode` is not asked: it might give something else than bytes.
     """
     try:
         return str.encode(text, "utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise SerializeError(f"{what} has a surrogate at {error.start} that is no UTF-8") from None
+        raise SerializeError(f"{what}{name} has a surrogate at {error.start} that is no UTF-8") from None
 
 
 def _encode_token(text: str, what: str) -> bytes:
@@ -96,7 +94,7 @@ encode_tag = partial(_encode_token, what="tag")
 def _value_text(name: str, value: object) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, _URI_TYPES) and canonical_name(name) in URI_IN_ANGLES:
+    if isinstance(value, AnyUri) and canonical_name(name) in URI_IN_ANGLES:
         return f"<{value}>"  # without them its parameters would be the header's (RFC 3261 20)
     if isinstance(value, HeaderValue) or (isinstance(value, int) and not isinstance(value, bool)):
         return str(value)
@@ -109,7 +107,7 @@ def encode_value(name: str, value: HeaderInput) -> bytes:
         text = ", ".join([_value_text(name, part) for part in value])
     else:
         text = _value_text(name, value)
-    data = encode(text, f"value of {name}").strip(_BLANKS)
+    data = encode(text, "value of ", name).strip(_BLANKS)
     if _CONTROL.search(data):
         line_end = _LINE_END.search(data)  # one that a fold would excuse is none in a value to write
         at = line_end.start() if line_end else bad_control(data)
@@ -128,7 +126,7 @@ def encode_uri(uri: str | Uri) -> bytes:
 
     Text stays as it is, a URI is written as a Request-URI has it.
     """
-    if isinstance(uri, _URI_TYPES):
+    if isinstance(uri, AnyUri):
         uri = str(uri.as_request_uri())
     if not isinstance(uri, str):
         raise TypeError(f"Request-URI must be str or a URI, not {type(uri).__name__}")

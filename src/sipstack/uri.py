@@ -85,7 +85,7 @@ def host_port(text: str, position: int) -> tuple[str, int | None, int]:
     return found[1], port, found.end()
 
 
-class _Uri(HeaderValue):
+class AnyUri(HeaderValue):
     """The parent of URIs: the form that one has in each place. A SIP URI has parts that do not belong everywhere."""
 
     __slots__ = ()
@@ -126,7 +126,7 @@ class _Uri(HeaderValue):
         return self
 
 
-class _UriWithParams(_Uri, WithParams):
+class _UriWithParams(AnyUri, WithParams):
     """The parent of URIs with parameters, which know escapes and no quotes."""
 
     __slots__ = ()
@@ -260,13 +260,12 @@ class SipUri(_UriWithParams):
     def _without(self, names: frozenset[str], **cleared: object) -> Self:
         """This URI without these parameters, with the slots that are cleared; itself where it has nothing of them."""
         changes = {slot: value for slot, value in cleared.items() if getattr(self, slot) != value}
-        parts = self._params.split(";") if self._params else []
-        kept = [part for part in parts if lower(unescape_uri(part.partition("=")[0])) not in names]
-        if len(kept) < len(parts):
-            changes["_params"] = ";".join(kept)
-        if not changes:
-            return self
-        return self._of(**{slot: getattr(self, slot) for slot in self._setters} | changes)
+        text = lower(self._params)
+        if "%" in text or any(name in text for name in names):
+            parts = self._params.split(";")
+            kept = [part for part in parts if lower(unescape_uri(part.partition("=")[0])) not in names]
+            changes |= {"_params": ";".join(kept)} if len(kept) < len(parts) else {}
+        return self._of(**{slot: getattr(self, slot) for slot in self._setters} | changes) if changes else self
 
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed, such as `uri.replace(port=5070, params=None)`."""
@@ -369,7 +368,7 @@ class TelUri(_UriWithParams):
         return f"tel:{self.number}"
 
 
-class AbsoluteUri(_Uri):
+class AbsoluteUri(AnyUri):
     """A URI of any other scheme, kept as it is.
 
     Attributes:
