@@ -1,4 +1,4 @@
-"""Where a URI stands, and in what form: as a header's value, in a request line, in a registrar's table (RFC 3261 19.1.1).
+"""Where a URI stands, and its form there: a header's value, a request line, a registrar's table (RFC 3261 19.1.1).
 
 Whatever touches a message runs on both implementations.
 """
@@ -136,8 +136,8 @@ def test_the_parameters_of_a_bare_uri_in_a_header_of_hops_are_the_uris(name: str
 
 def test_a_bare_route_of_a_message(impl: ModuleType):
     """Also where it is the first of its line, which the compiled core reads by itself."""
-    data = REQUEST.replace(b"\r\nVia:", b"\r\nRoute: sip:p1;lr\r\nRoute: <sip:p2;lr>, sip:p3;lr\r\nRecord-Route: sip:p4;lr\r\nVia:", 1)
-    message = impl.parse(data)
+    routes = b"\r\nRoute: sip:p1;lr\r\nRoute: <sip:p2;lr>, sip:p3;lr\r\nRecord-Route: sip:p4;lr\r\nVia:"
+    message = impl.parse(REQUEST.replace(b"\r\nVia:", routes, 1))
     assert [(str(route), route.uri.lr) for route in (*message.routes, *message.record_routes)] == [
         ("<sip:p1;lr>", True), ("<sip:p2;lr>", True), ("<sip:p3;lr>", True), ("<sip:p4;lr>", True)
     ]  # fmt: skip
@@ -206,7 +206,8 @@ def test_table_1_one_part_at_a_time():
         for name, text in PARTS.items():
             if name not in ("user", "password"):
                 uri = SipUri.parse(f"sip:example.com{text}")
-                assert str(getattr(uri, form)()) == (str(uri) if name in kept.split() else "sip:example.com"), (form, name)
+                written = str(uri) if name in kept.split() else "sip:example.com"
+                assert str(getattr(uri, form)()) == written, (form, name)
 
 
 def test_names_of_parameters_in_any_spelling():
@@ -296,7 +297,9 @@ def test_a_request_uri_is_text_or_a_uri(impl: ModuleType, message: Any):
 # --- no host
 
 
-@pytest.mark.parametrize("text", ["sip:", "sips:", "sip:@h", "sip:a@", "sip:;lr", "sip::5060", "sip:?x=y", "sip:a@:5060", "SIP:"])
+@pytest.mark.parametrize(
+    "text", ["sip:", "sips:", "SIP:", "sip:@h", "sip:a@", "sip:;lr", "sip::5060", "sip:?x=y", "sip:a@:5060"]
+)
 def test_a_sip_uri_without_a_host_is_none(impl: ModuleType, text: str):
     message = impl.parse(REQUEST.replace(b"sip:bob@biloxi.example.com;transport=udp", text.encode(), 1))
     assert message.request_uri == text

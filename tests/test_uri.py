@@ -326,7 +326,7 @@ def test_different_tel_uris(one, other):
 
 
 def test_a_tel_uri_is_written_in_the_order_of_rfc_3966():
-    params = [("zone", "1"), ("Phone-Context", "example.com"), ("tgrp", None), ("isub", "7"), ("EXT", "12"), ("Cic", "+1")]
+    params = [("zone", "1"), ("Phone-Context", "example.com"), ("tgrp", None), ("isub", 7), ("EXT", 12), ("Cic", "+1")]
     uri = TelUri("7042", params=params)
     assert str(uri) == "tel:7042;EXT=12;isub=7;Phone-Context=example.com;Cic=+1;tgrp;zone=1"
     assert TelUri("7042", params=reversed(params)) == uri

@@ -1,6 +1,6 @@
 """Parameters: reading, writing, comparing, and the base of the values that end in some (RFC 3261 7.3.1, 25.1)."""
 
-import re
+import re  # noqa: I001 - the names of `_values` are wrapped
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, Final, Self
 

@@ -635,9 +635,10 @@ class Message:
     ) -> "Message":
         """A response to this request, with what RFC 3261 8.2.6 copies from it, then `headers`, then Content-Length.
 
-        What is copied cannot be among `headers` too (SerializeError); but a Timestamp there takes the place of the copied
-        one, as it has the delay (8.2.6.1). A To without a tag gets one when the status is over 100: `to_tag`, or a keyed hash of what identifies the
-        request, so that a retransmission is answered alike (8.2.7). Raises TypeError on a response.
+        A To without a tag gets one when the status is over 100: `to_tag`, or a keyed hash of what identifies the
+        request, so that a retransmission is answered alike (8.2.7). What is copied cannot be among `headers` too
+        (SerializeError), but for Timestamp: the caller's, which has the delay, takes the place of the copied one
+        (8.2.6.1). Raises TypeError on a response.
         """
         if not self.is_request:
             raise TypeError("reply is for requests")

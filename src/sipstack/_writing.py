@@ -11,7 +11,8 @@ from ._diagnose import bad_control
 from ._limits import MAX_PORT, STATUS_CODES
 from ._values import need_str
 from .errors import HeaderError, ParseError, SerializeError
-from .headers import URI_IN_ANGLES, HeaderValue
+from .headers import HeaderValue
+from .headers._address import URI_IN_ANGLES
 from .methods import canonical_name, reason_phrase
 from .uri import AnyUri, Uri
 

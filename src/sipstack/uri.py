@@ -31,11 +31,11 @@ _TELEPHONE_SUBSCRIBER: Final = re.compile(grammar.TELEPHONE_SUBSCRIBER)
 _VISUAL_SEPARATOR: Final = re.compile(r"[.()\-]")
 # The parameters that make two URIs differ when one of them alone has it (19.1.4, and its example with transport).
 _NEVER_IGNORED: Final = ("user", "ttl", "method", "maddr", "transport")
-# What a URI has not in each place (table 1 of 19.1.1); none has a method.
-_NOT_IN_A_REQUEST_URI: Final = frozenset({"method"})
-_NOT_IN_FROM_OR_TO: Final = frozenset({"method", "maddr", "ttl", "transport", "lr"})
-_NOT_IN_A_CONTACT: Final = frozenset({"method", "lr"})
-_NOT_IN_A_ROUTE: Final = frozenset({"method", "ttl"})
+# The parameters that a URI has not in each place (table 1 of 19.1.1); none has a method.
+_NOT_IN_A_REQUEST_URI: Final = ("method",)
+_NOT_IN_FROM_OR_TO: Final = ("method", "maddr", "ttl", "transport", "lr")
+_NOT_IN_A_CONTACT: Final = ("method", "lr")
+_NOT_IN_A_ROUTE: Final = ("method", "ttl")
 _USER_UNRESERVED: Final = "&=+$,;?/"
 
 
@@ -91,7 +91,7 @@ class AnyUri(HeaderValue):
     __slots__ = ()
 
     def as_request_uri(self) -> Self:
-        """This URI as a Request-URI (table 1 of RFC 3261 19.1.1): without `method` and headers.
+        """The URI as a Request-URI (table 1 of RFC 3261 19.1.1): without `method` and headers.
 
         That is what a request that goes to it has in its first line (16.6 step 2, 19.1.5); `Message.request_uri` and
         `Message.request` write it so.
@@ -99,25 +99,25 @@ class AnyUri(HeaderValue):
         return self
 
     def as_from_to(self) -> Self:
-        """This URI as From and To have it (table 1 of RFC 3261 19.1.1): without what says how to get there.
+        """The URI as From and To have it (table 1 of RFC 3261 19.1.1): without what says how to get there.
 
         That is the port, `method`, `maddr`, `ttl`, `transport`, `lr` and headers.
         """
         return self
 
     def as_contact(self) -> Self:
-        """This URI as the Contact of a REGISTER or a redirection (table 1 of RFC 3261 19.1.1): without `method`, `lr`."""
+        """The URI as the Contact of a REGISTER or a redirection (table 1 of RFC 3261 19.1.1): no `method`, no `lr`."""
         return self
 
     def as_route(self) -> Self:
-        """This URI as a Route, a Record-Route or the Contact of a dialog (table 1 of RFC 3261 19.1.1).
+        """The URI as a Route, a Record-Route or the Contact of a dialog (table 1 of RFC 3261 19.1.1).
 
         Without `method`, `ttl` and headers.
         """
         return self
 
     def as_aor(self) -> Self:
-        """This URI as a registrar's address-of-record: `str()` of it is the key of its bindings (RFC 3261 10.3 step 5).
+        """The URI as a registrar's address-of-record: `str()` of it is the key of its bindings (RFC 3261 10.3 step 5).
 
         It has no parameters and no escape that need not be, and nothing else that is no part of the name: no port, no
         password, no headers; the host is in lower case. A telephone number has no visual separators, and keeps its
@@ -242,30 +242,37 @@ class SipUri(_UriWithParams):
         return self.params.get("maddr")
 
     def as_request_uri(self) -> Self:
-        return self._without(_NOT_IN_A_REQUEST_URI, _headers="")
+        return self._with_parts(self.port, self._params_but(_NOT_IN_A_REQUEST_URI), "")
 
     def as_from_to(self) -> Self:
-        return self._without(_NOT_IN_FROM_OR_TO, port=None, _headers="")
+        return self._with_parts(None, self._params_but(_NOT_IN_FROM_OR_TO), "")
 
     def as_contact(self) -> Self:
-        return self._without(_NOT_IN_A_CONTACT)
+        return self._with_parts(self.port, self._params_but(_NOT_IN_A_CONTACT), self._headers)
 
     def as_route(self) -> Self:
-        return self._without(_NOT_IN_A_ROUTE, _headers="")
+        return self._with_parts(self.port, self._params_but(_NOT_IN_A_ROUTE), "")
 
     def as_aor(self) -> Self:
         user = None if self.user is None else escape_uri(unescape_uri(self.user), _USER_UNRESERVED)
         return type(self)(canonical_host(self.host), user=user, scheme=self.scheme)
 
-    def _without(self, names: frozenset[str], **cleared: object) -> Self:
-        """This URI without these parameters, with the slots that are cleared; itself where it has nothing of them."""
-        changes = {slot: value for slot, value in cleared.items() if getattr(self, slot) != value}
-        text = lower(self._params)
-        if "%" in text or any(name in text for name in names):
-            parts = self._params.split(";")
-            kept = [part for part in parts if lower(unescape_uri(part.partition("=")[0])) not in names]
-            changes |= {"_params": ";".join(kept)} if len(kept) < len(parts) else {}
-        return self._of(**{slot: getattr(self, slot) for slot in self._setters} | changes) if changes else self
+    def _params_but(self, names: tuple[str, ...]) -> str:
+        """The text of the parameters without some."""
+        text = self._params
+        lower_text = lower(text)
+        for name in names:
+            if name in lower_text or "%" in lower_text:
+                parts = [(lower(unescape_uri(part.partition("=")[0])), part) for part in text.split(";")]
+                return ";".join([part for key, part in parts if key not in names])
+        return text
+
+    def _with_parts(self, port: int | None, params: str, headers: str) -> Self:
+        """The URI with other ends; itself where they are its own."""
+        if port == self.port and params == self._params and headers == self._headers:
+            return self
+        head = {"scheme": self.scheme, "user": self.user, "password": self.password, "host": self.host}
+        return self._of(**head, port=port, _params=params, _headers=headers)
 
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed, such as `uri.replace(port=5070, params=None)`."""

@@ -196,8 +196,8 @@ def parse_contacts(value: str) -> tuple[Contact, ...]:
 def parse_hops(value: str) -> tuple[NameAddr, ...]:
     """The values of a header that names hops: Route, Record-Route, Path, Service-Route.
 
-    Their grammar has `<>` round every URI (RFC 3261 20.30, 20.34). Where a sender leaves them out, `;lr` is meant for the
-    URI: as the header's it would make a strict router of a loose one.
+    Their grammar has `<>` round every URI (RFC 3261 20.30, 20.34). Where a sender leaves them out, the parameters are
+    the URI's: as the header's, `;lr` would make a strict router of a loose one.
     """
     return parse_each(value, _parse_hop)
 
