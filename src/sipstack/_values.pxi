@@ -156,7 +156,7 @@ cdef tuple every_address(Message m, unsigned int id, parser):
     cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)
     while at >= 0:
-        # What follows a URI without <> is the header's in a Contact, and the URI's where it names a hop: see parse_hops.
+        # What follows a URI without <> is the header's in a Contact, and the URI's in a header of hops: see parse_hops.
         if (
             not spans(m)[at].bits & SIP_FOLDED
             and sip_read_address(span_value(m, &spans(m)[at]), &parts)
