@@ -1174,7 +1174,7 @@ def test_any_value_is_an_error_or_comes_back(name, seed, middle, end):
         ("SIP/2.0/UDP pc33.example.com:5070;rport;received=192.0.2.9", ("192.0.2.9", 5070)),
         ("SIP/2.0/UDP pc33.example.com:5070;rport=1024;received=2001:db8::9", ("2001:db8::9", 1024)),
         ("SIP/2.0/UDP pc33.example.com;maddr=224.0.1.75", ("pc33.example.com", 5060)),
-        # 18.2.2: the port of the transport where none is named (RFC 3261 26.2.1, RFC 4168 4, RFC 7118)
+        # 18.2.2: the port of the transport where none is named (RFC 3261 19.1.2, RFC 4168, RFC 7118)
         ("SIP/2.0/TCP 192.0.2.1", ("192.0.2.1", 5060)),
         ("SIP/2.0/SCTP 192.0.2.1", ("192.0.2.1", 5060)),
         ("SIP/2.0/TLS 192.0.2.1", ("192.0.2.1", 5061)),

@@ -25,7 +25,7 @@ ADDRESSES = (
 IN_ANGLES = (
     "Alert-Info", "Call-Info", "Error-Info", "Geolocation", "Identity-Info", "P-Charge-Info", "P-DCS-Trace-Party-ID",
     "P-Profile-Key", "P-Refused-URI-List", "P-User-Database", "Permission-Missing", "Policy-Contact",
-    "Refer-Events-At", "Response-Source", "Trigger-Consent", "Additional-Identity",
+    "Refer-Events-At", "Trigger-Consent", "Additional-Identity",
 )  # fmt: skip
 """Headers of another kind whose grammar has a URI in <>."""
 

@@ -226,7 +226,7 @@ URI_IN_ANGLES: Final = frozenset(
     {
         *READERS, "Additional-Identity", "Alert-Info", "Call-Info", "Error-Info", "Geolocation", "Identity-Info",
         "P-Charge-Info", "P-DCS-Trace-Party-ID", "P-Profile-Key", "P-Refused-URI-List", "P-User-Database",
-        "Permission-Missing", "Policy-Contact", "Refer-Events-At", "Response-Source", "Trigger-Consent",
+        "Permission-Missing", "Policy-Contact", "Refer-Events-At", "Trigger-Consent",
     }
 )  # fmt: skip
 """Headers whose grammar has a URI in `<>`: a URI that a caller gives one as its value is written so (20)."""
