@@ -118,6 +118,7 @@ VALUES: dict[str, tuple[str, ...]] = {
         "<sip:p1.example.com;lr>",
         "<sip:p1.example.com;lr>, <sip:p2.example.com:5070;lr>;x=y",
         "<sip:a>,,<sip:b>",
+        "sip:p1.example.com;lr,sip:[::1]:5;lr=on",
     ),
     "RAck": ("776656 1 INVITE", "1 2 X"),
     "Content-Type": ("application/sdp", 'multipart/mixed; boundary="a;b"', "text/plain;charset=UTF-8"),

@@ -88,12 +88,13 @@ cdef int append_headers(Message m, headers, uint32_t copied) except -1:
 
 
 cdef inline bint is_among_first(Message m, uint32_t first, unsigned int id) noexcept:
-    """Whether a header is one of the first, which a reply has copied."""
-    cdef Py_ssize_t at
-    if not (SIP_VIA <= id <= SIP_CSEQ or id == SIP_RECORD_ROUTE or id == SIP_TIMESTAMP):
-        return False
-    at = find_id(m, id)
-    return 0 <= at < <Py_ssize_t>first
+    """Whether the first headers, which a reply has copied, have one of an id."""
+    cdef uint32_t at
+    if SIP_VIA <= id <= SIP_CSEQ or id == SIP_RECORD_ROUTE or id == SIP_TIMESTAMP:
+        for at in range(first):
+            if sip_id(&spans(m)[at]) == id:
+                return True
+    return False
 
 
 cdef uint32_t drop_every(Message m, unsigned int id) noexcept:

@@ -27,7 +27,8 @@ class Params(HeaderValue, Mapping[str, "str | None"]):
 
     Names are looked up in any case. Values come without quotes and quoted-pairs (of a URI: without escapes).
     `str()` is the text as it was sent, without the separator in front. Equal are parameters with the same names and
-    values in any order; values that were not quoted are compared without regard to case (7.3.1).
+    values in any order; values that were not quoted are compared without regard to case (7.3.1), IPv6 addresses by
+    their bits.
     """
 
     __slots__ = ("_found", "_text")

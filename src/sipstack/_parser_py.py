@@ -610,7 +610,8 @@ class Message:
     def request(cls, method: str, uri: str | Uri, *, headers: HeaderSource = (), body: Body = b"") -> "Message":
         """A new request with these headers, in this order, and a Content-Length.
 
-        Raises SerializeError where a part cannot be written (RFC 3261 7.1).
+        A URI is written in the form that `request_uri` has. Raises SerializeError where a part cannot be written (RFC
+        3261 7.1).
         """
         return _build(b"%b %b SIP/2.0\r\n" % (encode_method(method), encode_uri(uri)), [], headers, encode_body(body))
 

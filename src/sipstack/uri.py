@@ -255,7 +255,8 @@ class SipUri(_UriWithParams):
 
     def as_aor(self) -> Self:
         user = None if self.user is None else escape_uri(unescape_uri(self.user), _USER_UNRESERVED)
-        return type(self)(canonical_host(self.host), user=user, scheme=self.scheme)
+        changes = {"user": user, "password": None, "host": canonical_host(self.host)}
+        return self._of(scheme=self.scheme, **changes, port=None, _params="", _headers="")
 
     def _params_but(self, names: tuple[str, ...]) -> str:
         """The text of the parameters without some."""
