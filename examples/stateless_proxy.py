@@ -100,6 +100,7 @@ class Proxy:
         self.name = host_port(advertise)
         self.uri = f"sip:{self.name};lr"
         self.host_and_port = self.name.rpartition(":")[0], advertise[1]
+        self.address = to_address(parse_uri(self.uri))
         self.record_routed = DIALOGS if record_route else frozenset()
         self.targets = targets
         self.endpoint = Endpoint(
@@ -154,7 +155,8 @@ class Proxy:
 
     def is_me(self, uri: Uri | None) -> bool:
         """Whether a URI names this proxy, as its Record-Route does."""
-        return isinstance(uri, SipUri) and (uri.host, uri.port or 5060) == self.host_and_port
+        address = to_address(uri)
+        return address is not None and address == self.address
 
     def make_branch(self, request: Message) -> tuple[str, str]:
         """The branch, in two parts (RFC 3261 16.6 step 8, 16.11).
@@ -239,18 +241,18 @@ def host_port(address: Address) -> str:
 
 def to_address(uri: Uri | None) -> Address | None:
     """Where a URI points, if its host is an IP address."""
-    if isinstance(uri, SipUri) and is_ip(uri.host):
-        return uri.host.strip("[]"), uri.port or 5060
+    if isinstance(uri, SipUri) and (address := to_ip(uri.host)):
+        return address, uri.port or 5060
     return None
 
 
 @functools.lru_cache(maxsize=65536)
-def is_ip(host: str) -> bool:
+def to_ip(host: str) -> str | None:
+    """The IP address that a host is, in one spelling (RFC 5954 4.2)."""
     try:
-        ipaddress.ip_address(host.strip("[]"))
+        return str(ipaddress.ip_address(host.strip("[]")))
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def parse_address(text: str) -> Address:

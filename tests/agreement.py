@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from sipstack.errors import HeaderError, ParseError, SerializeError
-from sipstack.headers import HeaderValue
+from sipstack.headers import STAR, HeaderValue, NameAddr
+from sipstack.uri import AbsoluteUri, SipUri, TelUri
 
 LARGE = {"max_size": (1 << 22) - 1, "max_headers": 1 << 20}
 """Limits for reading again what was edited: it may be larger than what came in."""
@@ -117,6 +118,7 @@ VALUES: dict[str, tuple[str, ...]] = {
         "<sip:p1.example.com;lr>",
         "<sip:p1.example.com;lr>, <sip:p2.example.com:5070;lr>;x=y",
         "<sip:a>,,<sip:b>",
+        "sip:p1.example.com;lr,sip:[::1]:5;lr=on",
     ),
     "RAck": ("776656 1 INVITE", "1 2 X"),
     "Content-Type": ("application/sdp", 'multipart/mixed; boundary="a;b"', "text/plain;charset=UTF-8"),
@@ -236,6 +238,11 @@ def agree_deeply(both: tuple[ModuleType, ModuleType], compiled: Any, simple: Any
             one, other = compiled.reply(status), simple.reply(status)
             assert_same(text_of(one), text_of(other), what)
             assert_readable(both, one, other)
+            for headers in ({"Timestamp": "1 2", "X": "y"}, {"Record-Route": URIS[0]}, {"v": "x"}):
+                given = [outcome(message.reply, status, headers=headers) for message in (compiled, simple)]
+                if not any(type(reply) is tuple for reply in given):
+                    given = [text_of(reply) for reply in given]
+                assert_same(*given, (what, headers))
     for name, arguments in (
         ("stamp_received", ("2001:db8::2", 5061)),
         ("stamp_received", ("192.0.2.1", 5060)),
@@ -285,6 +292,18 @@ TEXTS = (
 )  # fmt: skip
 
 
+URIS = (
+    SipUri("h", user="a", params={"lr": None, "method": "BYE"}, headers={"x": "y"}), TelUri("+1", params={"ext": "2"}),
+    AbsoluteUri("urn", "a;b"),
+)  # fmt: skip
+OTHERS = (
+    70, -1, 10**30, 0, True, None, b"x", 1.5, *URIS, NameAddr("sip:a@b;lr", tag="1"), NameAddr.parse("sip:a@b;lr"),
+    (URIS[0], "<sip:x>", NameAddr(URIS[0])), [None], STAR,
+)  # fmt: skip
+"""Values that are no text, some of which no header can have."""
+REQUEST_URIS = ("sip:x@y", "", "a b", "a\nb", "\u00e9", "tel:1", None, *URIS, NameAddr("sip:a@b"))
+
+
 def random_edit(random: random.Random) -> tuple[str, tuple[Any, ...]]:
     """A name of `EDITS` and its arguments."""
     name = random.choice(tuple(EDITS))
@@ -292,7 +311,7 @@ def random_edit(random: random.Random) -> tuple[str, tuple[Any, ...]]:
 
 
 def _header(random: random.Random) -> tuple[Any, ...]:
-    value = random.choice(TEXTS) if random.random() < 0.9 else random.choice((70, -1, 10**30, 0, True, None, b"x", 1.5))
+    value = random.choice(TEXTS) if random.random() < 0.8 else random.choice(OTHERS)
     return random.choice(NAMES) if random.random() < 0.97 else random.choice((None, b"Via", 1)), value
 
 
@@ -313,7 +332,7 @@ EDITS: dict[str, Callable[[random.Random], tuple[Any, ...]]] = {
     "get_header": _name,
     "get_headers": _name,
     "push_via": lambda random: (random.choice(TEXTS),),
-    "push_record_route": lambda random: (random.choice(TEXTS),),
+    "push_record_route": lambda random: (random.choice((*TEXTS, *OTHERS)),),
     "pop_via": _no_arguments,
     "pop_route": _no_arguments,
     "decrement_max_forwards": _no_arguments,
@@ -321,7 +340,7 @@ EDITS: dict[str, Callable[[random.Random], tuple[Any, ...]]] = {
         random.choice(("192.0.2.1", "::1", "fe80::1%eth0", "a b")),
         random.choice((1, 70000)),
     ),
-    "request_uri": lambda random: (random.choice(("sip:x@y", "", "a b", "a\nb", "\u00e9", "tel:1", None)),),
+    "request_uri": lambda random: (random.choice(REQUEST_URIS),),
     "body": lambda random: (random.choice((b"", b"v=0\r\n", "a\nb", "\u00e9", b"\x00" * 100, "\ud800", None)),),
     "copy": _no_arguments,
     "update": lambda random: ([_header(random), _header(random)],),

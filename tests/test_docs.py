@@ -252,10 +252,14 @@ def check_endpoint(_: ModuleType, example: str) -> str:
     return f"{response.status_code} `{response.status_text}`{extra}"
 
 
+URI = "sip:al%69ce:pw@Example.com:5070;user=phone;method=BYE;maddr=192.0.2.9;ttl=3;transport=tcp;lr;x=y?Subject=hi"
+
+
 def check_python(impl: ModuleType, example: str) -> str:
     request = (*CORRECT.values(), "Content-Length: 4", "", "v=0\n")
     names = {**vars(sipstack), **vars(headers), "Message": impl.Message}
     names["message"] = impl.parse("\r\n".join(request).encode())
+    names["uri"] = sipstack.parse_uri(URI)
     *statements, last = ast.parse(example).body
     exec(compile(ast.Module(statements, []), "example", "exec"), names)
     if isinstance(last, ast.Expr):

@@ -354,6 +354,28 @@ def test_where_a_response_goes(via, target):
         runner.run(main())
 
 
+@pytest.mark.parametrize(
+    "via",
+    ["h;received=6.6.6.6;rport=6;received=7.7.7.7;rport=7", "<null>;received=6.6.6.6;rport=x;received=7.7.7.7;rport",
+     "0398765432100;branch=;received = 6.6.6.6 ;rport; received=7.7.7.7"],
+)  # fmt: skip
+def test_a_forged_via_that_cannot_be_read_sends_no_answer_elsewhere(via):
+    """18.2.1: the sender's received is overwritten, however often it is there, and the answer goes to the source."""
+    for config in (EndpointConfig(), EndpointConfig(validate=False)):
+        endpoint = Endpoint(config)
+        endpoint.register_handler("OPTIONS", ok)
+        [(response, to)] = answers(endpoint, request_bytes(via=via))
+        written = response.get_header("Via")
+        assert to == SOURCE
+        assert (written.count("received"), written.count("received=127.0.0.1"), written.count("rport=40000")) == (
+            1,
+            1,
+            1,
+        )
+        assert "6.6.6.6" not in written
+        assert "7.7.7.7" not in written
+
+
 def test_maddr_when_asked_for():
     endpoint = Endpoint(EndpointConfig(use_maddr=True))
     endpoint.register_handler("OPTIONS", ok)

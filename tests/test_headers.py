@@ -318,7 +318,7 @@ def test_parameters_behind_a_bare_uri_are_the_headers():
     """RFC 4475 cparam01, cparam02, inv2543: without <> the parameter is the header's, within them the URI's."""
     bare = NameAddr.parse("sip:+19725552222@gw1.example.net;unknownparam")
     assert (dict(bare.params), dict(bare.uri.params)) == ({"unknownparam": None}, {})
-    assert str(bare) == "sip:+19725552222@gw1.example.net;unknownparam"
+    assert str(bare) == "<sip:+19725552222@gw1.example.net>;unknownparam"
     inside = NameAddr.parse("<sip:+19725552222@gw1.example.net;unknownparam>")
     assert (dict(inside.params), dict(inside.uri.params)) == ({}, {"unknownparam": None})
     assert NameAddr.parse("sip:+16505552222@ss1.example.net;user=phone").params["user"] == "phone"
@@ -1174,6 +1174,17 @@ def test_any_value_is_an_error_or_comes_back(name, seed, middle, end):
         ("SIP/2.0/UDP pc33.example.com:5070;rport;received=192.0.2.9", ("192.0.2.9", 5070)),
         ("SIP/2.0/UDP pc33.example.com:5070;rport=1024;received=2001:db8::9", ("2001:db8::9", 1024)),
         ("SIP/2.0/UDP pc33.example.com;maddr=224.0.1.75", ("pc33.example.com", 5060)),
+        # 18.2.2: the port of the transport where none is named (RFC 3261 19.1.2, RFC 4168, RFC 7118)
+        ("SIP/2.0/TCP 192.0.2.1", ("192.0.2.1", 5060)),
+        ("SIP/2.0/SCTP 192.0.2.1", ("192.0.2.1", 5060)),
+        ("SIP/2.0/TLS 192.0.2.1", ("192.0.2.1", 5061)),
+        ("SIP/2.0/tls 192.0.2.1;received=192.0.2.9", ("192.0.2.9", 5061)),
+        ("SIP/2.0/TLS-SCTP 192.0.2.1", ("192.0.2.1", 5061)),
+        ("SIP/2.0/WS df7jal23ls0d.invalid;received=192.0.2.9", ("192.0.2.9", 80)),
+        ("SIP/2.0/Wss df7jal23ls0d.invalid", ("df7jal23ls0d.invalid", 443)),
+        ("SIP/2.0/WSS h:5060", ("h", 5060)),
+        ("SIP/2.0/TLS h:5070;rport=1024", ("h", 1024)),
+        ("SIP/2.0/X h", ("h", 5060)),
     ],
 )
 def test_where_a_response_goes(text, address):

@@ -17,7 +17,7 @@ from types import ModuleType
 
 import pytest
 
-from sipstack import DatagramTransport, Endpoint, HeaderError, Message, Receiver, parse
+from sipstack import DatagramTransport, Endpoint, HeaderError, Message, Receiver, parse, parse_uri
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
@@ -289,6 +289,15 @@ class TestRoutes:
     async def test_ipv6(self, bench: Bench) -> None:
         request = make_request("BYE", "sip:[2001:db8::9]:5099", to_tag=";tag=1", routes=[self.OURS])
         assert (await bench.pass_on(request))[1] == ("2001:db8::9", 5099)
+
+    def test_our_ipv6_address_in_any_spelling(self) -> None:
+        """RFC 5954 4.2."""
+        us = ("2001:db8::1", 5060)
+        proxy = stateless_proxy.Proxy(us, us, stateless_proxy.Targets([ONE]))
+        for uri in ("sip:[2001:DB8:0::1]", "sip:[2001:db8::1]:5060;lr"):
+            assert proxy.is_me(parse_uri(uri))
+        for uri in ("sip:[2001:db8::1]:5061", "sip:[2001:db8::2]", "sip:h", "tel:+1"):
+            assert not proxy.is_me(parse_uri(uri))
 
 
 class TestResponses:

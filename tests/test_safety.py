@@ -23,7 +23,7 @@ from agreement import LARGE, REQUEST
 from sipstack._view import Headers
 from sipstack.errors import HeaderError, SerializeError
 from sipstack.headers import HeaderValue, NameAddr
-from sipstack.uri import SipUri
+from sipstack.uri import AnyUri, SipUri
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -358,6 +358,12 @@ class EditingValue(HeaderValue):
         return self.text
 
 
+class EditingUri(EditingValue, AnyUri):
+    """A URI that does."""
+
+    __slots__ = ()
+
+
 class EditingStr(str):
     """A str that edits a message whatever it is asked for."""
 
@@ -438,7 +444,8 @@ CONVERSIONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any], Any]]] =
     "prepend_header": (lambda m, v: m.prepend_header("Via", v), lambda edit: EditingValue(edit, "SIP/2.0/UDP made")),
     "push_via": (lambda m, v: m.push_via(v), lambda edit: EditingValue(edit, "SIP/2.0/UDP made")),
     "push_record_route": (lambda m, v: m.push_record_route(v), lambda edit: EditingValue(edit, "<sip:made>")),
-    "request_uri": (lambda m, v: setattr(m, "request_uri", v), lambda edit: EditingValue(edit, "sip:made")),
+    "push_record_route of a URI": (lambda m, v: m.push_record_route(v), lambda edit: EditingUri(edit, "sip:made")),
+    "request_uri": (lambda m, v: setattr(m, "request_uri", v), lambda edit: EditingUri(edit, "sip:made")),
     "a name": (lambda m, v: m.add_header(v, "value"), lambda edit: editing(EditingStr, "X-Name", edit)),
     "a value": (lambda m, v: m.set_header("Subject", v), lambda edit: editing(EditingStr, "the value", edit)),
     "a number": (lambda m, v: m.set_header("Subject", v), lambda edit: editing(EditingInt, 7, edit)),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sipstack._grammar import is_host
 from sipstack.errors import HeaderError, SerializeError
+from sipstack.headers import NameAddr, Params, Via
 from sipstack.uri import AbsoluteUri, SipUri, TelUri, escape_uri, parse_uri, unescape_uri
 
 USER_SAFE = "abcXYZ019-_.!~*'()&=+$,;?/"
@@ -239,6 +240,100 @@ def test_equal(one, other):
 )
 def test_different(one, other):
     assert SipUri.parse(one) != SipUri.parse(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # the vectors of RFC 5954 4.2
+        ("[::ffff:192.0.2.128]", "[::ffff:c000:280]"),
+        ("[2001:db8::9:1]", "[2001:db8::9:01]"),
+        ("[0:0:0:0:0:FFFF:129.144.52.38]", "[::FFFF:129.144.52.38]"),
+        ("[2001:DB8:0:0:0:0:0:1]", "[2001:db8::1]"),
+        ("[2001:db8:::192.0.2.1]", "[2001:db8::192.0.2.1]"),
+        ("[::]", "[0::0]"),
+        ("Example.COM", "example.com"),
+    ],
+)
+def test_hosts_are_compared_as_addresses(one, other):
+    """Not as text: in a SIP URI, an address, a Via, and in the parameters that are hosts."""
+    for values in (
+        [SipUri.parse(f"sip:bob@{host}") for host in (one, other)],
+        [SipUri.parse(f"sips:{host}:5061;x") for host in (one, other)],
+        [SipUri(host, user="bob") for host in (one, other)],
+        [SipUri.parse(f"sip:h;maddr={host}") for host in (one, other)],
+        [NameAddr.parse(f'"Bob" <sip:bob@{host}>;tag=1') for host in (one, other)],
+        [Via.parse(f"SIP/2.0/UDP {host}:5060;branch=z9hG4bK1") for host in (one, other)],
+        [Via.parse(f"SIP/2.0/UDP h;received={host.strip('[]')}") for host in (one, other)],
+        [Via.parse(f"SIP/2.0/UDP h;maddr={host}") for host in (one, other)],
+        [Params({"host": host}) for host in (one, other)],
+    ):
+        assert values[0] == values[1]
+        assert hash(values[0]) == hash(values[1])
+        assert len(set(values)) == 1
+    assert SipUri.parse(f"sip:{one}").host == one
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("[2001:db8::1]", "[2001:db8::2]"),
+        ("192.0.2.128", "[::ffff:192.0.2.128]"),  # 32 bits are not 128
+        ("192.0.2.128", "[::192.0.2.128]"),
+        ("[::ffff:192.0.2.128]", "[::192.0.2.128]"),
+        ("192.0.2.1", "192.0.2.01"),
+        ("example.com", "example.com."),
+    ],
+)
+def test_hosts_that_differ(one, other):
+    assert SipUri.parse(f"sip:bob@{one}") != SipUri.parse(f"sip:bob@{other}")
+    assert NameAddr.parse(f"<sip:bob@{one}>") != NameAddr.parse(f"<sip:bob@{other}>")
+    assert Via.parse(f"SIP/2.0/UDP {one}") != Via.parse(f"SIP/2.0/UDP {other}")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [  # RFC 3966 4
+        ("tel:+1-201-555-0123", "tel:+1(201)555.0123"),
+        ("tel:7042;phone-context=+1-201.555", "tel:7042;Phone-Context=+1(201)555"),
+        ("tel:7042;phone-context=Example.COM", "TEL:7042;phone-context=example.com"),
+        ("tel:+1;ext=1-2.(3)", "tel:+1;EXT=123"),
+        ("tel:+1;ext=5;isub=1;x=y;a", "tel:+1;a;X=Y;isub=1;ext=5"),
+        ("tel:aB*#-1;phone-context=h", "tel:AB*#1;phone-context=h"),
+    ],
+)
+def test_equal_tel_uris(one, other):
+    assert TelUri.parse(one) == TelUri.parse(other)
+    assert hash(TelUri.parse(one)) == hash(TelUri.parse(other))
+    assert NameAddr(one) == NameAddr(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("tel:1201;phone-context=h", "tel:+1201;phone-context=h"),
+        ("tel:7042;phone-context=+1", "tel:7042;phone-context=+11"),
+        ("tel:7042;phone-context=a-b.example", "tel:7042;phone-context=ab.example"),
+        ("tel:+1;ext=12", "tel:+1;ext=13"),
+        ("tel:+1;isub=1-2", "tel:+1;isub=12"),
+        ("tel:+1;x=1-2", "tel:+1;x=12"),
+        ("tel:+1;x", "tel:+1"),
+        ("tel:+1;x", "tel:+1;x=y"),
+    ],
+)
+def test_different_tel_uris(one, other):
+    assert TelUri.parse(one) != TelUri.parse(other)
+
+
+def test_a_tel_uri_is_written_in_the_order_of_rfc_3966():
+    params = [("zone", "1"), ("Phone-Context", "example.com"), ("tgrp", None), ("isub", 7), ("EXT", 12), ("Cic", "+1")]
+    uri = TelUri("7042", params=params)
+    assert str(uri) == "tel:7042;EXT=12;isub=7;Phone-Context=example.com;Cic=+1;tgrp;zone=1"
+    assert TelUri("7042", params=reversed(params)) == uri
+    assert str(TelUri("7042", params=reversed(params))) == str(uri)
+    assert str(TelUri.parse("tel:1;b;a")) == "tel:1;b;a"  # what was read is as it was sent
+    with pytest.raises(SerializeError):
+        TelUri("+1", params=[("ext", "1"), ("x", "2"), ("EXT", "3")])
 
 
 def test_a_uri_is_no_str():

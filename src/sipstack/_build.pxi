@@ -81,15 +81,34 @@ cdef int append_headers(Message m, headers, uint32_t copied) except -1:
             span = write_header(m, header_name(name), header_value(name, value))
         else:
             span = write_header(m, name, value, id)
-        if copied and SIP_VIA <= sip_id(&span) <= SIP_CSEQ and is_among_first(m, copied, sip_id(&span)):
-            refuse_copied(name)
+        if copied and is_among_first(m, copied, sip_id(&span)):
+            if sip_id(&span) != SIP_TIMESTAMP:
+                refuse_copied(name)
+            copied -= drop_every(m, SIP_TIMESTAMP)  # the caller's, which has the delay, is in its place (8.2.6.1)
         append(m, span)
     return 0
 
 
-cdef bint is_among_first(Message m, uint32_t first, unsigned int id) noexcept:
-    cdef Py_ssize_t at = find_id(m, id)
-    return 0 <= at < <Py_ssize_t>first
+cdef inline bint is_among_first(Message m, uint32_t first, unsigned int id) noexcept:
+    """Whether the first headers, which a reply has copied, have one of an id."""
+    cdef uint32_t at
+    if SIP_VIA <= id <= SIP_CSEQ or id == SIP_RECORD_ROUTE or id == SIP_TIMESTAMP:
+        for at in range(first):
+            if sip_id(&spans(m)[at]) == id:
+                return True
+    return False
+
+
+cdef uint32_t drop_every(Message m, unsigned int id) noexcept:
+    """Drop the headers of an id; how many there were."""
+    cdef uint32_t before = m.count
+    cdef Py_ssize_t at, kept = 0
+    for at in range(before):
+        if sip_id(&spans(m)[at]) != id:
+            spans(m)[kept] = spans(m)[at]
+            kept += 1
+    m.count = <uint32_t>kept
+    return before - m.count
 
 
 cdef int add_content_length(Message m) except -1:
@@ -232,24 +251,46 @@ cdef sip_span put_line_anew(Message m, unsigned int id, sip_text name, sip_text 
 cdef bytes make_tag(Message m):
     """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same.
 
-    That is its Call-ID, its top Via line, and the number of its CSeq.
+    That is its Call-ID, its top Via, which a CANCEL has alone (9.1), and the number of its CSeq.
     """
-    cdef sip_text call_id = identity(m, SIP_CALL_ID), via = identity(m, SIP_VIA), cseq = identity(m, SIP_CSEQ)
-    cdef const sip_byte *blank = cseq.p
-    while blank < cseq.end and blank[0] != c" " and blank[0] != c"\t":
-        blank += 1
-    cseq.end = blank
+    cdef bytes call_id_line = value_of_folded(m, SIP_CALL_ID), via_line = value_of_folded(m, SIP_VIA)
+    cdef bytes cseq_line = value_of_folded(m, SIP_CSEQ)
+    cdef sip_text call_id = identity(m, SIP_CALL_ID, call_id_line), cseq = identity(m, SIP_CSEQ, cseq_line)
+    cdef sip_text via = identity(m, SIP_VIA, via_line), number = without_zeros(cseq)
+    via = sip_trim(via.p, sip_element_end(via))
     cdef bytes data = PyBytes_FromStringAndSize(
-        NULL, PyBytes_GET_SIZE(TAG_KEY) + sip_length(call_id) + sip_length(via) + sip_length(cseq)
+        NULL, PyBytes_GET_SIZE(TAG_KEY) + sip_length(call_id) + sip_length(via) + sip_length(number) + 3
     )
     cdef sip_byte *to = sip_put_text(<sip_byte *>PyBytes_AS_STRING(data), bytes_text(TAG_KEY))
-    sip_put_text(sip_put_text(sip_put_text(to, call_id), via), cseq)
+    to = sip_put_text(sip_put(to, b"\n", 1), call_id)
+    to = sip_put_text(sip_put(to, b"\n", 1), via)
+    sip_put_text(sip_put(to, b"\n", 1), number)
     return hexadecimal(<uint64_t>PyObject_Hash(data))
 
 
-cdef sip_text identity(Message m, unsigned int id) noexcept:
+cdef bytes value_of_folded(Message m, unsigned int id):
+    """The first value of a header without its folds; None where it has none."""
     cdef Py_ssize_t at = find_id(m, id)
+    return unfolded(span_value(m, &spans(m)[at])) if at >= 0 and spans(m)[at].bits & SIP_FOLDED else None
+
+
+cdef sip_text identity(Message m, unsigned int id, bytes line) noexcept:
+    """The first value of a header, nothing where there is none; `line` is what `value_of_folded` gave."""
+    cdef Py_ssize_t at
+    if line is not None:
+        return bytes_text(line)
+    at = find_id(m, id)
     return sip_run(NULL, NULL) if at < 0 else span_value(m, &spans(m)[at])
+
+
+cdef inline sip_text without_zeros(sip_text text) noexcept:
+    """What a text begins with, up to a blank, without zeros in front."""
+    while text.p < text.end and text.p[0] == c"0":
+        text.p += 1
+    cdef const sip_byte *end = text.p
+    while end < text.end and not sip_is_blank(end[0]):
+        end += 1
+    return sip_run(text.p, end)
 
 
 cdef bytes hexadecimal(uint64_t number):

@@ -218,19 +218,23 @@ def is_host(text: str) -> bool:
 
 
 def is_ipv6(text: str) -> bool:
-    """Whether the text is an IPv6 address, without brackets and zone.
+    """Whether the text is an IPv6 address, without brackets and zone."""
+    return read_ipv6(text) is not None
+
+
+def read_ipv6(text: str) -> ipaddress.IPv6Address | None:
+    """The IPv6 address that a text without brackets and zone is; None where it is none.
 
     RFC 3261's own grammar derives three colons before an embedded IPv4 address; RFC 5118 4.10 asks to tolerate them.
     """
     if "%" in text or len(text) > 46:
-        return False
+        return None
     if ":::" in text and "." in text:
         text = text.replace(":::", "::", 1)
     try:
-        ipaddress.IPv6Address(text)
+        return ipaddress.IPv6Address(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def is_telephone_number(text: str) -> bool:

@@ -159,12 +159,12 @@ cdef class Message:
     @property
     @cython.critical_section
     def routes(self):
-        return every_address(self, SIP_ROUTE, parse_addresses)
+        return every_address(self, SIP_ROUTE, parse_hops)
 
     @property
     @cython.critical_section
     def record_routes(self):
-        return every_address(self, SIP_RECORD_ROUTE, parse_addresses)
+        return every_address(self, SIP_RECORD_ROUTE, parse_hops)
 
     @property
     @cython.critical_section

@@ -1,12 +1,14 @@
 """Parameters: reading, writing, comparing, and the base of the values that end in some (RFC 3261 7.3.1, 25.1)."""
 
-import re
+import re  # noqa: I001 - the names of `_values` are wrapped
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, Final, Self
 
 from ._grammar import BLANK, GENERIC_PARAM, STRICT_VALUE
 from ._limits import MAX_PARAMETER
-from ._values import HeaderValue, assign, lower, need_number, need_str, need_text, need_token, quote, unquote
+from ._values import (
+    HeaderValue, assign, canonical_host, lower, need_number, need_str, need_text, need_token, quote, unquote,
+)  # fmt: skip
 from .errors import HeaderError, SerializeError
 
 _PARAMETER: Final = re.compile(GENERIC_PARAM)
@@ -25,7 +27,8 @@ class Params(HeaderValue, Mapping[str, "str | None"]):
 
     Names are looked up in any case. Values come without quotes and quoted-pairs (of a URI: without escapes).
     `str()` is the text as it was sent, without the separator in front. Equal are parameters with the same names and
-    values in any order; values that were not quoted are compared without regard to case (7.3.1).
+    values in any order; values that were not quoted are compared without regard to case (7.3.1), IPv6 addresses by
+    their bits.
     """
 
     __slots__ = ("_found", "_text")
@@ -75,9 +78,9 @@ class Params(HeaderValue, Mapping[str, "str | None"]):
         return self._text
 
     def _meaning(self) -> dict[str, tuple[str | None, bool]]:
-        """Each parameter as it is compared: a quoted value exactly, a token in any case (7.3.1)."""
+        """Each parameter as it is compared: a quoted value exactly, a token or a host in any case (7.3.1, 25.1)."""
         return {
-            key: (value if quoted or value is None else lower(value), quoted)
+            key: (value if quoted or value is None else canonical_host(value), quoted)
             for key, (_, value, quoted) in self._found.items()
         }
 

@@ -27,7 +27,7 @@ from ._writing import (
     encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, refuse_copied,
 )
 from .errors import HeaderError, ParseError
-from .headers import ContentType, RAck, parse_contacts, parse_list, parse_max_forwards, parse_value
+from .headers import ContentType, RAck, parse_contacts, parse_hops, parse_list, parse_max_forwards, parse_value
 from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS
 from .uri import parse_uri
 from .validation import check as check_message

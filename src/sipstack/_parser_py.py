@@ -23,7 +23,8 @@ from ._writing import (
 )  # fmt: skip
 from .errors import HeaderError, ParseError
 from .headers import (
-    Contact, ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list, parse_max_forwards, parse_value,
+    Contact, ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_hops, parse_list, parse_max_forwards,
+    parse_value,
 )  # fmt: skip
 from .methods import COMPACT_FORMS, HEADER_NAMES, header_id
 from .uri import Uri, parse_uri
@@ -194,7 +195,11 @@ class Message:
 
     @property
     def request_uri(self) -> str:
-        """The Request-URI as on the wire; "" for a response. Assigning one to a response raises AttributeError."""
+        """The Request-URI as on the wire; "" for a response. Assigning one to a response raises AttributeError.
+
+        Text is written as it is, a URI in the form that it has in a Request-URI: without `method` and headers (RFC 3261
+        16.6 step 2, 19.1.1).
+        """
         return _text(self._start[5] or b"")
 
     @request_uri.setter
@@ -496,12 +501,12 @@ class Message:
     @property
     def routes(self) -> tuple[NameAddr, ...]:
         """Every Route value (RFC 3261 20.34). Raises HeaderError."""
-        return self._all(ROUTE, partial(parse_list, NameAddr))
+        return self._all(ROUTE, parse_hops)
 
     @property
     def record_routes(self) -> tuple[NameAddr, ...]:
         """Every Record-Route value (RFC 3261 20.30). Raises HeaderError."""
-        return self._all(RECORD_ROUTE, partial(parse_list, NameAddr))
+        return self._all(RECORD_ROUTE, parse_hops)
 
     @property
     def cseq(self) -> CSeq | None:
@@ -543,8 +548,8 @@ class Message:
         """Remove the top Via value and return it (RFC 3261 16.7, step 3); None where there is none."""
         return self._pop(VIA)
 
-    def push_record_route(self, value: str | NameAddr) -> None:
-        """Put a Record-Route above the others (RFC 3261 16.6, step 4)."""
+    def push_record_route(self, value: str | NameAddr | Uri) -> None:
+        """Put a Record-Route above the others (RFC 3261 16.6, step 4); a URI is put in `<>`."""
         self.prepend_header("Record-Route", value)
 
     def pop_route(self) -> str | None:
@@ -609,7 +614,8 @@ class Message:
     def request(cls, method: str, uri: str | Uri, *, headers: HeaderSource = (), body: Body = b"") -> "Message":
         """A new request with these headers, in this order, and a Content-Length.
 
-        Raises SerializeError where a part cannot be written (RFC 3261 7.1).
+        A URI is written in the form that `request_uri` has. Raises SerializeError where a part cannot be written (RFC
+        3261 7.1).
         """
         return _build(b"%b %b SIP/2.0\r\n" % (encode_method(method), encode_uri(uri)), [], headers, encode_body(body))
 
@@ -635,7 +641,9 @@ class Message:
         """A response to this request, with what RFC 3261 8.2.6 copies from it, then `headers`, then Content-Length.
 
         A To without a tag gets one when the status is over 100: `to_tag`, or a keyed hash of what identifies the
-        request, so that a retransmission is answered alike (8.2.7). Raises TypeError on a response.
+        request, so that a retransmission is answered alike (8.2.7). What is copied cannot be among `headers` too
+        (SerializeError), but for Timestamp: the caller's, which has the delay, takes the place of the copied one
+        (8.2.6.1). Raises TypeError on a response.
         """
         if not self.is_request:
             raise TypeError("reply is for requests")
@@ -744,9 +752,13 @@ def _raw_value(line: Line) -> bytes:
     return rest[rest.index(b":") + 1 :].strip(b" \t\r\n")
 
 
-def _value(line: Line) -> str:
+def _unfolded(line: Line) -> bytes:
     value = _raw_value(line)
-    return _text(unfold(value) if b"\n" in value else value)
+    return unfold(value) if b"\n" in value else value
+
+
+def _value(line: Line) -> str:
+    return _text(_unfolded(line))
 
 
 def _max_forwards(line: Line) -> int:
@@ -770,10 +782,13 @@ def _tagged(line: Line, tag: bytes) -> Line:
 def _make_tag(request: list[Line]) -> bytes:
     """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same.
 
-    That is its Call-ID, its top Via line, and the number of its CSeq.
+    That is its Call-ID, its top Via, which a CANCEL has alone (9.1), and the number of its CSeq.
     """
-    call_id, via, cseq = (_raw_value(_first_of(request, number) or _NO_LINE) for number in (CALL_ID, VIA, CSEQ))
-    identity = b"".join([TAG_KEY, call_id, via, cseq.replace(b"\t", b" ").partition(b" ")[0]])
+    call_id, via, cseq = [_unfolded(_first_of(request, number) or _NO_LINE) for number in (CALL_ID, VIA, CSEQ)]
+    if b"," in via:
+        via = split_first(_text(via))[0].encode("utf-8", "surrogateescape")
+    number = cseq.replace(b"\t", b" ").partition(b" ")[0].lstrip(b"0")
+    identity = b"\n".join([TAG_KEY, call_id, via, number])
     return b"%016x" % (hash(identity) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -787,12 +802,15 @@ def _copied(status: int, method: str) -> int:
 def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes) -> Message:
     """A message of a start line, headers that were copied, and the caller's headers."""
     message = _message(None, _START.match(start), 0, lines, body)
-    copied = {number for line in lines if VIA <= (number := _IDS[line[0]]) <= CSEQ}
+    copied = {_IDS[line[0]] for line in lines}
     for name, value in header_pairs(headers):
         line = _new_line(name, value)
         message._check_length(line)
-        if _IDS[line[0]] in copied:
-            refuse_copied(name)
+        if (number := _IDS[line[0]]) in copied:
+            if number != TIMESTAMP:
+                refuse_copied(name)
+            copied.remove(number)  # the caller's, which has the delay, is in its place (RFC 3261 8.2.6.1)
+            lines[:] = [line for line in lines if _IDS[line[0]] != number]
         lines.append(line)
     if _first_of(lines, CONTENT_LENGTH) is None:
         lines.append((b"Content-Length", b": %d\r\n" % len(body)))

@@ -10,7 +10,7 @@ cdef extern from "_layouts.h":
     ctypedef class sipstack.uri.TelUri [object sip_tel_object, check_size error]:
         cdef Slot _params, number
     ctypedef class sipstack.headers.NameAddr [object sip_address_object, check_size error]:
-        cdef Slot _angle, _params, display_name, uri
+        cdef Slot _params, display_name, uri
     ctypedef class sipstack.headers.CSeq [object sip_cseq_object, check_size error]:
         cdef Slot method, num
 
@@ -64,11 +64,9 @@ cdef make_uri(const sip_uri *parts):
 
 cdef make_address(const sip_address *parts, bint high):
     cdef str display = to_str(parts.display, high), params = to_str(parts.params, False)
-    cdef bint angle = parts.angle
     uri = make_uri(&parts.uri)
     cdef NameAddr address = PyType_GenericAlloc(<PyTypeObject *>NameAddr, 0)
     address.display_name, address.uri, address._params = kept(display), kept(uri), kept(params)
-    address._angle = kept(angle)
     return address
 
 
@@ -83,7 +81,7 @@ cdef make_cseq(const sip_cseq *parts):
 # Kept here, because looking up a method makes an object, which may run Python: that must not come between finding a
 # header and taking its value.
 parse_address, parse_cseq, parse_rack, parse_content_type = NameAddr.parse, CSeq.parse, RAck.parse, ContentType.parse
-parse_vias, parse_addresses = partial(parse_list, Via), partial(parse_list, NameAddr)
+parse_vias = partial(parse_list, Via)
 
 
 def parse_first_via(text):
@@ -158,7 +156,12 @@ cdef tuple every_address(Message m, unsigned int id, parser):
     cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)
     while at >= 0:
-        if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
+        # What follows a URI without <> is the header's in a Contact, and the URI's in a header of hops: see parse_hops.
+        if (
+            not spans(m)[at].bits & SIP_FOLDED
+            and sip_read_address(span_value(m, &spans(m)[at]), &parts)
+            and (parts.angle or id == SIP_CONTACT)
+        ):
             found.append(make_address(&parts, m.high))
         else:
             found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at])))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import MemberDescriptorType
 from typing import Any, ClassVar, Final, Self
 
-from ._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, is_token
+from ._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, is_token, read_ipv6
 from .errors import HeaderError, SerializeError
 
 _QUOTED_STRING: Final = re.compile(QUOTED_STRING)
@@ -105,6 +105,19 @@ def assign(value: HeaderValue, /, **slots: object) -> None:
 def lower(text: str) -> str:
     """Lower case for the letters A to Z alone, as the RFC's case-insensitive comparing means it."""
     return text.lower() if text.isascii() else text.translate(_UPPER)
+
+
+def canonical_host(host: str) -> str:
+    """What equal hosts share: names in lower case, IPv6 addresses by their bits, with or without brackets.
+
+    An IPv4-mapped address is another one than the IPv4 address in it: their bits are not the same (RFC 5954 4.2).
+    """
+    if ":" not in host:
+        return host.lower() if host.isascii() else host.translate(_UPPER)
+    address = read_ipv6(host.removeprefix("[").removesuffix("]"))
+    if address is None:
+        return lower(host)
+    return f"[::ffff:{address.ipv4_mapped}]" if address.ipv4_mapped else f"[{address.compressed}]"
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

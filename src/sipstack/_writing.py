@@ -12,7 +12,9 @@ from ._limits import LARGEST_MAX_SIZE, MAX_PORT, STATUS_CODES
 from ._values import need_str
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import HeaderValue
-from .methods import reason_phrase
+from .headers._address import URI_IN_ANGLES
+from .methods import canonical_name, reason_phrase
+from .uri import AnyUri, Uri
 
 _URI = re.compile(grammar.REQUEST_URI)
 _REASON = re.compile(grammar.REASON_PHRASE)
@@ -29,7 +31,11 @@ DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 """Methods whose 101..299 responses carry the request's Record-Route (RFC 3261 12.1.1, RFC 6665 4.4.1, RFC 3515)."""
 
 HeaderInput = str | int | HeaderValue | Sequence[str | int | HeaderValue]
-"""What can be written as a header's value; of several, one line with commas between them is made."""
+"""What can be written as a header's value; of several, one line with commas between them is made.
+
+Text stays as it is. A URI is written in `<>` where the header's grammar has them: in all headers of addresses, so that
+its parameters stay its own (RFC 3261 20).
+"""
 
 Body = bytes | bytearray | memoryview | str
 """What can be a body."""
@@ -63,15 +69,15 @@ def header_pairs(headers: HeaderSource) -> Iterable[tuple[str, Any]]:
     return headers if items is None else items()  # type: ignore[return-value]  # what has items() is a mapping
 
 
-def encode(text: str, what: str) -> bytes:
-    """UTF-8 with surrogateescape; SerializeError where the text has another surrogate.
+def encode(text: str, what: str, name: str = "") -> bytes:
+    """UTF-8 with surrogateescape; SerializeError, which says `what` of `name`, where the text has another surrogate.
 
     What a subclass of str calls `encode` is not asked: it might give something else than bytes.
     """
     try:
         return str.encode(text, "utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise SerializeError(f"{what} has a surrogate at {error.start} that is no UTF-8") from None
+        raise SerializeError(f"{what}{name} has a surrogate at {error.start} that is no UTF-8") from None
 
 
 def _encode_token(text: str, what: str) -> bytes:
@@ -96,6 +102,8 @@ encode_tag = partial(_encode_token, what="tag")
 def _value_text(name: str, value: object) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, AnyUri) and canonical_name(name) in URI_IN_ANGLES:
+        return f"<{value}>"  # without them its parameters would be the header's (RFC 3261 20)
     if isinstance(value, HeaderValue) or (isinstance(value, int) and not isinstance(value, bool)):
         return str(value)
     raise TypeError(f"value of {name} must be str, int, a header value or several, not {type(value).__name__}")
@@ -107,7 +115,7 @@ def encode_value(name: str, value: HeaderInput) -> bytes:
         text = ", ".join([_value_text(name, part) for part in value])
     else:
         text = _value_text(name, value)
-    data = encode(text, f"value of {name}").strip(_BLANKS)
+    data = encode(text, "value of ", name).strip(_BLANKS)
     if _CONTROL.search(data):
         line_end = _LINE_END.search(data)  # one that a fold would excuse is none in a value to write
         at = line_end.start() if line_end else bad_control(data)
@@ -121,12 +129,15 @@ def refuse_copied(name: str) -> None:
     raise SerializeError(f"{name} is copied from the request, a reply cannot be given another")
 
 
-def encode_uri(uri: str | HeaderValue) -> bytes:
-    """A Request-URI's bytes; SerializeError where it is empty or has a space or a control byte."""
-    if isinstance(uri, HeaderValue):
-        uri = str(uri)
+def encode_uri(uri: str | Uri) -> bytes:
+    """A Request-URI's bytes; SerializeError where it is empty or has a space or a control byte.
+
+    Text stays as it is, a URI is written as a Request-URI has it.
+    """
+    if isinstance(uri, AnyUri):
+        uri = str(uri.as_request_uri())
     if not isinstance(uri, str):
-        raise TypeError(f"Request-URI must be str or a URI value, not {type(uri).__name__}")
+        raise TypeError(f"Request-URI must be str or a URI, not {type(uri).__name__}")
     if not _URI.fullmatch(uri):
         raise SerializeError(f"Request-URI {uri!r} is empty or has a space or a control byte")
     return encode(uri, "Request-URI")

@@ -10,7 +10,7 @@ from . import _grammar as grammar
 from ._grammar import is_host, is_ipv6, is_telephone_number
 from ._limits import MAX_PARAMETER, MAX_PORT
 from ._params import Parameters, Params, ParamsLike, WithParams, as_pairs
-from ._values import HeaderValue, assign, lower, need_number, need_str, parse_number
+from ._values import HeaderValue, assign, canonical_host, lower, need_number, need_str, parse_number
 from .errors import HeaderError, SerializeError
 
 __all__ = ["AbsoluteUri", "SipUri", "TelUri", "Uri", "escape_uri", "parse_uri", "unescape_uri"]
@@ -31,6 +31,12 @@ _TELEPHONE_SUBSCRIBER: Final = re.compile(grammar.TELEPHONE_SUBSCRIBER)
 _VISUAL_SEPARATOR: Final = re.compile(r"[.()\-]")
 # The parameters that make two URIs differ when one of them alone has it (19.1.4, and its example with transport).
 _NEVER_IGNORED: Final = ("user", "ttl", "method", "maddr", "transport")
+# The parameters that a URI has not in each place (table 1 of 19.1.1); none has a method.
+_NOT_IN_A_REQUEST_URI: Final = ("method",)
+_NOT_IN_FROM_OR_TO: Final = ("method", "maddr", "ttl", "transport", "lr")
+_NOT_IN_A_CONTACT: Final = ("method", "lr")
+_NOT_IN_A_ROUTE: Final = ("method", "ttl")
+_USER_UNRESERVED: Final = "&=+$,;?/"
 
 
 def unescape_uri(text: str) -> str:
@@ -79,7 +85,48 @@ def host_port(text: str, position: int) -> tuple[str, int | None, int]:
     return found[1], port, found.end()
 
 
-class _UriWithParams(WithParams):
+class AnyUri(HeaderValue):
+    """The parent of URIs: the form that one has in each place. A SIP URI has parts that do not belong everywhere."""
+
+    __slots__ = ()
+
+    def as_request_uri(self) -> Self:
+        """The URI as a Request-URI (table 1 of RFC 3261 19.1.1): without `method` and headers.
+
+        That is what a request that goes to it has in its first line (16.6 step 2, 19.1.5); `Message.request_uri` and
+        `Message.request` write it so.
+        """
+        return self
+
+    def as_from_to(self) -> Self:
+        """The URI as From and To have it (table 1 of RFC 3261 19.1.1): without what says how to get there.
+
+        That is the port, `method`, `maddr`, `ttl`, `transport`, `lr` and headers.
+        """
+        return self
+
+    def as_contact(self) -> Self:
+        """The URI as the Contact of a REGISTER or a redirection (table 1 of RFC 3261 19.1.1): no `method`, no `lr`."""
+        return self
+
+    def as_route(self) -> Self:
+        """The URI as a Route, a Record-Route or the Contact of a dialog (table 1 of RFC 3261 19.1.1).
+
+        Without `method`, `ttl` and headers.
+        """
+        return self
+
+    def as_aor(self) -> Self:
+        """The URI as a registrar's address-of-record: `str()` of it is the key of its bindings (RFC 3261 10.3 step 5).
+
+        It has no parameters and no escape that need not be, and nothing else that is no part of the name: no port, no
+        password, no headers; the host is in lower case. A telephone number has no visual separators, and keeps its
+        phone-context.
+        """
+        return self
+
+
+class _UriWithParams(AnyUri, WithParams):
     """The parent of URIs with parameters, which know escapes and no quotes."""
 
     __slots__ = ()
@@ -194,6 +241,40 @@ class SipUri(_UriWithParams):
         """The maddr parameter."""
         return self.params.get("maddr")
 
+    def as_request_uri(self) -> Self:
+        return self._with_parts(self.port, self._params_but(_NOT_IN_A_REQUEST_URI), "")
+
+    def as_from_to(self) -> Self:
+        return self._with_parts(None, self._params_but(_NOT_IN_FROM_OR_TO), "")
+
+    def as_contact(self) -> Self:
+        return self._with_parts(self.port, self._params_but(_NOT_IN_A_CONTACT), self._headers)
+
+    def as_route(self) -> Self:
+        return self._with_parts(self.port, self._params_but(_NOT_IN_A_ROUTE), "")
+
+    def as_aor(self) -> Self:
+        user = None if self.user is None else escape_uri(unescape_uri(self.user), _USER_UNRESERVED)
+        changes = {"user": user, "password": None, "host": canonical_host(self.host)}
+        return self._of(scheme=self.scheme, **changes, port=None, _params="", _headers="")
+
+    def _params_but(self, names: tuple[str, ...]) -> str:
+        """The text of the parameters without some."""
+        text = self._params
+        lower_text = lower(text)
+        for name in names:
+            if name in lower_text or "%" in lower_text:
+                parts = [(lower(unescape_uri(part.partition("=")[0])), part) for part in text.split(";")]
+                return ";".join([part for key, part in parts if key not in names])
+        return text
+
+    def _with_parts(self, port: int | None, params: str, headers: str) -> Self:
+        """The URI with other ends; itself where they are its own."""
+        if port == self.port and params == self._params and headers == self._headers:
+            return self
+        head = {"scheme": self.scheme, "user": self.user, "password": self.password, "host": self.host}
+        return self._of(**head, port=port, _params=params, _headers=headers)
+
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed, such as `uri.replace(port=5070, params=None)`."""
         given = {"host": self.host, **changes}
@@ -211,7 +292,7 @@ class SipUri(_UriWithParams):
         return f"{self._head()}{params}{headers}"
 
     def _key(self) -> tuple[object, ...]:
-        return self.scheme, _normal(self.user), _normal(self.password), lower(self.host), self.port
+        return self.scheme, _normal(self.user), _normal(self.password), canonical_host(self.host), self.port
 
     def _agrees(self, other: "SipUri") -> bool:
         return self._same_params(other) and self._same_headers(other)
@@ -242,7 +323,8 @@ class TelUri(_UriWithParams):
     Attributes:
         number: the subscriber's number as sent, with its visual separators; a global one starts with `+`.
 
-    Two are equal when the numbers are without visual separators, and all parameters are.
+    Two are equal when the numbers are without visual separators, and all parameters are, in any order; those of an
+    extension and of a number as the phone-context do not count either (RFC 3966 4).
     """
 
     # The compiled core fills exactly these slots.
@@ -250,10 +332,13 @@ class TelUri(_UriWithParams):
     number: str
 
     def __init__(self, number: str, *, params: ParamsLike | None = None) -> None:
-        """Build a tel URI; a number that does not start with `+` needs a phone-context parameter (RFC 3966 5.1.5)."""
+        """Build a tel URI; a number that does not start with `+` needs a phone-context parameter (RFC 3966 5.1.5).
+
+        The parameters are written in the order of RFC 3966 3: ext and isub, phone-context, the others by name.
+        """
         if not is_telephone_number(need_str(number, "number")):
             raise SerializeError("number is not a telephone number")
-        assign(self, number=number, _params=_write_params(params))
+        assign(self, number=number, _params=_write_params(sorted(as_pairs(params), key=_tel_param_place)))
         if not number.startswith("+") and "phone-context" not in self.params:
             raise SerializeError("a local number needs a phone-context")
 
@@ -275,14 +360,23 @@ class TelUri(_UriWithParams):
         """Always `"tel"`."""
         return "tel"
 
+    def as_aor(self) -> Self:
+        context = self.params.get("phone-context")
+        params = {} if context is None or self.number.startswith("+") else {"phone-context": _tel_context(context)}
+        number = _without_separators(self.number)
+        return self._of(number=number, _params=_write_params(params))
+
     def _key(self) -> tuple[object, ...]:
-        return lower(_VISUAL_SEPARATOR.sub("", self.number)), self.params
+        params = frozenset(
+            (name, _tel_param_key(name, value or "")) for name, (value, _) in self.params._meaning().items()
+        )
+        return _without_separators(self.number), params
 
     def _head(self) -> str:
         return f"tel:{self.number}"
 
 
-class AbsoluteUri(HeaderValue):
+class AbsoluteUri(AnyUri):
     """A URI of any other scheme, kept as it is.
 
     Attributes:
@@ -416,6 +510,27 @@ def _text_of(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(need_number(value, "URI parameter", MAX_PARAMETER))
     return need_str(value, "URI parameter")
+
+
+def _tel_param_place(param: tuple[str, object]) -> tuple[int, str]:
+    """Where a parameter of a tel URI stands among the others (RFC 3966 3)."""
+    name = lower(param[0])
+    return {"ext": 0, "isub": 0, "phone-context": 1}.get(name, 2), name
+
+
+def _without_separators(number: str) -> str:
+    return lower(_VISUAL_SEPARATOR.sub("", number))
+
+
+def _tel_context(value: str) -> str:
+    """A phone-context as it is compared: a number by its digits, a name in lower case (RFC 3966 4)."""
+    return _without_separators(value) if value.startswith("+") else lower(value)
+
+
+def _tel_param_key(name: str, value: str) -> str:
+    if name == "phone-context":
+        return _tel_context(value)
+    return _without_separators(value) if name == "ext" else value
 
 
 def _normal(text: str | None) -> str | None:

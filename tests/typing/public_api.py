@@ -30,6 +30,18 @@ from sipstack import (
 )
 
 
+def places(message: Message, uri: Uri, sip: SipUri) -> None:
+    assert_type(sip.as_request_uri(), SipUri)
+    assert_type(sip.as_aor(), SipUri)
+    for form in (uri.as_request_uri(), uri.as_from_to(), uri.as_contact(), uri.as_route(), uri.as_aor()):
+        message.set_header("Contact", form)
+        message.request_uri = form
+    message.push_record_route(uri)
+    message.set_header("Route", [sip, "<sip:p1;lr>", NameAddr(sip)])
+    message.reply(200, headers={"Contact": uri})
+    Message.request("OPTIONS", uri, headers=[("To", sip)])
+
+
 def reading(data: bytes) -> None:
     message = parse(data)
     assert_type(message, Message)

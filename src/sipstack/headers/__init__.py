@@ -14,7 +14,7 @@ from .._values import HeaderValue, parse_number
 from ..errors import HeaderError
 from ..methods import canonical_name
 from . import _address, _auth, _dates, _dialogs, _events, _intervals, _lists, _media, _numbers, _reasons, _via
-from ._address import STAR, Contact, NameAddr, Star, parse_contacts
+from ._address import STAR, Contact, NameAddr, Star, parse_contacts, parse_hops
 from ._auth import AuthenticationInfo, Challenge, Credentials
 from ._base import TokenValue
 from ._dates import Date, Timestamp
@@ -38,11 +38,11 @@ from ._via import MAGIC_COOKIE, Via
 
 __all__ = [
     "MAGIC_COOKIE", "MAX_CSEQ", "MAX_SECONDS", "STAR", "AcceptValue", "AuthenticationInfo", "CSeq", "Challenge",
-    "Contact", "ContentDisposition", "ContentType", "Credentials", "Date", "EventValue", "HeaderValue", "Interval",
-    "NameAddr", "Params", "ParamsLike", "ParsedHeader", "RAck", "Reason", "Replaces", "RetryAfter", "SessionExpires",
-    "Star", "SubscriptionState", "Timestamp", "TokenValue", "Via", "WarningValue", "body_bytes_len", "has_structure",
-    "list_parts", "parse_call_id", "parse_contacts", "parse_cseq_num", "parse_header", "parse_list",
-    "parse_max_forwards", "parse_number", "parse_rack", "parse_rseq", "parse_seconds", "parse_tokens",
+    "Contact", "ContentDisposition", "ContentType", "Credentials", "Date", "EventValue", "HeaderValue",
+    "Interval", "NameAddr", "Params", "ParamsLike", "ParsedHeader", "RAck", "Reason", "Replaces", "RetryAfter",
+    "SessionExpires", "Star", "SubscriptionState", "Timestamp", "TokenValue", "Via", "WarningValue", "body_bytes_len",
+    "has_structure", "list_parts", "parse_call_id", "parse_contacts", "parse_cseq_num", "parse_header", "parse_hops",
+    "parse_list", "parse_max_forwards", "parse_number", "parse_rack", "parse_rseq", "parse_seconds", "parse_tokens",
     "split_list", "with_cseq_ack",
 ]  # fmt: skip
 

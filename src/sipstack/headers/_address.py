@@ -11,7 +11,7 @@ from .._values import HeaderValue, assign, lower, need_text, need_token, parse_n
 from ..errors import HeaderError, SerializeError
 from ..uri import AbsoluteUri, SipUri, TelUri, Uri, parse_uri
 from ._base import Parametrized, parse_qvalue
-from ._lists import Reader, parse_list
+from ._lists import Reader, parse_each, parse_list
 
 # RFC 3261 has tokens in a display name without quotes. Anything that is no delimiter and no control is read as one;
 # a colon, a semicolon and a comma are delimiters: the text in front of < may be an address by itself.
@@ -31,15 +31,15 @@ class NameAddr(Parametrized):
 
     `params` are the parameters of the header; those of the URI are in `uri.params`.
 
-    `==` is the comparison that RFC 3261 gives for From and To: the URIs match, the tags match, and so do the other
-    parameters that both have; the display name does not count.
+    `str()` has `<>` round the URI, which are right in every header and for every URI (20). `==` is the comparison that
+    RFC 3261 gives for From and To: the URIs match, the tags match, and so do the other parameters that both have; the
+    display name does not count.
     """
 
-    # The compiled core fills exactly these slots. _angle: there were, or there shall be, <> round the URI.
-    __slots__ = ("_angle", "_params", "display_name", "uri")
+    # The compiled core fills exactly these slots.
+    __slots__ = ("_params", "display_name", "uri")
     display_name: str
     uri: Uri
-    _angle: bool
     _what = "address"
     _tokens = frozenset({"tag"})
     _qvalues = frozenset()  # it is checked when it is asked for
@@ -47,7 +47,7 @@ class NameAddr(Parametrized):
     def __init__(
         self, uri: Uri | str, *, display_name: str = "", tag: str | None = None, params: ParamsLike | None = None
     ) -> None:
-        """Build an address; it is written with `<>`. `params` are the header's, those of the URI are in the URI.
+        """Build an address. `params` are the header's, those of the URI are in the URI.
 
         Raises SerializeError, also for a `uri` str that is no URI.
         """
@@ -59,7 +59,7 @@ class NameAddr(Parametrized):
         if not isinstance(uri, SipUri | TelUri | AbsoluteUri):
             raise TypeError(f"uri must be a URI or str, not {type(uri).__name__}")
         known = [] if tag is None else [("tag", need_token(tag, "tag"))]
-        assign(self, display_name=need_text(display_name, "display name"), uri=uri, _angle=True)
+        assign(self, display_name=need_text(display_name, "display name"), uri=uri)
         assign(self, _params=write_parameters(params, *known))
         if "tag" in self.params:  # one that came by `params` too
             need_token(self.params["tag"] or "", "tag")
@@ -75,7 +75,7 @@ class NameAddr(Parametrized):
         angle = text[position : position + 1] == "<"
         uri, end = _read_bracketed_uri(text, position) if angle else _read_bare_uri(text, position)
         params = cls._read_params(text, skip_blanks(text, end))
-        return cls._of(display_name=name, uri=uri, _params=params, _angle=angle)
+        return cls._of(display_name=name, uri=uri, _params=params)
 
     @property
     def tag(self) -> str | None:
@@ -120,10 +120,7 @@ class NameAddr(Parametrized):
         return self.params._agree_where_shared(other.params)
 
     def _head(self) -> str:
-        uri = str(self.uri)
-        if self._angle or self.display_name or any(mark in uri for mark in ",;?"):
-            uri = f"<{uri}>"
-        return f"{quote(self.display_name)} {uri}" if self.display_name else uri
+        return f"{quote(self.display_name)} <{self.uri}>" if self.display_name else f"<{self.uri}>"
 
 
 def _read_display_name(text: str, position: int) -> tuple[str, int]:
@@ -196,13 +193,40 @@ def parse_contacts(value: str) -> tuple[Contact, ...]:
     return (STAR,) if value.strip(BLANK) == "*" else parse_list(NameAddr, value)
 
 
+def parse_hops(value: str) -> tuple[NameAddr, ...]:
+    """The values of a header that names hops: Route, Record-Route, Path, Service-Route.
+
+    Their grammar has `<>` round every URI (RFC 3261 20.30, 20.34). Where a sender leaves them out, the parameters are
+    the URI's: as the header's, `;lr` would make a strict router of a loose one.
+    """
+    return parse_each(value, _parse_hop)
+
+
+def _parse_hop(text: str) -> NameAddr:
+    if "<" in text or '"' in text:
+        return NameAddr.parse(text)
+    if "?" in text:
+        raise HeaderError("URI with ? is not in <>", offset=text.index("?"))
+    return NameAddr._of(display_name="", uri=_uri_at(text, 0), _params="")
+
+
 _ONE: Final = ("From", "To", "Refer-To", "Referred-By", "Reply-To", "P-Called-Party-ID", "P-Served-User")
 _SEVERAL: Final = (
-    "Route", "Record-Route", "Path", "Service-Route", "Diversion", "History-Info", "Remote-Party-ID",
-    "P-Asserted-Identity", "P-Preferred-Identity", "P-Associated-URI",
+    "Diversion", "History-Info", "Remote-Party-ID", "P-Asserted-Identity", "P-Preferred-Identity", "P-Associated-URI",
 )  # fmt: skip
+_HOPS: Final = ("Route", "Record-Route", "Path", "Service-Route")
 READERS: Final[dict[str, Reader]] = {
     "Contact": parse_contacts,
     **dict.fromkeys(_ONE, NameAddr.parse),
     **dict.fromkeys(_SEVERAL, partial(parse_list, NameAddr)),
+    **dict.fromkeys(_HOPS, parse_hops),
 }
+
+URI_IN_ANGLES: Final = frozenset(
+    {
+        *READERS, "Additional-Identity", "Alert-Info", "Call-Info", "Error-Info", "Geolocation", "Identity-Info",
+        "P-Charge-Info", "P-DCS-Trace-Party-ID", "P-Profile-Key", "P-Refused-URI-List", "P-User-Database",
+        "Permission-Missing", "Policy-Contact", "Refer-Events-At", "Trigger-Consent",
+    }
+)  # fmt: skip
+"""Headers whose grammar has a URI in `<>`: a URI that a caller gives one as its value is written so (20)."""

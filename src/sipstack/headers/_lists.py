@@ -71,7 +71,12 @@ def comment_end(text: str, position: int) -> int:
 
 def parse_list(cls: type[_Value], value: str) -> tuple[_Value, ...]:
     """Every value of a comma-separated header field, each read by `cls.parse`. An empty part is an error."""
-    return tuple(_each(list_parts(value) or [(0, "")], cls.parse))
+    return parse_each(value, cls.parse)
+
+
+def parse_each(value: str, read: Callable[[str], _Item]) -> tuple[_Item, ...]:
+    """Every part of a list, read; an empty part, and a list without parts, is read too."""
+    return tuple(_each(list_parts(value) or [(0, "")], read))
 
 
 def parse_tokens(value: str) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Final, Self
 
 from .._grammar import BLANK, DIGITS, HEX_CHARS, HOST, LWS, QUOTED_STRING, SWS, TOKEN, is_host, is_ipv6
-from .._limits import DEFAULT_PORT, MAX_PORT, MAX_TTL
+from .._limits import DEFAULT_PORT, DEFAULT_PORTS, MAX_PORT, MAX_TTL
 from .._params import Parameter, ParamsLike, WithParams, as_pairs, merge_parameters, parameters_behind, write_parameters
-from .._values import assign, lower, need_number, need_str, need_token, parse_number
+from .._values import assign, canonical_host, lower, need_number, need_str, need_token, parse_number
 from ..errors import HeaderError, SerializeError
 from ..uri import need_host, need_port
 from ._lists import Reader, parse_list
@@ -114,9 +114,12 @@ class Via(WithParams):
     def response_address(self) -> tuple[str, int]:
         """Where a response goes that has this Via on top: host without brackets, and port (18.2.2, RFC 3581 4).
 
-        `received` and `rport` come before what the sender wrote; 5060 where no port is named. `maddr` is not followed.
+        `received` and `rport` come before what the sender wrote. Where no port is named it is that of the transport:
+        5060; 5061 for TLS, 80 for WS, 443 for WSS. `maddr` is not followed. On a transport with connections this is for
+        when the one that the request came by is gone.
         """
-        return self.received or self.host.strip("[]"), self.rport or self.port or DEFAULT_PORT
+        port = self.rport or self.port or DEFAULT_PORTS.get(self.transport.upper(), DEFAULT_PORT)
+        return self.received or self.host.strip("[]"), port
 
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed: `via.replace(received="192.0.2.1", rport=5061)`."""
@@ -131,7 +134,7 @@ class Via(WithParams):
 
     def _key(self) -> tuple[object, ...]:
         branch = None if self.branch is None else lower(self.branch)
-        return lower(self.protocol), lower(self.transport), lower(self.host), self.port, branch
+        return lower(self.protocol), lower(self.transport), canonical_host(self.host), self.port, branch
 
     def _agrees(self, other: "Via") -> bool:
         return self.params == other.params
