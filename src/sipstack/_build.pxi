@@ -76,6 +76,10 @@ cdef int append_headers(Message m, headers, uint32_t copied) except -1:
     for name, value in headers if type(headers) is list or type(headers) is tuple else header_pairs(headers):
         id = writable_id(name, value)
         if id == SIP_UNKNOWN:
+            lines = several_lines(name, value)
+            if lines is not None:
+                append_headers(m, [(name, line) for line in lines], copied)
+                continue
             name, value = header_name(name), header_value(name, value)
         span = write_header(m, name, value, id)
         if copied and SIP_VIA <= sip_id(&span) <= SIP_CSEQ and is_among_first(m, copied, sip_id(&span)):

@@ -167,6 +167,11 @@ cdef inline header_value(name, value):
     return value if is_ascii(value) and is_writable(ascii_text(value)) else encode_value(name, value)
 
 
+cdef inline list several_lines(name, value):
+    """What several values are written as that make a line each; None for all others."""
+    return lines_apart(name, value) if isinstance(value, (tuple, list)) else None
+
+
 cdef inline sip_text written_text(written) noexcept:
     """What header_name or header_value gave."""
     return ascii_text(<str>written) if type(written) is str else bytes_text(<bytes>written)
@@ -219,6 +224,18 @@ cdef int prepend_header(Message m, name, value) except -1:
     cdef sip_span span = write_header(m, name, value)
     insert(m, max(find(m, written_text(name), sip_id(&span)), 0), span)
     forget(m)
+    return 0
+
+
+cdef int set_lines(Message m, name, list lines) except -1:
+    """Put a header of several lines in the place of the first of its name: the last line, and the others before it."""
+    set_header(m, header_name(name), header_value(name, lines[len(lines) - 1]))
+    return prepend_lines(m, name, lines[: len(lines) - 1])
+
+
+cdef int prepend_lines(Message m, name, list lines) except -1:
+    for line in reversed(lines):
+        prepend_header(m, header_name(name), header_value(name, line))
     return 0
 
 

@@ -83,14 +83,30 @@ cdef class Message:
             at = find(self, wanted, id, at + 1)
         return values
 
+    def get_values(self, name):
+        return parse_values(name, self.get_headers(name))
+
     def set_header(self, name, value):
-        set_header(self, header_name(name), header_value(name, value))
+        cdef list lines = several_lines(name, value)
+        if lines is None:
+            set_header(self, header_name(name), header_value(name, value))
+        else:
+            set_lines(self, name, lines)
 
     def add_header(self, name, value):
-        add_header(self, header_name(name), header_value(name, value))
+        cdef list lines = several_lines(name, value)
+        if lines is None:
+            add_header(self, header_name(name), header_value(name, value))
+        else:
+            for line in lines:
+                add_header(self, header_name(name), header_value(name, line))
 
     def prepend_header(self, name, value):
-        prepend_header(self, header_name(name), header_value(name, value))
+        cdef list lines = several_lines(name, value)
+        if lines is None:
+            prepend_header(self, header_name(name), header_value(name, value))
+        else:
+            prepend_lines(self, name, lines)
 
     def remove_header(self, name):
         return remove(self, name, True, None)

@@ -4,7 +4,7 @@
 that defines the header; docstrings name it. Values are unfolded already.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from .._grammar import BLANK
@@ -68,6 +68,15 @@ def parse_header(name: str, value: str) -> ParsedHeader:
     header = canonical_name(name)
     reader = _READERS.get(header)
     return value.strip(BLANK) if reader is None else parse_value(header, reader, value)
+
+
+def parse_values(name: str, lines: Iterable[str]) -> tuple[HeaderValue | int | str, ...]:
+    """Every value of a header's lines, each read by parse_header: a header that has one value gives one for a line."""
+    found: list[HeaderValue | int | str] = []
+    for line in lines:
+        read = parse_header(name, line)
+        found += read if isinstance(read, tuple) else (read,)
+    return tuple(found)
 
 
 def parse_value(header: str, parser: Callable[[str], V], value: str) -> V:
