@@ -1,4 +1,4 @@
-"""Challenges and credentials: a line for each (RFC 3261 7.3.1, RFC 8760), and what stands in quotes (25.1, RFC 7616)."""
+"""Challenges and credentials: a line for each (RFC 3261 7.3.1, RFC 8760), and what is in quotes (25.1, RFC 7616)."""
 
 import contextlib
 from types import ModuleType
@@ -27,7 +27,11 @@ APART = ["WWW-Authenticate", "Proxy-Authenticate", "Authorization", "Proxy-Autho
 @pytest.mark.parametrize("name", [*APART, "www-AUTHENTICATE", "y"])
 @pytest.mark.parametrize("values", [[SHA, MD5], (str(SHA), MD5)], ids=["list", "tuple"])
 def test_several_values_of_a_reply_are_a_line_each(impl: ModuleType, name: str, values: Any):
-    for headers in ({name: values, "Server": "x"}, [(name, values), ("Server", "x")], ((name, values), ("Server", "x"))):
+    for headers in (
+        {name: values, "Server": "x"},
+        [(name, values), ("Server", "x")],
+        ((name, values), ("Server", "x")),
+    ):
         message = impl.parse(REQUEST).reply(401, headers=headers)
         assert message.get_headers(name) == TEXTS
         assert message.headers.items()[-4:-1] == [(name, TEXTS[0]), (name, TEXTS[1]), ("Server", "x")]
@@ -87,7 +91,7 @@ EDITS = ["set_header", "add_header", "prepend_header"]
     ],
 )
 def test_all_lines_or_none(impl: ModuleType, values: Any, error: type[Exception]):
-    message = impl.parse(REQUEST.replace(b"Contact", b"C"))
+    message = impl.parse(REQUEST)
     message.add_header("Authorization", "Basic x")
     before = bytes(message)
     for edit in EDITS:
@@ -185,7 +189,7 @@ def test_every_challenge_of_a_message(impl: ModuleType):
         "Digest realm=asterisk, nonce=5a8b1c, qop=auth-int",
         'Digest  realm = "ims.mnc001.mcc001.3gppnetwork.org" ,nonce="aGk/+w==",algorithm=AKAv1-MD5,qop="auth,auth-int"',
         'Digest realm="sip.example.com", nonce="", opaque="",',
-        'Digest username="1001",realm="asterisk",nonce="1",uri="sip:h",response="0",qop="auth",nc="00000001",cnonce="x"',
+        'Digest username="1001",realm="asterisk",nonce="1",uri="sip:h",response="0",qop="auth",nc="00000001"',
         'Digest username="a", uri=sip:pbx.example.com:5060, response=00ff, nc=1',
         "Digest username*=UTF-8''J%C3%A4s%C3%B8n%20Doe, realm=\"api\", userhash=false",
     ],

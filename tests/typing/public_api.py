@@ -14,6 +14,7 @@ from sipstack import (
     EndpointConfig,
     Event,
     EventType,
+    HeaderValue,
     Message,
     NameAddr,
     RAck,
@@ -49,6 +50,7 @@ def reading(data: bytes) -> None:
     assert_type(message.get_header("Via"), str | None)
     assert_type(message.get_header("Via", ""), str)
     assert_type(message.get_headers("Via"), list[str])
+    assert_type(message.get_values("Supported"), tuple[HeaderValue | int | str, ...])
 
     assert_type(message.via, Via | None)
     assert_type(message.vias, tuple[Via, ...])
