@@ -282,10 +282,10 @@ class Message:
         Authorization, Proxy-Authorization (RFC 3261 7.3.1) and Identity make a line each, here and wherever a header is
         written.
         """
-        if type(value) is not str and (lines := lines_apart(name, value)):
+        if type(value) is not str and (several := lines_apart(name, value)):
             with _EDITING:
-                self.set_header(name, lines[-1])
-                for part in reversed(lines[:-1]):
+                self.set_header(name, several[-1])
+                for part in reversed(several[:-1]):
                     self.prepend_header(name, part)
             return
         line = _new_line(name, value)
@@ -295,9 +295,9 @@ class Message:
 
     def add_header(self, name: str, value: HeaderInput) -> None:
         """Append a header."""
-        if type(value) is not str and (lines := lines_apart(name, value)):
+        if type(value) is not str and (several := lines_apart(name, value)):
             with _EDITING:
-                for part in lines:
+                for part in several:
                     self.add_header(name, part)
             return
         line = _new_line(name, value)
@@ -308,9 +308,9 @@ class Message:
 
     def prepend_header(self, name: str, value: HeaderInput) -> None:
         """Insert a header before the first of its name, or before all where there is none."""
-        if type(value) is not str and (lines := lines_apart(name, value)):
+        if type(value) is not str and (several := lines_apart(name, value)):
             with _EDITING:
-                for part in reversed(lines):
+                for part in reversed(several):
                     self.prepend_header(name, part)
             return
         line = _new_line(name, value)
