@@ -22,7 +22,7 @@ LAYERS = """
     headers
     _diagnose _rewrite validation
     _writing
-    _view
+    _view multipart
     _parser _parser_py
     message
     stream

@@ -133,8 +133,11 @@ def lines_apart(name: str, value: object) -> list[str] | None:
 def header_lines(headers: HeaderSource) -> Iterator[tuple[str, Any]]:
     """The (name, value) pairs that header_pairs gives, one for each line that is to be written."""
     for name, value in header_pairs(headers):
-        lines = lines_apart(name, value)
-        yield from [(name, value)] if lines is None else [(name, line) for line in lines]
+        lines = lines_apart(name, value) if isinstance(value, (tuple, list)) else None
+        if lines is None:
+            yield name, value
+        else:
+            yield from [(name, line) for line in lines]
 
 
 def refuse_copied(name: str) -> None:
