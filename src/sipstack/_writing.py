@@ -32,10 +32,7 @@ HeaderInput = str | int | HeaderValue | Sequence[str | int | HeaderValue]
 """What can be written as a header's value; of several, one line with commas is made, or a line each (lines_apart)."""
 
 _APART = frozenset(
-    map(
-        header_id,
-        ("WWW-Authenticate", "Proxy-Authenticate", "Authorization", "Proxy-Authorization", "Identity"),
-    )
+    map(header_id, ("WWW-Authenticate", "Proxy-Authenticate", "Authorization", "Proxy-Authorization", "Identity"))
 )
 """Headers whose values no comma may join: RFC 3261 7.3.1 forbids it, and RFC 8224 4 has no list of Identity."""
 

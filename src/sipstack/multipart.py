@@ -7,7 +7,7 @@ them takes a second, and a RecursionError), and a message/sipfrag is no bytes th
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, Protocol, overload
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, overload
 
 from ._grammar import BLANK, FOLD, HEADER_NAME, LINE_END, LINE_TEXT, SWS
 from ._rewrite import unfold
@@ -24,13 +24,15 @@ _HEADER: Final = re.compile(rf"({HEADER_NAME}){SWS}:({LINE_TEXT}(?>(?:{FOLD}{LIN
 _BOUNDARY: Final = re.compile(r"[A-Za-z0-9'()+_,\-./:=? ]{0,69}[A-Za-z0-9'()+_,\-./:=?]")
 
 
-class HasBody(Protocol):
-    """What has a body: a Message, or a part of one."""
+if TYPE_CHECKING:
 
-    @property
-    def body(self) -> bytes: ...
-    @property
-    def content_type(self) -> ContentType | None: ...
+    class HasBody(Protocol):
+        """What has a body: a Message, or a part of one."""
+
+        @property
+        def body(self) -> bytes: ...
+        @property
+        def content_type(self) -> ContentType | None: ...
 
 
 class BodyPart(NamedTuple):
@@ -60,7 +62,7 @@ class BodyPart(NamedTuple):
         return None if value is None else parse_header("Content-Type", value)  # type: ignore[return-value]
 
 
-def body_parts(whole: HasBody) -> tuple[BodyPart, ...]:
+def body_parts(whole: "HasBody") -> tuple[BodyPart, ...]:
     """The parts of a message's multipart body, or of a part that is multipart itself.
 
     Their bytes are as they came, whatever they are: nothing is decoded, and a Content-Length in a part does not count.

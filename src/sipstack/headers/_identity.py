@@ -14,7 +14,6 @@ from ._lists import Reader, each_given
 
 # The letters of base64 and of base64url, and the dots between the three parts.
 _PASSPORT: Final = r"[A-Za-z0-9+/=\-_.]++"
-_TOKEN: Final = re.compile(_PASSPORT)
 _UP_TO_INFO: Final = re.compile(rf'(?>(?:[^";]++|{OPEN_QUOTED_STRING}|;(?!{SWS}(?i:info){SWS}={SWS}<))*)', re.DOTALL)
 _INFO: Final = re.compile(rf";[^<]++<([^<>]*+)>{SWS}(?=;|\Z)")
 
@@ -46,7 +45,8 @@ class Identity(Parametrized):
         params: ParamsLike | None = None,
     ) -> None:
         """Build an Identity. Raises SerializeError."""
-        if _TOKEN.fullmatch(need_text(token, "token")) is None:
+        found = self._pattern.fullmatch(need_text(token, "token"))
+        if found is None or found[1] != token:
             raise SerializeError("token is empty or not base64 with dots")
         pairs = as_pairs(params)
         if any(lower(name) == "info" for name, _ in pairs):
