@@ -167,9 +167,9 @@ cdef inline header_value(name, value):
     return value if is_ascii(value) and is_writable(ascii_text(value)) else encode_value(name, value)
 
 
-cdef inline list several_lines(name, value):
-    """What several values are written as that make a line each; None for all others."""
-    return lines_apart(name, value) if isinstance(value, (tuple, list)) else None
+cdef inline bint is_several(value) noexcept:
+    """Whether these are several values, which make a line each under some names."""
+    return isinstance(value, (tuple, list))
 
 
 cdef inline sip_text written_text(written) noexcept:
@@ -227,16 +227,34 @@ cdef int prepend_header(Message m, name, value) except -1:
     return 0
 
 
-cdef int set_lines(Message m, name, list lines) except -1:
-    """Put a header of several lines in the place of the first of its name: the last line, and the others before it."""
-    set_header(m, header_name(name), header_value(name, lines[len(lines) - 1]))
-    return prepend_lines(m, name, lines[: len(lines) - 1])
+# The same for several values that make a line each; False, and nothing is done, where they make one line.
 
 
-cdef int prepend_lines(Message m, name, list lines) except -1:
+cdef bint set_lines(Message m, name, values) except -1:
+    """The last line is put in the place of the first of its name, and the others before it."""
+    cdef list lines = lines_apart(name, values)
+    if lines is None:
+        return False
+    set_header(m, header_name(name), header_value(name, lines.pop()))
+    return not lines or prepend_lines(m, name, lines)
+
+
+cdef bint add_lines(Message m, name, values) except -1:
+    cdef list lines = lines_apart(name, values)
+    if lines is None:
+        return False
+    for line in lines:
+        add_header(m, header_name(name), header_value(name, line))
+    return True
+
+
+cdef bint prepend_lines(Message m, name, values) except -1:
+    cdef list lines = lines_apart(name, values)
+    if lines is None:
+        return False
     for line in reversed(lines):
         prepend_header(m, header_name(name), header_value(name, line))
-    return 0
+    return True
 
 
 @cython.critical_section

@@ -87,26 +87,19 @@ cdef class Message:
         return parse_values(name, self.get_headers(name))
 
     def set_header(self, name, value):
-        cdef list lines = several_lines(name, value)
-        if lines is None:
-            set_header(self, header_name(name), header_value(name, value))
-        else:
-            set_lines(self, name, lines)
+        if is_several(value) and set_lines(self, name, value):
+            return
+        set_header(self, header_name(name), header_value(name, value))
 
     def add_header(self, name, value):
-        cdef list lines = several_lines(name, value)
-        if lines is None:
-            add_header(self, header_name(name), header_value(name, value))
-        else:
-            for line in lines:
-                add_header(self, header_name(name), header_value(name, line))
+        if is_several(value) and add_lines(self, name, value):
+            return
+        add_header(self, header_name(name), header_value(name, value))
 
     def prepend_header(self, name, value):
-        cdef list lines = several_lines(name, value)
-        if lines is None:
-            prepend_header(self, header_name(name), header_value(name, value))
-        else:
-            prepend_lines(self, name, lines)
+        if is_several(value) and prepend_lines(self, name, value):
+            return
+        prepend_header(self, header_name(name), header_value(name, value))
 
     def remove_header(self, name):
         return remove(self, name, True, None)

@@ -15,7 +15,6 @@ from ._lists import Reader, read_each
 # What follows a scheme tells it from the name of a parameter, which may have blanks before its = too.
 _SCHEME: Final = re.compile(f"{SWS}({TOKEN}){LWS}(?=[^{BLANK}=,])")
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9\-._~+/]++=*+")
-_NEXT: Final = re.compile(f",{SWS}{TOKEN}{LWS}[^{BLANK}=,]")
 _COMMAS_OR_OTHER: Final = re.compile(rf'(,[{BLANK},]*+)|[^",]++|{OPEN_QUOTED_STRING}', re.DOTALL)
 _NC: Final = re.compile("[0-9a-f]{8}")
 _UNQUOTED: Final = frozenset({"algorithm", "stale", "charset", "userhash", "qop", "nc"})
@@ -127,9 +126,13 @@ def parse_each(cls: type[AuthValue], text: str) -> tuple[AuthValue, ...]:
     RFC 3261 7.3.1 has one on a line. Where there are several, what stands behind a comma and is a scheme and not the
     name of a parameter starts the next (RFC 9110 11.6.1).
     """
-    if _NEXT.search(text) is None:  # neither in quotes nor outside
+    try:
         return (cls.parse(text),)
-    return tuple(read_each(_split(text), cls.parse))
+    except HeaderError:
+        parts = list(_split(text))
+        if len(parts) == 1:
+            raise
+    return tuple(read_each(parts, cls.parse))
 
 
 def _split(text: str) -> Iterator[tuple[int, str]]:

@@ -25,6 +25,9 @@ class Product(NamedTuple):
     name: str
     version: str | None = None
 
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}/{self.version}"
+
 
 class Products(HeaderValue):
     """A Server or User-Agent value (RFC 3261 20.35, 20.41): programs, and comments in parentheses.
@@ -45,7 +48,10 @@ class Products(HeaderValue):
         """Build a value: the products, then the comments. Raises SerializeError."""
         made = tuple([Product(*product) for product in products])
         texts = tuple([need_text(comment, "comment") for comment in comments])
-        words = ["/".join([need_token(part, "product") for part in product if part is not None]) for product in made]
+        for product in made:
+            need_token(product.name, "product")
+            need_token("0" if product.version is None else product.version, "version")
+        words = [str(product) for product in made]
         words += ["(" + _TO_ESCAPE.sub(r"\\\g<0>", text) + ")" for text in texts]
         assign(self, products=made, comments=texts, _text=" ".join(words))
 
