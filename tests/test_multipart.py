@@ -86,7 +86,17 @@ def test_refused(impl: ModuleType, body: bytes, offset: int):
     assert (caught.value.offset, caught.value.status) == (offset, 400)
 
 
-@pytest.mark.parametrize("value", [b"", b"application/sdp", b"multipart/mixed", b'multipart/mixed;boundary=""', b"x"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"application/sdp",
+        b"multipart/mixed",
+        b'multipart/mixed;boundary=""',
+        b"x",
+        b"multipart/mixed;boundary=" + b"b1" * 36,
+    ],
+)
 def test_not_multipart(impl: ModuleType, value: bytes):
     data = HEAD.replace(b"multipart/mixed;boundary=%b", value) if value else b"INVITE sip:b@h SIP/2.0\r\n\r\n"
     with pytest.raises(HeaderError) as caught:
@@ -148,3 +158,11 @@ def test_cost_is_linear(impl: ModuleType, unit: bytes):
         return best
 
     assert any(seconds(65536) < max(seconds(8192), 50e-6) * 24 for _ in range(3))
+
+
+def test_cost_of_a_boundary_that_is_everywhere():
+    part = BodyPart((("Content-Type", f"multipart/mixed;boundary={'-' * 70}"),), b"-" * 60_000)
+    start = clock()
+    with pytest.raises(ParseError):
+        body_parts(part)
+    assert clock() - start < 0.5

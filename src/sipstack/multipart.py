@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, overload
 
 from ._grammar import BLANK, FOLD, HEADER_NAME, LINE_END, LINE_TEXT, SWS
+from ._limits import MAX_BOUNDARY
 from ._rewrite import unfold
+from ._values import lower
 from ._writing import Body, HeaderInput, encode_body, encode_name, encode_value
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import ContentType, parse_header
@@ -21,7 +23,8 @@ __all__ = ["BodyPart", "body_parts", "join_parts"]
 _REST_OF_DELIMITER: Final = re.compile(rf"(--)?[{BLANK}]*+(?={LINE_END}|\Z)".encode())
 _LINE_END: Final = re.compile(LINE_END.encode())
 _HEADER: Final = re.compile(rf"({HEADER_NAME}){SWS}:({LINE_TEXT}(?>(?:{FOLD}{LINE_TEXT})*))(?:{LINE_END}|\Z)".encode())
-_BOUNDARY: Final = re.compile(r"[A-Za-z0-9'()+_,\-./:=? ]{0,69}[A-Za-z0-9'()+_,\-./:=?]")
+_BCHARS_NO_SPACE: Final = r"A-Za-z0-9'()+_,\-./:=?"
+_BOUNDARY: Final = re.compile(f"[{_BCHARS_NO_SPACE} ]{{0,{MAX_BOUNDARY - 1}}}[{_BCHARS_NO_SPACE}]")
 
 
 if TYPE_CHECKING:
@@ -52,8 +55,8 @@ class BodyPart(NamedTuple):
     def get_header(self, name: str, default: str) -> str: ...
     def get_header(self, name: str, default: str | None = None) -> str | None:
         """The first value of a name (any case, compact or long), or the default."""
-        wanted = canonical_name(name).lower()
-        return next((value for key, value in self.headers if canonical_name(key).lower() == wanted), default)
+        wanted = lower(canonical_name(name))
+        return next((value for key, value in self.headers if lower(canonical_name(key)) == wanted), default)
 
     @property
     def content_type(self) -> ContentType | None:
@@ -71,9 +74,10 @@ def body_parts(whole: "HasBody") -> tuple[BodyPart, ...]:
     boundary, and ParseError for a body in which there is no part, or a part whose headers are malformed.
     """
     content_type = whole.content_type
-    boundary = None if content_type is None else content_type.params.get("boundary")
-    if content_type is None or content_type.type.lower() != "multipart" or not boundary:
-        raise HeaderError("is not multipart with a boundary", "Content-Type", status=415)
+    boundary = "" if content_type is None else content_type.params.get("boundary") or ""
+    multipart = content_type is not None and content_type.media_type.startswith("multipart/")
+    if not multipart or not 0 < len(boundary) <= MAX_BOUNDARY:
+        raise HeaderError("is not multipart with a boundary of 1 to 70 characters", "Content-Type", status=415)
     body = whole.body
     return tuple([_read_part(body, start, end) for start, end in _spans(body, boundary)])
 
