@@ -54,6 +54,12 @@ MESSAGES = (
     b'To: "\\\x01\\\x00 \xc3\xa9\xff" <sip:u@example.com>\r\nFrom: <sip:u@example.com>;tag=1\r\nCall-ID: 2\r\n'
     b'CSeq: 1 REGISTER\r\nAuthorization: Digest username="u", realm="r", nonce="n", uri="sip:r", response="0"\r\n'
     b"Timestamp: 54.2 0.1\r\nContent-Length: 0\r\n\r\n",
+    b"INVITE sip:+15551230000@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nUser-Agent: FPBX-15.0(16) x/1 (a\r\n"
+    b'Identity: eyJh.eyJi.c2ln;info=<https://a.example/c>;alg=ES256;ppt=div\r\ny: ..c2ln;info=<cid:a>;ppt="shaken"\r\n'
+    b'Call-Info: <sip:10.1.1.1>;answer-after=0, <urn:x>;a="b,c"\r\nAlert-Info: Bellcore-dr2\r\nAlert-Info: ;info=x,\r\n'
+    b'User-to-User: 56a390;encoding=hex, "a b"\r\nP-Charging-Vector: icid-value="a;b";orig-ioi=home1.net\r\n'
+    b"Proxy-Authorization: Digest a=b, Digest c=d\r\nProxy-Authorization: Basic x==\r\nSupported: a, b\r\nk: c\r\n"
+    b"Session-ID: ab30317f1a784dc48ff824d0d3715d86;remote=00000000000000000000000000000000\r\nl: 0\r\n\r\n",
     b"sip/2.0 699\r\n\r\n",
 )
 """Messages to start from: ours, and between them every shape that has code of its own."""
@@ -137,6 +143,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "Content-Type": ("content_type",),
 }
 """Which attributes read which header."""
+LISTS = {"Via": "vias", "Contact": "contacts", "Route": "routes", "Record-Route": "record_routes"}
+"""The headers whose values over all lines have an attribute of their own."""
 
 
 # --- results as tuples
@@ -233,6 +241,11 @@ def agree_deeply(both: tuple[ModuleType, ModuleType], compiled: Any, simple: Any
     """Assert that values, findings, replies, stamps and pops are the same, and that what is written can be read."""
     assert_same(structured(compiled), structured(simple), what)
     assert_same(findings(compiled), findings(simple), what)
+    for name in {name.lower() for name, _ in compiled._items()} | set(LISTS):
+        values = [plain(outcome(message.get_values, name)) for message in (compiled, simple)]
+        assert_same(*values, (name, what))
+        if name in LISTS:
+            assert_same(values[0], plain(outcome(getattr, compiled, LISTS[name])), (name, what))
     if compiled.is_request:
         for status in (100, 180, 404):
             one, other = compiled.reply(status), simple.reply(status)
@@ -281,8 +294,8 @@ class Text(str):
 NAMES = (
     "Via", "v", "VIA", "Route", "Record-Route", "Max-Forwards", "Content-Length", "l", "CONTENT-LENGTH", "To", "t",
     "From", "Call-ID", "i", "CSeq", "Contact", "Subject", "X-Unknown", "x-unknown", "x-UNKNOWN", "P-Asserted-Identity",
-    "", "no token", "Vi\u0430", "\u212a", "Content\rLength", "X:", "V\x00", "Via ", "\udcff", "a" * 40,
-    Text("Via"), Text("x-unknown"), Text("l"),
+    "Authorization", "y", "", "no token", "Vi\u0430", "\u212a", "Content\rLength", "X:", "V\x00", "Via ", "\udcff",
+    "a" * 40, Text("Via"), Text("x-unknown"), Text("l"), Text("y"),
 )  # fmt: skip
 TEXTS = (
     "", "a", "70", "0", "255", "256", "5", "SIP/2.0/UDP p.example.com;branch=z9hG4bKp, SIP/2.0/UDP q",
@@ -310,8 +323,13 @@ def random_edit(random: random.Random) -> tuple[str, tuple[Any, ...]]:
     return name, EDITS[name](random)
 
 
+def _several(random: random.Random) -> Any:
+    """Several values, one of which may not be one."""
+    return [random.choice((*TEXTS[:12], 70, None, ["a"])) for _ in range(random.randrange(4))]
+
+
 def _header(random: random.Random) -> tuple[Any, ...]:
-    value = random.choice(TEXTS) if random.random() < 0.8 else random.choice(OTHERS)
+    value = random.choice(TEXTS) if random.random() < 0.8 else random.choice((*OTHERS, _several(random)))
     return random.choice(NAMES) if random.random() < 0.97 else random.choice((None, b"Via", 1)), value
 
 
@@ -331,6 +349,7 @@ EDITS: dict[str, Callable[[random.Random], tuple[Any, ...]]] = {
     "remove_first_header": _name,
     "get_header": _name,
     "get_headers": _name,
+    "get_values": _name,
     "push_via": lambda random: (random.choice(TEXTS),),
     "push_record_route": lambda random: (random.choice((*TEXTS, *OTHERS)),),
     "pop_via": _no_arguments,

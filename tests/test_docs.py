@@ -141,13 +141,15 @@ def show(value: object) -> str:
         return "STAR"
     if isinstance(value, tuple) and any(isinstance(item, headers.HeaderValue) for item in value):
         return f"({', '.join(map(show, value))})" if len(value) > 1 else f"({show(value[0])},)"
+    if isinstance(value, headers.Params):
+        return f"Params({dict(value)!r})"
     if not isinstance(value, headers.HeaderValue):
         return repr(value)
     arguments = list(inspect.signature(type(value)).parameters)
     parts = []
     for name in arguments:
         part = getattr(value, name)
-        if name == "uri":
+        if name in ("uri", "info"):
             part = str(part)
         elif name == "params":
             part = {key: item for key, item in part.items() if key.lower().replace("-", "_") not in arguments}

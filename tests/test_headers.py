@@ -24,18 +24,24 @@ from sipstack.headers import (
     Date,
     EventValue,
     HeaderValue,
+    Identity,
     Interval,
     NameAddr,
     Params,
+    Products,
     RAck,
     Reason,
     Replaces,
     RetryAfter,
     SessionExpires,
+    SessionId,
     Star,
     SubscriptionState,
+    TargetDialog,
+    TextValue,
     Timestamp,
     TokenValue,
+    UriValue,
     Via,
     WarningValue,
     body_bytes_len,
@@ -956,7 +962,7 @@ def test_warning():
 
 
 def test_challenges_and_credentials():
-    challenge = parse_header(
+    (challenge,) = parse_header(
         "WWW-Authenticate",
         'Digest realm="atlanta, \\"x\\"", qop="auth,auth-int" ,nonce="84a4", algorithm=MD5, stale=FALSE',
     )
@@ -981,10 +987,10 @@ def test_challenges_and_credentials():
     assert str(credentials) == 'Digest username="bob", uri="sip:h", qop=auth, nc=00000001, n=5'
     assert Credentials.parse(str(credentials)) == credentials
     assert credentials != Challenge.parse(str(credentials))
-    assert parse_header("Authorization", "NoOneKnowsThisScheme opaque-data=here").params == {"opaque-data": "here"}
-    assert parse_header("Authorization", "Digest uri=sip:a@h").params["uri"] == "sip:a@h"
-    assert parse_header("Proxy-Authenticate", "Negotiate abc=").token68 == "abc="
-    basic = parse_header("Proxy-Authorization", " Basic  dXNlcjpwYXNz== ")
+    assert Credentials.parse("NoOneKnowsThisScheme opaque-data=here").params == {"opaque-data": "here"}
+    assert Credentials.parse("Digest uri=sip:a@h").params["uri"] == "sip:a@h"
+    assert Challenge.parse("Negotiate abc=").token68 == "abc="
+    (basic,) = parse_header("Proxy-Authorization", " Basic  dXNlcjpwYXNz== ")
     assert (basic.scheme, basic.token68, dict(basic.params)) == ("Basic", "dXNlcjpwYXNz==", {})
     assert str(basic) == "Basic dXNlcjpwYXNz=="
     for bad in (
@@ -993,7 +999,6 @@ def test_challenges_and_credentials():
         "Digest ",
         'Digest realm="a',
         'Digest realm="a" nonce="b"',
-        'Digest a="b",',
         "Digest a=b, A=c",
         "Digest a, b",
         "Dig\x00 a=b",
@@ -1083,6 +1088,13 @@ VALUES = [
     Credentials("a", {"b": "c"}),
     AuthenticationInfo({"a": "b"}),
     TokenValue("a"),
+    TextValue("a b", params={"c": "d"}),
+    UriValue("urn:a", params={"c": "d"}),
+    UriValue.parse("Ring Answer"),
+    Products([("a", "1"), ("b", None)], comments=["c (d)"]),
+    Identity("a.b.c", "https://d", alg="ES256", ppt="shaken"),
+    SessionId("0" * 32, remote="1" * 32),
+    TargetDialog("a", local_tag="b", remote_tag="c"),
 ]
 
 
@@ -1129,6 +1141,14 @@ NAMES = [
     "Max-Forwards",
     "Refer-To",
     "Accept-Language",
+    "Alert-Info",
+    "User-Agent",
+    "Identity",
+    "Session-ID",
+    "User-to-User",
+    "Recv-Info",
+    "P-Charging-Vector",
+    "Target-Dialog",
 ]
 SEEDS = [
     "SIP/2.0/UDP h",
@@ -1143,6 +1163,7 @@ SEEDS = [
     "a",
     "a;to-tag=1;from-tag=2",
     "Digest a=b",
+    "a.b.c;info=<urn:d>",
 ]
 
 

@@ -16,12 +16,13 @@ LAYERS = """
     _params
     uri headers._lists
     headers._base
-    headers._address headers._auth headers._dates headers._dialogs headers._events headers._intervals headers._media
-    headers._numbers headers._reasons headers._via
+    headers._address headers._auth headers._dates headers._dialogs headers._events headers._identity headers._ims
+    headers._infos headers._intervals headers._media headers._numbers headers._preferences headers._products
+    headers._reasons headers._via
     headers
     _diagnose _rewrite validation
     _writing
-    _view
+    _view multipart
     _parser _parser_py
     message
     stream

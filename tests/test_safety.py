@@ -70,7 +70,10 @@ EDITS: dict[str, Callable[[Any], Any]] = {
     "sets the URI": lambda m: setattr(m, "request_uri", "sip:longer." + "x" * 200),
 }
 
-GIVEN = {"headers": [("X-Given", "1"), ("Subject", NameAddr.parse("<sip:a@h>"))], "body": "given"}
+GIVEN = {
+    "headers": [("X-Given", "1"), ("Authorization", ["Basic a", "Basic b"]), ("Subject", NameAddr.parse("<sip:a@h>"))],
+    "body": "given",
+}
 
 CALLS: dict[str, Callable[[Any], Any]] = {
     "__bytes__": bytes,
@@ -82,6 +85,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "__sizeof__": lambda m: sys.getsizeof(m) > 0,
     "__str__": str,
     "add_header": lambda m: m.add_header("Subject", "one more"),
+    "add_header several": lambda m: m.add_header("Authorization", ["Basic a", "Basic b"]),
     "body": lambda m: m.body,
     "body = ": lambda m: setattr(m, "body", "x"),
     "call_id": lambda m: m.call_id,
@@ -96,6 +100,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "from_tag": lambda m: m.from_tag,
     "get_header": lambda m: m.get_header("x-empty"),
     "get_headers": lambda m: m.get_headers("s"),
+    "get_values": lambda m: m.get_values("s"),
+    "get_values of Via": lambda m: m.get_values("v"),
     "headers": lambda m: m.headers.items(),
     "is_request": lambda m: m.is_request,
     "max_forwards": lambda m: m.max_forwards,
@@ -103,6 +109,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "pop_route": lambda m: m.pop_route(),
     "pop_via": lambda m: m.pop_via(),
     "prepend_header": lambda m: m.prepend_header("Subject", "above"),
+    "prepend_header several": lambda m: m.prepend_header("Authorization", ["Basic a", "Basic b"]),
     "push_record_route": lambda m: m.push_record_route("<sip:above;lr>"),
     "push_via": lambda m: m.push_via("SIP/2.0/UDP above"),
     "rack": lambda m: m.rack,
@@ -117,6 +124,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "response": lambda m: type(m).response(200, **GIVEN),
     "routes": lambda m: m.routes,
     "set_header": lambda m: m.set_header("Subject", "the one"),
+    "set_header several": lambda m: m.set_header("Authorization", ["Basic a", "Basic b", "Basic c"]),
     "stamp_received": lambda m: m.stamp_received("192.0.2.1", 5070),
     "status_code": lambda m: m.status_code,
     "status_text": lambda m: m.status_text,
@@ -157,9 +165,9 @@ VIEW_CALLS: dict[str, Callable[[Any], Any]] = {
     "values": lambda m: m.headers.values(),
 }
 
-IN_STEPS = {"__eq__", "__repr__", "check", "validate", "headers.__eq__", "headers.clear", "headers.extend",
-            "headers.pop", "headers.popall", "headers.popitem", "headers.popone", "headers.setdefault",
-            "headers.update"}  # fmt: skip
+IN_STEPS = {"__eq__", "__repr__", "add_header several", "check", "prepend_header several", "set_header several",
+            "validate", "headers.__eq__", "headers.clear", "headers.extend", "headers.pop", "headers.popall",
+            "headers.popitem", "headers.popone", "headers.setdefault", "headers.update"}  # fmt: skip
 """Calls that are several of the others: an edit may come between these."""
 
 ALL_CALLS = CALLS | {"headers." + name: call for name, call in VIEW_CALLS.items()}

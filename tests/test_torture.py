@@ -824,7 +824,7 @@ def invut(m: Any, s: Any) -> None:
 def regaut01(m: Any, s: Any) -> None:
     start(m, "REGISTER", s.uri)
     common(m, s)
-    credentials = parse_header("Authorization", m.get_header("Authorization"))
+    (credentials,) = parse_header("Authorization", m.get_header("Authorization"))
     assert (credentials.scheme, credentials.params) == (s.scheme, s.params)
     assert m.to_bytes().endswith(b"Content-Length:0\r\n\r\n")
 

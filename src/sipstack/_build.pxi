@@ -78,6 +78,10 @@ cdef int append_headers(Message m, headers, uint32_t copied) except -1:
     for name, value in headers if type(headers) is list or type(headers) is tuple else header_pairs(headers):
         id = writable_id(name, value)
         if id == SIP_UNKNOWN:
+            lines = lines_apart(name, value) if is_several(value) else None
+            if lines is not None:
+                append_headers(m, [(name, line) for line in lines], copied)
+                continue
             span = write_header(m, header_name(name), header_value(name, value))
         else:
             span = write_header(m, name, value, id)

@@ -168,6 +168,11 @@ cdef inline header_value(name, value):
     return value if is_ascii(value) and is_writable(ascii_text(value)) else encode_value(name, value)
 
 
+cdef inline bint is_several(value) noexcept:
+    """Whether these are several values, which make a line each under some names."""
+    return isinstance(value, (tuple, list))
+
+
 cdef inline sip_text written_text(written) noexcept:
     """What header_name or header_value gave."""
     return ascii_text(<str>written) if type(written) is str else bytes_text(<bytes>written)
@@ -219,6 +224,36 @@ cdef int prepend_header(Message m, name, value) except -1:
     insert(m, max(find(m, written_text(name), sip_id(&span)), 0), span)
     forget(m)
     return 0
+
+
+# The same for several values that make a line each; False, and nothing is done, where they make one line.
+
+
+cdef bint set_lines(Message m, name, values) except -1:
+    """The last line is put in the place of the first of its name, and the others before it."""
+    cdef list lines = lines_apart(name, values)
+    if lines is None:
+        return False
+    set_header(m, header_name(name), header_value(name, lines.pop()))
+    return not lines or prepend_lines(m, name, lines)
+
+
+cdef bint add_lines(Message m, name, values) except -1:
+    cdef list lines = lines_apart(name, values)
+    if lines is None:
+        return False
+    for line in lines:
+        add_header(m, header_name(name), header_value(name, line))
+    return True
+
+
+cdef bint prepend_lines(Message m, name, values) except -1:
+    cdef list lines = lines_apart(name, values)
+    if lines is None:
+        return False
+    for line in reversed(lines):
+        prepend_header(m, header_name(name), header_value(name, line))
+    return True
 
 
 @cython.critical_section

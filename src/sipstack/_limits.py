@@ -11,6 +11,9 @@ MAX_HEADERS: Final = 256
 LARGEST_MAX_SIZE: Final = (1 << 22) - 1
 """What `max_size` may be raised to, in bytes: the compiled core keeps lengths in 22 bits."""
 
+MAX_BOUNDARY: Final = 70
+"""The characters of a multipart body's boundary (RFC 2046 5.1.1)."""
+
 # --- numbers in headers
 
 MAX_CONTENT_LENGTH: Final = 999_999_999

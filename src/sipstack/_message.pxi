@@ -83,13 +83,22 @@ cdef class Message:
             at = find(self, wanted, id, at + 1)
         return values
 
+    def get_values(self, name):
+        return parse_values(name, self.get_headers(name))
+
     def set_header(self, name, value):
+        if is_several(value) and set_lines(self, name, value):
+            return
         set_header(self, header_name(name), header_value(name, value))
 
     def add_header(self, name, value):
+        if is_several(value) and add_lines(self, name, value):
+            return
         add_header(self, header_name(name), header_value(name, value))
 
     def prepend_header(self, name, value):
+        if is_several(value) and prepend_lines(self, name, value):
+            return
         prepend_header(self, header_name(name), header_value(name, value))
 
     def remove_header(self, name):

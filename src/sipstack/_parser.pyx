@@ -24,10 +24,12 @@ from ._rewrite import first_element
 from ._view import Headers
 from ._writing import (
     DIALOG_METHODS, TAG_KEY, as_bytes, check_content_length, check_source, encode_body, encode_method,
-    encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, refuse_copied,
+    encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, lines_apart, refuse_copied,
 )
 from .errors import HeaderError, ParseError
-from .headers import ContentType, RAck, parse_contacts, parse_hops, parse_list, parse_max_forwards, parse_value
+from .headers import (
+    ContentType, RAck, parse_contacts, parse_hops, parse_list, parse_max_forwards, parse_value, parse_values,
+)
 from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS
 from .uri import parse_uri
 from .validation import check as check_message

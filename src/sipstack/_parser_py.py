@@ -19,12 +19,13 @@ from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers
 from ._writing import (
     DIALOG_METHODS, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source, encode_body,
-    encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, refuse_copied,
+    encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_lines, lines_apart,
+    refuse_copied,
 )  # fmt: skip
 from .errors import HeaderError, ParseError
 from .headers import (
-    Contact, ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_hops, parse_list, parse_max_forwards,
-    parse_value,
+    Contact, ContentType, CSeq, HeaderValue, NameAddr, RAck, Via, parse_contacts, parse_hops, parse_list,
+    parse_max_forwards, parse_value, parse_values,
 )  # fmt: skip
 from .methods import COMPACT_FORMS, HEADER_NAMES, header_id
 from .uri import Uri, parse_uri
@@ -268,13 +269,33 @@ class Message:
         return default if line is None else _value(line)
 
     def get_headers(self, name: str) -> list[str]:
-        """Every value of `name`, in order."""
+        """Every line of `name` as text, in order."""
         number, lower_name = _wanted(name)
         same_id = [line for line in self._table()[:] if _IDS[line[0]] == number]
         return [_value(line) for line in same_id if number or line[0].lower() == lower_name]
 
+    def get_values(self, name: str) -> tuple[HeaderValue | int | str, ...]:
+        """Every value of `name`, over all its lines in order, read as `parse_header` reads them.
+
+        A header that may have one value gives one for each line, so one where the message is in order; no header gives
+        an empty tuple, and so does an empty list (`Supported:`). `Via`, `Contact` and `Route` give what `vias`,
+        `contacts` and `routes` do, which are faster. Raises HeaderError where one of the lines is malformed.
+        """
+        return parse_values(name, self.get_headers(name))
+
     def set_header(self, name: str, value: HeaderInput) -> None:
-        """Replace the first `name` and drop the others; append it where there is none."""
+        """Replace the first `name` and drop the others; append it where there is none.
+
+        Several values make one line with commas between them. Those of WWW-Authenticate, Proxy-Authenticate,
+        Authorization, Proxy-Authorization (RFC 3261 7.3.1) and Identity make a line each, here and wherever a header is
+        written.
+        """
+        if type(value) is not str and (several := lines_apart(name, value)):
+            with _EDITING:
+                self.set_header(name, several[-1])
+                for part in reversed(several[:-1]):
+                    self.prepend_header(name, part)
+            return
         line = _new_line(name, value)
         with _EDITING:
             self._check_length(line)
@@ -282,6 +303,11 @@ class Message:
 
     def add_header(self, name: str, value: HeaderInput) -> None:
         """Append a header."""
+        if type(value) is not str and (several := lines_apart(name, value)):
+            with _EDITING:
+                for part in several:
+                    self.add_header(name, part)
+            return
         line = _new_line(name, value)
         with _EDITING:
             self._check_length(line)
@@ -290,6 +316,11 @@ class Message:
 
     def prepend_header(self, name: str, value: HeaderInput) -> None:
         """Insert a header before the first of its name, or before all where there is none."""
+        if type(value) is not str and (several := lines_apart(name, value)):
+            with _EDITING:
+                for part in reversed(several):
+                    self.prepend_header(name, part)
+            return
         line = _new_line(name, value)
         number, lower_name = _IDS[line[0]], line[0].lower()
         with _EDITING:
@@ -803,7 +834,7 @@ def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes) 
     """A message of a start line, headers that were copied, and the caller's headers."""
     message = _message(None, _START.match(start), 0, lines, body)
     copied = {_IDS[line[0]] for line in lines}
-    for name, value in header_pairs(headers):
+    for name, value in header_lines(headers):
         line = _new_line(name, value)
         message._check_length(line)
         if (number := _IDS[line[0]]) in copied:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ._writing import HeaderInput, HeaderSource, check_content_length, encode_name, encode_value, header_pairs
+from ._writing import HeaderInput, HeaderSource, check_content_length, encode_name, encode_value, header_lines
 from .methods import header_id
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Headers:
 
     def _checked(self, headers: HeaderSource) -> list[tuple[str, Any]]:
         """The pairs, when each can be written: one that is refused must not leave half of them in the message."""
-        named = [(name, value) for name, value in header_pairs(headers)]
+        named = list(header_lines(headers))
         for name, value in named:
             encode_name(name)
             data = encode_value(name, value)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from ._values import need_str
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import HeaderValue
 from .headers._address import URI_IN_ANGLES
-from .methods import canonical_name, reason_phrase
+from .methods import canonical_name, header_id, reason_phrase
 from .uri import AnyUri, Uri
 
 _URI = re.compile(grammar.REQUEST_URI)
@@ -31,11 +31,16 @@ DIALOG_METHODS = frozenset({"INVITE", "SUBSCRIBE", "REFER", "NOTIFY"})
 """Methods whose 101..299 responses carry the request's Record-Route (RFC 3261 12.1.1, RFC 6665 4.4.1, RFC 3515)."""
 
 HeaderInput = str | int | HeaderValue | Sequence[str | int | HeaderValue]
-"""What can be written as a header's value; of several, one line with commas between them is made.
+"""What can be written as a header's value; of several, one line with commas is made, or a line each (lines_apart).
 
 Text stays as it is. A URI is written in `<>` where the header's grammar has them: in all headers of addresses, so that
 its parameters stay its own (RFC 3261 20).
 """
+
+_APART = frozenset(
+    map(header_id, ("WWW-Authenticate", "Proxy-Authenticate", "Authorization", "Proxy-Authorization", "Identity"))
+)
+"""Headers whose values no comma may join: RFC 3261 7.3.1 forbids it, and RFC 8224 4 has no list of Identity."""
 
 Body = bytes | bytearray | memoryview | str
 """What can be a body."""
@@ -122,6 +127,29 @@ def encode_value(name: str, value: HeaderInput) -> bytes:
         if at >= 0:
             raise SerializeError(f"value of {name} has control byte 0x{data[at]:02x} at byte {at}")
     return _not_too_large(data, f"value of {name}")
+
+
+def lines_apart(name: str, value: object) -> list[str] | None:
+    """What several values of a header that has each on a line of its own are written as; None where one line is made.
+
+    All are checked, so that none is written where one cannot be.
+    """
+    if not (isinstance(value, (tuple, list)) and isinstance(name, str) and header_id(name) in _APART):
+        return None
+    if not value:
+        raise SerializeError(f"{name} has no value; remove_header removes it")
+    lines = [encode_value(name, _value_text(name, part)) for part in value]
+    return [line.decode("utf-8", "surrogateescape") for line in lines]
+
+
+def header_lines(headers: HeaderSource) -> Iterator[tuple[str, Any]]:
+    """The (name, value) pairs that header_pairs gives, one for each line that is to be written."""
+    for name, value in header_pairs(headers):
+        lines = lines_apart(name, value) if isinstance(value, (tuple, list)) else None
+        if lines is None:
+            yield name, value
+        else:
+            yield from [(name, line) for line in lines]
 
 
 def refuse_copied(name: str) -> None:

@@ -8,12 +8,14 @@ from typing import assert_type
 import sipstack
 from sipstack import (
     Address,
+    BodyPart,
     CSeq,
     DatagramTransport,
     Endpoint,
     EndpointConfig,
     Event,
     EventType,
+    HeaderValue,
     Message,
     NameAddr,
     RAck,
@@ -25,6 +27,8 @@ from sipstack import (
     Uri,
     Via,
     Violation,
+    body_parts,
+    join_parts,
     parse,
     parse_uri,
 )
@@ -61,6 +65,7 @@ def reading(data: bytes) -> None:
     assert_type(message.get_header("Via"), str | None)
     assert_type(message.get_header("Via", ""), str)
     assert_type(message.get_headers("Via"), list[str])
+    assert_type(message.get_values("Supported"), tuple[HeaderValue | int | str, ...])
 
     assert_type(message.via, Via | None)
     assert_type(message.vias, tuple[Via, ...])
@@ -81,6 +86,15 @@ def reading(data: bytes) -> None:
     assert_type(bytes(message), bytes)
     assert_type(str(message), str)
     assert_type(message.copy(), Message)
+
+
+def parts(message: Message) -> None:
+    found = body_parts(message)
+    assert_type(found, tuple[BodyPart, ...])
+    assert_type(body_parts(found[0])[0].body, bytes)
+    assert_type(found[0].get_header("Content-ID"), str | None)
+    message.set_header("Content-Type", join_parts(found)[0])
+    join_parts([((("Content-Type", "text/plain"),), "text"), found[0]], boundary="b")
 
 
 def editing(message: Message) -> None:

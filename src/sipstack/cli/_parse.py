@@ -9,7 +9,7 @@ from pathlib import Path
 from sipstack._limits import MAX_SIZE
 from sipstack.cli._text import line_at, pointed, visible
 from sipstack.errors import HeaderError, ParseError
-from sipstack.headers import HeaderValue, Params, parse_header
+from sipstack.headers import HeaderValue, Params, Product, parse_header
 from sipstack.message import Message, parse
 from sipstack.uri import parse_uri
 
@@ -90,7 +90,7 @@ def _understood(name: str, value: str) -> Iterator[str]:
 def _tree(item: object, label: str, depth: int) -> Iterator[str]:
     """A value's class and its parts on one line; values inside it below, each with a line of its own."""
     indent = _INDENT * depth + label
-    if not isinstance(item, HeaderValue):
+    if not _is_nested(item):
         yield f"{indent}{_WORDS.get(type(item), type(item).__name__)} {_plain(item)}"
         return
     names = inspect.signature(type(item)).parameters  # as the constructor names the parts, in that order
@@ -108,5 +108,7 @@ def _is_nested(part: object) -> bool:
 
 def _plain(part: object) -> str:
     """A part that needs no line of its own; text in quotes where a blank or nothing would be misread."""
+    if isinstance(part, tuple) and all(isinstance(item, str | Product) for item in part):
+        part = ", ".join(map(str, part))
     text = visible(str(part))
     return f'"{text}"' if isinstance(part, str) and (" " in text or not text) else text

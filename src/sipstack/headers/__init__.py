@@ -4,7 +4,7 @@
 that defines the header; docstrings name it. Values are unfolded already.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from .._grammar import BLANK
@@ -13,13 +13,31 @@ from .._params import Params, ParamsLike
 from .._values import HeaderValue, parse_number
 from ..errors import HeaderError
 from ..methods import canonical_name
-from . import _address, _auth, _dates, _dialogs, _events, _intervals, _lists, _media, _numbers, _reasons, _via
+from . import (
+    _address,
+    _auth,
+    _dates,
+    _dialogs,
+    _events,
+    _identity,
+    _ims,
+    _infos,
+    _intervals,
+    _lists,
+    _media,
+    _numbers,
+    _preferences,
+    _products,
+    _reasons,
+    _via,
+)  # fmt: skip
 from ._address import STAR, Contact, NameAddr, Star, parse_contacts, parse_hops
 from ._auth import AuthenticationInfo, Challenge, Credentials
-from ._base import TokenValue
+from ._base import TextValue, TokenValue, UriValue
 from ._dates import Date, Timestamp
-from ._dialogs import Replaces, parse_call_id
+from ._dialogs import Replaces, SessionId, TargetDialog, parse_call_id
 from ._events import EventValue, SubscriptionState
+from ._identity import Identity
 from ._intervals import Interval, RetryAfter, SessionExpires
 from ._lists import ParsedHeader, Reader, list_parts, parse_list, parse_tokens, split_list
 from ._media import AcceptValue, ContentDisposition, ContentType, body_bytes_len
@@ -33,23 +51,25 @@ from ._numbers import (
     parse_seconds,
     with_cseq_ack,
 )
+from ._products import Product, Products
 from ._reasons import Reason, WarningValue
 from ._via import MAGIC_COOKIE, Via
 
 __all__ = [
     "MAGIC_COOKIE", "MAX_CSEQ", "MAX_SECONDS", "STAR", "AcceptValue", "AuthenticationInfo", "CSeq", "Challenge",
-    "Contact", "ContentDisposition", "ContentType", "Credentials", "Date", "EventValue", "HeaderValue",
-    "Interval", "NameAddr", "Params", "ParamsLike", "ParsedHeader", "RAck", "Reason", "Replaces", "RetryAfter",
-    "SessionExpires", "Star", "SubscriptionState", "Timestamp", "TokenValue", "Via", "WarningValue", "body_bytes_len",
-    "has_structure", "list_parts", "parse_call_id", "parse_contacts", "parse_cseq_num", "parse_header", "parse_hops",
-    "parse_list", "parse_max_forwards", "parse_number", "parse_rack", "parse_rseq", "parse_seconds", "parse_tokens",
-    "split_list", "with_cseq_ack",
+    "Contact", "ContentDisposition", "ContentType", "Credentials", "Date", "EventValue", "HeaderValue", "Identity",
+    "Interval", "NameAddr", "Params", "ParamsLike", "ParsedHeader", "Product", "Products", "RAck", "Reason", "Replaces",
+    "RetryAfter", "SessionExpires", "SessionId", "Star", "SubscriptionState", "TargetDialog", "TextValue", "Timestamp",
+    "TokenValue", "UriValue", "Via", "WarningValue", "body_bytes_len", "has_structure", "list_parts", "parse_call_id",
+    "parse_contacts", "parse_cseq_num", "parse_header", "parse_hops", "parse_list", "parse_max_forwards",
+    "parse_number", "parse_rack", "parse_rseq", "parse_seconds", "parse_tokens", "split_list", "with_cseq_ack",
 ]  # fmt: skip
 
 V = TypeVar("V")
 
 _FAMILIES: Final = (
-    _via, _address, _numbers, _media, _lists, _dialogs, _events, _intervals, _dates, _reasons, _auth,
+    _via, _address, _numbers, _media, _lists, _dialogs, _events, _intervals, _dates, _reasons, _auth, _infos,
+    _products, _identity, _preferences, _ims,
 )  # fmt: skip
 _READERS: Final[dict[str, Reader]] = {name: reader for family in _FAMILIES for name, reader in family.READERS.items()}
 
@@ -68,6 +88,15 @@ def parse_header(name: str, value: str) -> ParsedHeader:
     header = canonical_name(name)
     reader = _READERS.get(header)
     return value.strip(BLANK) if reader is None else parse_value(header, reader, value)
+
+
+def parse_values(name: str, lines: Iterable[str]) -> tuple[HeaderValue | int | str, ...]:
+    """Every value of a header's lines, each read by parse_header: a header that has one value gives one for a line."""
+    found: list[HeaderValue | int | str] = []
+    for line in lines:
+        read = parse_header(name, line)
+        found += read if isinstance(read, tuple) else (read,)
+    return tuple(found)
 
 
 def parse_value(header: str, parser: Callable[[str], V], value: str) -> V:

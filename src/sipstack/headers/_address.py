@@ -9,8 +9,8 @@ from .._limits import MAX_SECONDS
 from .._params import ParamsLike, merge_parameters, write_parameters
 from .._values import HeaderValue, assign, lower, need_text, need_token, parse_number, parse_quoted, quote, skip_blanks
 from ..errors import HeaderError, SerializeError
-from ..uri import AbsoluteUri, SipUri, TelUri, Uri, parse_uri
-from ._base import Parametrized, parse_qvalue
+from ..uri import Uri, parse_uri
+from ._base import Parametrized, need_uri, parse_qvalue
 from ._lists import Reader, parse_each, parse_list
 
 # RFC 3261 has tokens in a display name without quotes. Anything that is no delimiter and no control is read as one;
@@ -51,13 +51,7 @@ class NameAddr(Parametrized):
 
         Raises SerializeError, also for a `uri` str that is no URI.
         """
-        if isinstance(uri, str):
-            try:
-                uri = parse_uri(uri)
-            except HeaderError as error:
-                raise SerializeError(f"uri: {error.reason}") from error
-        if not isinstance(uri, SipUri | TelUri | AbsoluteUri):
-            raise TypeError(f"uri must be a URI or str, not {type(uri).__name__}")
+        uri = need_uri(uri, "uri")
         known = [] if tag is None else [("tag", need_token(tag, "tag"))]
         assign(self, display_name=need_text(display_name, "display name"), uri=uri)
         assign(self, _params=write_parameters(params, *known))

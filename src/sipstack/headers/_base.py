@@ -1,13 +1,17 @@
-"""The parents of the values that end in parameters with a grammar of their own, and the token with parameters."""
+"""The values that end in parameters: their parent, and the shapes that serve many headers (token, text, URI)."""
 
 import re
 from typing import ClassVar, Final, Self
 
-from .._grammar import BLANK, SWS, TOKEN
+from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, SWS, TOKEN, VALUE_CHARS, is_token
 from .._params import Parameter, ParamsLike, WithParams, parameters_behind, write_parameters
-from .._values import assign, need_number, need_text, need_token, parse_number, quote
+from .._values import assign, need_number, need_text, need_token, parse_number, quote, unquote
 from ..errors import HeaderError, SerializeError
+from ..uri import AbsoluteUri, SipUri, TelUri, Uri, parse_uri
 
+_TOKEN_OR_QUOTED: Final = re.compile(f"{SWS}(?:([{VALUE_CHARS}]++)|{QUOTED_STRING}){SWS}")
+_BRACKETED: Final = re.compile(f"{SWS}<([^<>{CONTROL_CHARS}]*+)>{SWS}")
+_NOT_BRACKETED: Final = re.compile(f'{SWS}([^<>";{CONTROL_CHARS}]*+)')
 _QVALUE: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
@@ -113,3 +117,92 @@ class TokenValue(Parametrized):
 
     def _head(self) -> str:
         return self.value
+
+
+class TextValue(Parametrized):
+    """A token or a quoted string with parameters: a value of User-to-User (RFC 7433 4) or P-Visited-Network-ID.
+
+    Attributes:
+        value: the text, without quotes and quoted-pairs.
+
+    Equal are values with the same text, letter by letter, and equal parameters.
+    """
+
+    __slots__ = ("_params", "value")
+    value: str
+    _qvalues = frozenset()
+
+    def __init__(self, value: str, *, params: ParamsLike | None = None) -> None:
+        """Build a value; it is quoted where it is no token. Raises SerializeError."""
+        assign(self, value=need_text(value, "value"), _params=self._write_params(params))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a value. Without quotes `/`, `@`, `=` and their like are tolerated, as in a parameter."""
+        found = _TOKEN_OR_QUOTED.match(text)
+        if found is None:
+            raise HeaderError("value does not start with a token or a quoted string")
+        value = unquote(found[2]) if found[1] is None else found[1]
+        return cls._of(value=value, _params=cls._read_params(text, found.end()))
+
+    def _key(self) -> tuple[object, ...]:
+        return type(self), self.value, self.params
+
+    def _head(self) -> str:
+        return self.value if is_token(self.value) else quote(self.value)
+
+
+class UriValue(Parametrized):
+    """A URI in `<>` with parameters: a value of Alert-Info, Call-Info, Error-Info (RFC 3261 20.4), Geolocation.
+
+    Attributes:
+        uri: a SipUri, TelUri or AbsoluteUri; the text where it is no URI, such as `Bellcore-dr2` in an Alert-Info.
+    """
+
+    __slots__ = ("_angle", "_params", "uri")
+    uri: Uri | str
+    _angle: bool  # there were, or there shall be, <> round it
+    _qvalues = frozenset()
+
+    def __init__(self, uri: Uri | str, *, params: ParamsLike | None = None) -> None:
+        """Build a value. Raises SerializeError, also for a `uri` str that is no URI."""
+        assign(self, uri=need_uri(uri, "uri"), _angle=True, _params=self._write_params(params))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a value. Without `<>` everything behind the first `;` is parameters."""
+        bracketed = _BRACKETED.match(text)
+        found = bracketed or _NOT_BRACKETED.match(text)
+        inside = found[1].strip(BLANK)  # type: ignore[index]  # the second matches nothing too
+        params = cls._read_params(text, found.end())  # type: ignore[union-attr]
+        if not inside and not params:
+            raise HeaderError("value is empty")
+        uri = read_uri(inside)
+        angle = inside != "" and (bracketed is not None or not isinstance(uri, str))
+        return cls._of(uri=uri, _params=params, _angle=angle)
+
+    def _key(self) -> tuple[object, ...]:
+        return type(self), self.uri, self.params
+
+    def _head(self) -> str:
+        return f"<{self.uri}>" if self._angle else str(self.uri)
+
+
+def read_uri(text: str) -> Uri | str:
+    """A URI, or the text where it is none."""
+    try:
+        return parse_uri(text)
+    except HeaderError:
+        return text
+
+
+def need_uri(uri: Uri | str, what: str) -> Uri:
+    """A URI, or what a str that is one means."""
+    if isinstance(uri, str):
+        try:
+            return parse_uri(uri)
+        except HeaderError as error:
+            raise SerializeError(f"{what}: {error.reason}") from error
+    if not isinstance(uri, SipUri | TelUri | AbsoluteUri):
+        raise TypeError(f"{what} must be a URI or str, not {type(uri).__name__}")
+    return uri

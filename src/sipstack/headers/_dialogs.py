@@ -1,32 +1,45 @@
-"""Call-IDs, and the dialog that a Replaces or Join means (RFC 3261 20.8, RFC 3891, RFC 3911)."""
+"""Call-IDs, the dialog that a Replaces, Join or Target-Dialog means, and Session-ID (RFC 3261 20.8, RFC 7989)."""
 
 import re
 from typing import Final, Self
 
 from .._grammar import BLANK, CTL_CHARS, SWS
 from .._params import ParamsLike, write_parameters
-from .._values import assign, need_text, need_token
+from .._values import assign, lower, need_text, need_token
 from ..errors import HeaderError, SerializeError
-from ._base import Parametrized
+from ._base import Parametrized, TokenValue
 from ._lists import Reader, each_given
 
 # RFC 3261 25.1 names the letters of a word. Any letters without a blank are read; where parameters or a list may
 # follow, a semicolon and a comma are no part of it.
 _CALL_ID: Final = re.compile(f"[^ {CTL_CHARS}]++")
 _CALL_ID_IN_LIST: Final = f"[^ {CTL_CHARS},;]++"
+_UUID: Final = re.compile("[0-9a-f]{32}")
 
 
-class Replaces(Parametrized):
+class _DialogValue(Parametrized):
+    """The parent of Replaces and TargetDialog: a Call-ID with tags."""
+
+    __slots__ = ("_params", "call_id")
+    call_id: str
+    _malformed = "value does not start with a Call-ID"
+    _pattern = re.compile(f"{SWS}(?P<call_id>{_CALL_ID_IN_LIST}){SWS}")
+
+    def _key(self) -> tuple[object, ...]:
+        return type(self), self.call_id, self.params
+
+    def _head(self) -> str:
+        return self.call_id
+
+
+class Replaces(_DialogValue):
     """A Replaces or Join value: the dialog meant (RFC 3891 6.1, RFC 3911 7.1).
 
     Attributes:
         call_id: its Call-ID.
     """
 
-    __slots__ = ("_params", "call_id")
-    call_id: str
-    _malformed = "value does not start with a Call-ID"
-    _pattern = re.compile(f"{SWS}(?P<call_id>{_CALL_ID_IN_LIST}){SWS}")
+    __slots__ = ()
     _tokens = frozenset({"to-tag", "from-tag"})
 
     def __init__(
@@ -35,9 +48,7 @@ class Replaces(Parametrized):
         """Build a Replaces. Raises SerializeError."""
         tags = ("to-tag", need_token(to_tag, "to_tag")), ("from-tag", need_token(from_tag, "from_tag"))
         known = (*tags, ("early-only", None)) if early_only else tags
-        if re.fullmatch(_CALL_ID_IN_LIST, need_text(call_id, "call_id")) is None:
-            raise SerializeError("call_id is empty or holds a blank, a comma or a semicolon")
-        assign(self, call_id=call_id, _params=write_parameters(params, *known))
+        assign(self, call_id=_need_call_id(call_id), _params=write_parameters(params, *known))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -64,11 +75,69 @@ class Replaces(Parametrized):
         """Whether only an early dialog is to be replaced."""
         return "early-only" in self.params
 
-    def _key(self) -> tuple[object, ...]:
-        return self.call_id, self.params
 
-    def _head(self) -> str:
-        return self.call_id
+class TargetDialog(_DialogValue):
+    """A Target-Dialog value: the dialog that a request outside of it is about (RFC 4538 7).
+
+    Attributes:
+        call_id: its Call-ID.
+    """
+
+    __slots__ = ()
+    _tokens = frozenset({"local-tag", "remote-tag"})
+
+    def __init__(
+        self,
+        call_id: str,
+        *,
+        local_tag: str | None = None,
+        remote_tag: str | None = None,
+        params: ParamsLike | None = None,
+    ) -> None:
+        """Build a Target-Dialog. Raises SerializeError."""
+        text = self._write_params(params, local_tag=local_tag, remote_tag=remote_tag)
+        assign(self, call_id=_need_call_id(call_id), _params=text)
+
+    @property
+    def local_tag(self) -> str | None:
+        """The tag of the side that sends the request."""
+        return self.params.get("local-tag")
+
+    @property
+    def remote_tag(self) -> str | None:
+        """The tag of the side that gets it."""
+        return self.params.get("remote-tag")
+
+
+class SessionId(TokenValue):
+    """A Session-ID value (RFC 7989 5): `value` is the local UUID, as sent."""
+
+    __slots__ = ()
+    _tokens = frozenset({"remote"})
+
+    def __init__(self, local: str, *, remote: str | None = None, params: ParamsLike | None = None) -> None:
+        """Build a Session-ID of UUIDs as 32 hexadecimal digits in lower case. Raises SerializeError."""
+        for uuid in (local,) if remote is None else (local, remote):
+            if _UUID.fullmatch(need_text(uuid, "UUID")) is None:
+                raise SerializeError("UUID is not 32 hexadecimal digits in lower case")
+        assign(self, value=local, _params=self._write_params(params, remote=remote))
+
+    @property
+    def local(self) -> str:
+        """The UUID of the side that sends the message, in lower case."""
+        return lower(self.value)
+
+    @property
+    def remote(self) -> str | None:
+        """The UUID of the other side, in lower case; None where it is not given (RFC 7329)."""
+        value = self.params.get("remote")
+        return None if value is None else lower(value)
+
+
+def _need_call_id(call_id: str) -> str:
+    if re.fullmatch(_CALL_ID_IN_LIST, need_text(call_id, "call_id")) is None:
+        raise SerializeError("call_id is empty or holds a blank, a comma or a semicolon")
+    return call_id
 
 
 def parse_call_id(value: str) -> str:
@@ -84,4 +153,6 @@ READERS: Final[dict[str, Reader]] = {
     "In-Reply-To": lambda value: each_given(value, parse_call_id),
     "Replaces": Replaces.parse,
     "Join": Replaces.parse,
+    "Target-Dialog": TargetDialog.parse,
+    "Session-ID": SessionId.parse,
 }

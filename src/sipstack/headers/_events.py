@@ -1,12 +1,13 @@
-"""Event notification (RFC 6665): Event and Subscription-State, and REFER's Refer-Sub (RFC 4488)."""
+"""Events (RFC 6665): Event and Subscription-State, REFER's Refer-Sub (RFC 4488), and INFO's packages (RFC 6086)."""
 
+from functools import partial
 from typing import ClassVar, Final
 
 from .._limits import MAX_SECONDS
 from .._params import ParamsLike
 from .._values import assign, lower, need_token
 from ._base import TokenValue
-from ._lists import Reader, parse_tokens
+from ._lists import Reader, each_given, parse_tokens
 
 
 class EventValue(TokenValue):
@@ -82,4 +83,6 @@ READERS: Final[dict[str, Reader]] = {
     "Subscription-State": SubscriptionState.parse,
     "Refer-Sub": TokenValue.parse,
     "Allow-Events": parse_tokens,
+    "Info-Package": TokenValue.parse,
+    "Recv-Info": partial(each_given, read=TokenValue.parse),
 }

@@ -1,7 +1,7 @@
 """Headers that hold several values with commas between them (RFC 3261 7.3.1), and those that are tokens alone."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
@@ -76,7 +76,7 @@ def parse_list(cls: type[_Value], value: str) -> tuple[_Value, ...]:
 
 def parse_each(value: str, read: Callable[[str], _Item]) -> tuple[_Item, ...]:
     """Every part of a list, read; an empty part, and a list without parts, is read too."""
-    return tuple(_each(list_parts(value) or [(0, "")], read))
+    return tuple(read_each(list_parts(value) or [(0, "")], read))
 
 
 def parse_tokens(value: str) -> tuple[str, ...]:
@@ -94,10 +94,11 @@ def parse_required_tokens(value: str) -> tuple[str, ...]:
 
 def each_given(value: str, read: Callable[[str], _Item]) -> tuple[_Item, ...]:
     """Every part of a list, read; empty parts are skipped."""
-    return tuple(_each([part for part in list_parts(value) if part[1]], read))
+    return tuple(read_each([part for part in list_parts(value) if part[1]], read))
 
 
-def _each(parts: list[tuple[int, str]], read: Callable[[str], _Item]) -> Iterator[_Item]:
+def read_each(parts: Iterable[tuple[int, str]], read: Callable[[str], _Item]) -> Iterator[_Item]:
+    """Parts with the places where they start, read; an error says where it is in the whole."""
     for offset, part in parts:
         try:
             yield read(part)

@@ -1,0 +1,87 @@
+"""Server and User-Agent: what programs say that they are (RFC 3261 20.35, 20.41)."""
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Self
+
+from .._grammar import BLANK, CONTROL_CHARS, SWS
+from .._values import HeaderValue, assign, need_text, need_token, skip_blanks, unquote
+from ..errors import HeaderError
+from ._lists import Reader, comment_end
+
+_CONTROL: Final = re.compile(f"[{CONTROL_CHARS}]")
+_PRODUCT: Final = re.compile(rf"([^{BLANK}(/]++)(?:{SWS}/{SWS}([^{BLANK}(]++))?|/")
+_TO_ESCAPE: Final = re.compile(r"[()\\]")
+
+
+class Product(NamedTuple):
+    """A program in a Server or User-Agent value.
+
+    Attributes:
+        name: its name.
+        version: what stands behind the `/`; None where there is none.
+    """
+
+    name: str
+    version: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}/{self.version}"
+
+
+class Products(HeaderValue):
+    """A Server or User-Agent value (RFC 3261 20.35, 20.41): programs, and comments in parentheses.
+
+    Attributes:
+        products: each program, a `Product`.
+        comments: the text of each comment.
+
+    `str()` is the text as it was sent. Equal are values with the same products and comments, letter by letter.
+    """
+
+    __slots__ = ("_text", "comments", "products")
+    products: tuple[Product, ...]
+    comments: tuple[str, ...]
+    _text: str
+
+    def __init__(self, products: Iterable[tuple[str, str | None]], *, comments: Iterable[str] = ()) -> None:
+        """Build a value: the products, then the comments. Raises SerializeError."""
+        made = tuple([Product(*product) for product in products])
+        texts = tuple([need_text(comment, "comment") for comment in comments])
+        for product in made:
+            need_token(product.name, "product")
+            need_token("0" if product.version is None else product.version, "version")
+        words = [str(product) for product in made]
+        words += ["(" + _TO_ESCAPE.sub(r"\\\g<0>", text) + ")" for text in texts]
+        assign(self, products=made, comments=texts, _text=" ".join(words))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a value. Any words are products, and a comment that is not closed goes on to the end."""
+        control = _CONTROL.search(text)
+        if control is not None:
+            raise HeaderError("value holds a control character", offset=control.start())
+        products: list[Product] = []
+        comments: list[str] = []
+        position = skip_blanks(text, 0)
+        while position < len(text):
+            if text[position] == "(":
+                end = comment_end(text, position)
+                comments.append(unquote(text[position + 1 : end - 1] if end > 0 else text[position + 1 :]))
+                position = end if end > 0 else len(text)
+            else:
+                found = _PRODUCT.match(text, position)
+                position = found.end()  # type: ignore[union-attr]  # it matches whatever is no blank and no comment
+                if found[1]:  # type: ignore[index]
+                    products.append(Product(found[1], found[2]))  # type: ignore[index]
+            position = skip_blanks(text, position)
+        return cls._of(products=tuple(products), comments=tuple(comments), _text=text.strip(BLANK))
+
+    def _key(self) -> tuple[object, ...]:
+        return self.products, self.comments
+
+    def _head(self) -> str:
+        return self._text
+
+
+READERS: Final[dict[str, Reader]] = {"Server": Products.parse, "User-Agent": Products.parse}
