@@ -8,7 +8,7 @@ from .._grammar import BLANK, CONTROL_CHARS, SWS
 from .._limits import MAX_SECONDS
 from .._params import ParamsLike, merge_parameters, write_parameters
 from .._values import HeaderValue, assign, lower, need_text, need_token, parse_number, parse_quoted, quote, skip_blanks
-from ..errors import HeaderError, SerializeError
+from ..errors import HeaderError
 from ..uri import Uri, parse_uri
 from ._base import Parametrized, need_uri, parse_qvalue
 from ._lists import Reader, parse_each, parse_list
