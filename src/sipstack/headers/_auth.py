@@ -168,7 +168,7 @@ def _write_auth_value(name: str, value: str | int | None, quoted: frozenset[str]
     if key in quoted:
         return quote(text)
     if key == "nc" and _NC.fullmatch(text) is None:
-        raise SerializeError("nc is not eight hexadecimal digits")
+        raise SerializeError("nc is not eight hexadecimal digits in lower case")
     if key in _UNQUOTED and not is_token(text):
         raise SerializeError(f"{key} is not a token")
     return write_value(text, name)
