@@ -10,7 +10,7 @@ import sipstack
 
 PACKAGE = Path(sipstack.__file__).parent
 LAYERS = """
-    _compat _limited_log _limits errors methods
+    _address _compat _limited_log _limits errors methods
     _grammar _stats
     _values
     _params

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
+from ._address import Address, PeerAddress
 from ._compat import load
 from ._limited_log import LimitedLog
 from ._limits import DEFAULT_PORT, MAX_SIZE
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
 else:
     _udp = load("_udp")
 
-__all__ = ["Address", "Datagram", "DatagramTransport", "Failure", "Receiver", "UDPTransport"]
+__all__ = ["Address", "Datagram", "DatagramTransport", "Failure", "PeerAddress", "Receiver", "UDPTransport"]
 
-Address: TypeAlias = tuple[str, int]
 Datagram: TypeAlias = tuple[bytes, Address]
 Failure: TypeAlias = tuple[bytes, Address, Exception]
 
