@@ -24,7 +24,7 @@ LAYERS = """
     _view
     _parser _parser_py
     message
-    stream
+    _invites _unreadable stream
     _udp _udp_py
     transport
     _config

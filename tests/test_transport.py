@@ -10,6 +10,7 @@ import pickle
 import socket
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -292,7 +293,7 @@ SIX = socket.AF_INET6
 
 def link_local():
     """A link-local address of this machine with its zone, for instance `fe80::1%eth0`."""
-    with contextlib.suppress(OSError), open("/proc/net/if_inet6", encoding="ascii") as file:
+    with contextlib.suppress(OSError), Path("/proc/net/if_inet6").open() as file:
         for line in file:
             digits, *_, name = line.split()
             if digits.startswith("fe80"):

@@ -19,11 +19,11 @@ IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)  # Linux; the name is there
 class PeerAddress(tuple[str, int]):
     """A `(host, port)`, with the address of our own that belongs to it.
 
-    What comes to a wildcard address has one of these as its source. What is sent to one leaves from `local`. It is equal
-    to the plain tuple, hashes and unpacks like it, and cannot be changed.
+    What comes to a wildcard address has one of these as its source, and what is sent to one leaves from its `local`. It
+    is equal to the plain tuple, hashes and unpacks like it, and cannot be changed.
 
     Attributes:
-        local: our own host and port.
+        local: our own host and port. It is the host that is sent from, whatever the port.
     """
 
     local: Address

@@ -29,8 +29,8 @@ class Batch:
         sent, bytes_sent: datagrams the kernel took and their bytes.
     """
 
-    __slots__ = ("_buffer", "_family", "_many", "_port", "_sock", "_view", "bytes_received", "bytes_sent", "cut", "datagrams",
-                 "read_buf_size", "sent", "size", "truncated")  # fmt: skip
+    __slots__ = ("_buffer", "_family", "_many", "_port", "_sock", "_view", "bytes_received", "bytes_sent", "cut",
+                 "datagrams", "read_buf_size", "sent", "size", "truncated")  # fmt: skip
 
     def __init__(self, sock: socket.socket, size: int, read_buf_size: int) -> None:
         if not 1 <= size <= 1024 or not 1 <= read_buf_size <= 65535:
