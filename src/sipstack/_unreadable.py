@@ -61,10 +61,13 @@ def answer_unreadable(data: bytes, addr: Address, error: ParseError) -> Message 
         via, cseq = request.via, request.cseq
         if via is None or via.protocol.upper() != "SIP/2.0" or cseq is None or cseq.method != method:
             return None
-        response = request.reply(error.status, error.reason if error.status == 400 else None)
+        for reason in [error.reason, None] if error.status == 400 else [None]:
+            response = request.reply(error.status, reason)
+            if len(response.to_bytes()) <= len(data):
+                return response
     except (SipError, ValueError):
-        return None
-    return response if len(response.to_bytes()) <= len(data) else None
+        pass
+    return None
 
 
 def _read_head(data: bytes) -> tuple[str, list[tuple[str, str]]] | None:
@@ -81,12 +84,12 @@ def _read_head(data: bytes) -> tuple[str, list[tuple[str, str]]] | None:
         return None
     pairs, missing = [], dict(_ONCE)
     for line in lines[:-1]:
-        name, _, value = line.decode("utf-8", "surrogateescape").partition(":")
+        name, _, value = line.removesuffix(b"\r").decode("utf-8", "surrogateescape").partition(":")
         number = header_id(name.rstrip(" \t"))
         if number == _VIA:
-            pairs.append(("Via", value.strip(" \t\r")))
+            pairs.append(("Via", value.strip(" \t")))
         elif number in _ONCE:
             if number not in missing:
                 return None
-            pairs.append((missing.pop(number), value.strip(" \t\r")))
+            pairs.append((missing.pop(number), value.strip(" \t")))
     return None if missing else (asked[1].decode("ascii"), pairs)
