@@ -9,7 +9,7 @@ import time
 
 import pytest
 from test_endpoint import Memory, ask, ok, request_bytes, served, settle
-from test_transport import BATCHES, LOOPS, Clogged, udp_socket, use_batch
+from test_transport import BATCHES, LOOPS, Clogged, opened, udp_socket, use_batch
 
 from sipstack import Endpoint, EndpointConfig, TransportError, _dispatch_py, endpoint, parse
 
@@ -244,6 +244,45 @@ def test_a_transport_of_ones_own_is_asked_by_one_thread_at_a_time(batch):
     assert sorted(parse(data).call_id for data, _ in memory.sent) == every_id()
     assert endpoint.stats.sent == endpoint.stats.responses == THREADS * EACH
     assert endpoint.stats.send_errors == 0
+
+
+def test_the_socket_is_written_by_one_thread_at_a_time(batch):
+    """What waits in the send queue is sent once, also where nobody but the transport is asked."""
+
+    class Careful:
+        busy = False
+
+        def __init__(self, batch):
+            self.batch = batch
+
+        def __getattr__(self, name):
+            return getattr(self.batch, name)
+
+        def send(self, datagrams):
+            assert not self.busy
+            self.busy = True
+            time.sleep(0.0001)
+            self.busy = False
+            return self.batch.send(datagrams[:2])[0], []  # never all of it
+
+    def work(thread):
+        for number in range(50):
+            message = parse(request_bytes(Call_ID=f"{thread}-{number}")).reply(200)
+            failures.extend(it.send([(bytes(message), sock.getsockname())] * 3))
+
+    failures = []
+    with opened(send_queue=1000) as it, udp_socket() as sock:
+        it._batch = Careful(it._batch)
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        while it.flush():
+            pass
+        ids = read_all(sock, 3 * 50 * THREADS)
+        assert sorted(ids) == sorted([f"{thread}-{number}" for thread in range(THREADS) for number in range(50)] * 3)
+        assert not failures
 
 
 def test_a_response_that_a_thread_sends_is_the_final_one(batch):
