@@ -2,6 +2,7 @@
 
 import csv
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -44,12 +45,14 @@ class TestSipsak:
         assert "10 requests" in server.output
 
 
-def sipp(program: str, scenario: str, port: int, own_port: int, calls: int, rate: int, folder: Path) -> dict[str, int]:
+def sipp(
+    program: str, scenario: str, port: int, own_port: int, calls: int, rate: int, folder: Path, host: str = "127.0.0.1"
+) -> dict[str, int]:
     """Runs a scenario of tests/sipp and returns the last line of its statistics."""
     statistics = folder / "statistics.csv"
     command = [
         program,
-        f"127.0.0.1:{port}",
+        f"{host}:{port}",
         "-sf",
         str(HERE / "sipp" / scenario),
         "-i",
@@ -83,8 +86,42 @@ class TestSipp:
     def test_calls_to_nobody(self, client, serve, free_port: int, tmp_path: Path) -> None:
         program = client("sipp")
         server = serve()
-        counts = sipp(program, "unknown_method.xml", server.port, free_port, 300, 150, tmp_path)
+        counts = sipp(program, "no_handler.xml", server.port, free_port, 300, 150, tmp_path)
         assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (300, 0)
+
+
+@pytest.fixture(params=["1", "2"])
+def ringing(request: pytest.FixtureRequest, free_port: int) -> Iterator[int]:
+    """The port of `ringing.py` on every address of this machine, with one worker and with two."""
+    if sys.platform != "linux":
+        pytest.skip("127.0.0.2, and workers")
+    command = [sys.executable, str(HERE / "ringing.py"), str(free_port), request.param]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 15
+        while ping(f"127.0.0.1:{free_port}", "-c", "1", "-W", "0.2").returncode:
+            assert process.poll() is None
+            assert time.monotonic() < end
+        yield free_port
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+class TestOnEveryAddress:
+    def test_sipsak_is_answered_by_the_address_it_asks(self, client, ringing: int) -> None:
+        """It hears nobody else: its socket is a connected one."""
+        for host in ("127.0.0.2", "127.0.0.1"):
+            result = run([client("sipsak"), "-vv", "-s", f"sip:probe@{host}:{ringing}"])
+            assert result.returncode == 0, result.stdout
+            assert "SIP/2.0 200 OK" in result.stdout
+
+    def test_sipp_gives_calls_up(self, client, ringing: int, tmp_path: Path) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            own_port = probe.getsockname()[1]
+        counts = sipp(client("sipp"), "cancel.xml", ringing, own_port, 200, 100, tmp_path, host="127.0.0.2")
+        assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (200, 0)
 
 
 @pytest.fixture
