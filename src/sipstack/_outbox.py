@@ -5,6 +5,7 @@ import errno
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from threading import get_ident
 
 from ._config import EventType
 from ._reports import Reports
@@ -42,12 +43,10 @@ class Outbox:
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on this loop serves, in this thread."""
-        self.loop, self.thread = loop, threading.get_ident()
+        self.loop, self.thread = loop, get_ident()
 
     def hand_over(self, function: Callable[..., object], *args: object) -> bool:
-        """Has the loop that serves call a function in its thread. False where that is this one, or no loop runs."""
-        if self.thread == threading.get_ident():
-            return False
+        """For another thread than `thread`: has the loop call a function in its own. False where none is running."""
         loop = self.loop
         if loop is None or not loop.is_running():
             return False
@@ -59,6 +58,9 @@ class Outbox:
 
     def put(self, data: bytes, addr: Address, message: Message | None, request: Message | None = None) -> None:
         """Lets a datagram leave with the next ones; `message` is what it was, `request` what that answers."""
+        if self.held and self.thread == get_ident() and not self._reports.see_what_left:
+            self.waiting.append((data, addr))
+            return
         with self._lock:
             self.waiting.append((data, addr))
             if message is not None and self._reports.see_what_left:
@@ -76,7 +78,7 @@ class Outbox:
             return
         with self._lock:
             leaving, notes = self.waiting[:], self._notes
-            del self.waiting[: len(leaving)]  # the dispatcher adds to it without the lock
+            del self.waiting[: len(leaving)]  # to which the thread that serves may be adding
             if notes:
                 self._notes = []
             failures = self._pass_on(leaving)

@@ -8,6 +8,7 @@ handlers), `_reports` (hooks and log), `_serving` (open, serve, close), `_runnin
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ._address import WILDCARDS, PeerAddress
@@ -204,7 +205,7 @@ class Endpoint:
         known = message if isinstance(message, Message) else None
         data = message if isinstance(message, bytes) else message.to_bytes()
         self._outbox.check(data)
-        if self._outbox.hand_over(self._put, data, addr, known):
+        if self._outbox.thread != get_ident() and self._outbox.hand_over(self._put, data, addr, known):
             return
         self._outbox.send_now(data, addr)
         if known is not None:
@@ -218,10 +219,13 @@ class Endpoint:
         and reported, not raised.
         """
         data = message.to_bytes()
-        if not self._outbox.hand_over(self._put, data, addr, message):
-            self._put(data, addr, message)
+        if self._outbox.thread != get_ident() and self._outbox.hand_over(self._put, data, addr, message):
+            return
+        self._dispatcher.count_sent(message)
+        self._outbox.put(data, addr, message)
 
     def _put(self, data: bytes, addr: Address, message: Message | None) -> None:
+        """Sends what another thread has given."""
         if message is not None:
             self._dispatcher.count_sent(message)
         self._outbox.put(data, addr, message)
@@ -234,8 +238,9 @@ class Endpoint:
         """
         if not isinstance(response, Message) or response.is_request:
             raise TypeError("a response is a Message with a status")
-        if not self._outbox.hand_over(self._dispatcher.respond, request, response, addr):
-            self._dispatcher.respond(request, response, addr)
+        respond = self._dispatcher.respond
+        if self._outbox.thread == get_ident() or not self._outbox.hand_over(respond, request, response, addr):
+            respond(request, response, addr)
 
     def reply_address(self, request: Message, addr: Address) -> Address:
         """Where the response to a request from `addr` goes (RFC 3261 18.2.2, RFC 3581 4).
