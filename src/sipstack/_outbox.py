@@ -28,7 +28,18 @@ class Outbox:
         counts_sent: whether what leaves is counted here; not where the transport does it.
     """
 
-    __slots__ = ("_lock", "_notes", "_reports", "counts_sent", "held", "loop", "thread", "transport", "waiting")
+    __slots__ = (
+        "_lock",
+        "_notes",
+        "_reports",
+        "_scheduled",
+        "counts_sent",
+        "held",
+        "loop",
+        "thread",
+        "transport",
+        "waiting",
+    )
 
     def __init__(self, reports: Reports) -> None:
         self._reports = reports
@@ -38,12 +49,13 @@ class Outbox:
         self.transport: DatagramTransport | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread = 0
+        self._scheduled = False  # whether the loop will flush
         self.counts_sent = True
-        self._lock = threading.RLock()  # a transport in memory may deliver, and so answer, while it sends
+        self._lock = threading.RLock()  # one that a thread may take twice: a transport may deliver while it sends
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on this loop serves, in this thread."""
-        self.loop, self.thread = loop, get_ident()
+        self.loop, self.thread, self._scheduled = loop, get_ident(), False
 
     def hand_over(self, function: Callable[..., object], *args: object) -> bool:
         """For another thread than `thread`: has the loop call a function in its own. False where none is running."""
@@ -58,29 +70,28 @@ class Outbox:
 
     def put(self, data: bytes, addr: Address, message: Message | None, request: Message | None = None) -> None:
         """Lets a datagram leave with the next ones; `message` is what it was, `request` what that answers."""
-        if self.held and self.thread == get_ident() and not self._reports.see_what_left:
-            self.waiting.append((data, addr))
+        self.waiting.append((data, addr))
+        if message is not None and self._reports.see_what_left:
+            self._notes.append(((data, addr), message, request))
+        # Asked after the appending: so the flush that is to come finds it, whoever put it in.
+        if self.held or (self._scheduled and self.thread == get_ident()):
             return
-        with self._lock:
-            self.waiting.append((data, addr))
-            if message is not None and self._reports.see_what_left:
-                self._notes.append(((data, addr), message, request))
-            if len(self.waiting) > 1 or self.held:
-                return
         if self.loop is not None and self.loop is running_loop():
+            self._scheduled = True
             self.loop.call_soon(self.flush)  # with what else comes in this turn of the loop
         else:
             self.flush()
 
     def flush(self) -> None:
         """Sends what waits, and calls the hooks for what left."""
+        self._scheduled = False
         if not self.waiting:
             return
         with self._lock:
-            leaving, notes = self.waiting[:], self._notes
-            del self.waiting[: len(leaving)]  # to which the thread that serves may be adding
-            if notes:
-                self._notes = []
+            leaving = self.waiting[:]
+            del self.waiting[: len(leaving)]  # another thread may be adding to it
+            if notes := self._notes[:]:
+                del self._notes[: len(notes)]
             failures = self._pass_on(leaving)
         for failure in failures:
             self._report(failure)

@@ -64,6 +64,7 @@ class Serving:
         finally:
             self._stopped = None
             transport.stop()
+            self._outbox.flush()
 
     def fail(self, error: Exception) -> None:
         """The transport cannot be read any more: `serve` ends with the error."""

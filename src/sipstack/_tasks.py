@@ -29,7 +29,8 @@ class Tasks:
     def __init__(self, dispatcher: "Dispatcher", limit: int) -> None:
         self._dispatcher = dispatcher
         self._limit = limit
-        self._tasks: dict[Coroutine[Any, Any, Any], tuple[asyncio.Task[None], Invite | None]] = {}
+        self._cancellable = INVITE if dispatcher.config.answer_cancel else ""
+        self._tasks: dict[Coroutine[Any, Any, Any], asyncio.Task[None]] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
         self.invites = Invites()
 
@@ -43,7 +44,7 @@ class Tasks:
         if loop is None or (len(self._tasks) >= self._limit and not self._make_room()):
             coroutine.close()
             return False
-        invite = self.invites.add(request, addr[0], coroutine) if request.method == INVITE else None
+        invite = self.invites.add(request, addr[0], coroutine) if request.method == self._cancellable else None
         follow = self._follow(request, coroutine, addr, target, invite)
         if loop.get_task_factory() is None:
             # What loop.create_task does, without a Python frame and without making up a name. On Python 3.12 and up
@@ -52,21 +53,19 @@ class Tasks:
         else:
             task = loop.create_task(follow)
         if not task.done():
-            self._tasks[coroutine] = task, invite
+            self._tasks[coroutine] = task
+            if invite is not None:
+                invite.task = task
         return True
 
     def _make_room(self) -> bool:
         """Forgets tasks that somebody else cancelled before they began, which is why they did not sign off."""
-        for coroutine, (task, invite) in list(self._tasks.items()):
+        for coroutine, task in list(self._tasks.items()):
             if task.done():
                 coroutine.close()
-                self._forget(coroutine, invite)
+                del self._tasks[coroutine]
+        self.invites.sweep()
         return len(self._tasks) < self._limit
-
-    def _forget(self, coroutine: Coroutine[Any, Any, Any], invite: Invite | None) -> None:
-        self._tasks.pop(coroutine, None)
-        if invite is not None:
-            self.invites.remove(invite)
 
     async def _follow(
         self,
@@ -92,7 +91,9 @@ class Tasks:
         except Exception as error:
             self._dispatcher.fail(request, addr, error)
         finally:
-            self._forget(coroutine, invite)
+            self._tasks.pop(coroutine, None)
+            if invite is not None:
+                self.invites.remove(invite)
 
     def end_invite(self, cancel: "Message", host: str) -> bool:
         """Cancels the handler of the INVITE that a CANCEL is for (RFC 3261 9.2); whether there is one.
@@ -104,13 +105,13 @@ class Tasks:
         for invite in found:
             if not invite.cancelled and not invite.answered:
                 invite.cancelled = True
-                if inspect.getcoroutinestate(invite.coroutine) != inspect.CORO_CREATED:
-                    self._tasks[invite.coroutine][0].cancel()
+                if invite.task is not None and inspect.getcoroutinestate(invite.coroutine) != inspect.CORO_CREATED:
+                    invite.task.cancel()
         return bool(found)
 
     def cancel(self) -> None:
         """Cancels them all."""
-        for coroutine, (task, _) in self._tasks.items():
+        for coroutine, task in self._tasks.items():
             task.cancel()
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()  # it will never begin, and Python would complain that nobody awaited it
@@ -119,7 +120,7 @@ class Tasks:
         """Waits until all have ended, so long at most; returns how many have not."""
         if not self._tasks:
             return 0
-        _, late = await asyncio.wait([task for task, _ in self._tasks.values()], timeout=seconds)
+        _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)
         return len(late)
 
 
