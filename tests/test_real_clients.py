@@ -1,5 +1,6 @@
 """Real SIP programs against `sipstack serve`, and `sipstack ping` against a real server. Loopback only."""
 
+import contextlib
 import csv
 import re
 import socket
@@ -117,27 +118,44 @@ class TestOnEveryAddress:
             assert "SIP/2.0 200 OK" in result.stdout
 
     def test_sipp_gives_calls_up(self, client, ringing: int, tmp_path: Path) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            own_port = probe.getsockname()[1]
-        counts = sipp(client("sipp"), "cancel.xml", ringing, own_port, 200, 100, tmp_path, host="127.0.0.2")
+        counts = sipp(client("sipp"), "cancel.xml", ringing, new_port(), 200, 100, tmp_path, host="127.0.0.2")
         assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (200, 0)
+
+    def test_sipp_gives_calls_up_through_kamailio(self, client, ringing: int, tmp_path: Path) -> None:
+        """Which sends a CANCEL of its own, by the Via that it put on top of the INVITE."""
+        target = f'TARGET="127.0.0.2:{ringing}"'
+        with running_kamailio(client("kamailio"), "relay.cfg", new_port(), tmp_path, "-A", target) as port:
+            counts = sipp(client("sipp"), "cancel.xml", port, new_port(), 100, 50, tmp_path)
+        assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (100, 0)
+
+
+def new_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @pytest.fixture
 def kamailio(client, free_port: int, tmp_path: Path) -> Iterator[int]:
     """The port of a Kamailio that answers OPTIONS."""
-    command = [client("kamailio"), "-f", str(HERE / "kamailio" / "options.cfg"), "-DD", "-E", "-m", "16", "-M", "4"]
-    command += ["-l", f"udp:127.0.0.1:{free_port}", "-w", str(tmp_path), "-Y", str(tmp_path)]
-    log = tmp_path / "log"
+    with running_kamailio(client("kamailio"), "options.cfg", free_port, tmp_path) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def running_kamailio(program: str, config: str, port: int, folder: Path, *arguments: str) -> Iterator[int]:
+    command = [program, "-f", str(HERE / "kamailio" / config), "-DD", "-E", "-m", "16", "-M", "4", *arguments]
+    command += ["-l", f"udp:127.0.0.1:{port}", "-w", str(folder), "-Y", str(folder)]
+    log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             end = time.monotonic() + 15
-            while ping(f"127.0.0.1:{free_port}", "-c", "1", "-W", "0.2").returncode:
+            while ping(f"127.0.0.1:{port}", "-c", "1", "-W", "0.2").returncode:
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < end, log.read_text()
-            yield free_port
+            yield port
         finally:
             process.terminate()
             try:

@@ -60,11 +60,12 @@ class Tasks:
 
     def _make_room(self) -> bool:
         """Forgets tasks that somebody else cancelled before they began, which is why they did not sign off."""
-        for coroutine, task in list(self._tasks.items()):
-            if task.done():
-                coroutine.close()
-                del self._tasks[coroutine]
-        self.invites.sweep()
+        ended = [coroutine for coroutine, task in self._tasks.items() if task.done()]
+        for coroutine in ended:
+            coroutine.close()
+            del self._tasks[coroutine]
+        if ended:
+            self.invites.sweep()
         return len(self._tasks) < self._limit
 
     async def _follow(
