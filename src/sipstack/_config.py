@@ -60,7 +60,7 @@ class EndpointConfig:
     """How an endpoint listens and what it does by itself. Wrong values raise ValueError or TypeError here.
 
     Attributes:
-        host, port: where to listen. "::" takes IPv4 and IPv6; port 0 lets the kernel choose.
+        host, port: where to listen. "::" takes IPv4 and IPv6, "0.0.0.0" IPv4; port 0 lets the kernel choose.
         read_buf_size: bytes; a longer datagram is cut, counted and reported, never parsed.
         read_deadline: seconds between two looks whether the socket is still ours.
         reuse_port: share the port with other sockets of this user (SO_REUSEPORT).
@@ -72,7 +72,7 @@ class EndpointConfig:
         answer_cancel: answer a CANCEL that has no handler: 200 where the coroutine handler of its INVITE is in flight,
             which is cancelled, else 481. Off: ignore it, as a stateless server does (RFC 3261 8.2.7).
         answer_parse_errors: requests that cannot be read and are answered all the same (400, 513), at most so many a
-            second; 0: none.
+            second (in each worker); 0: none.
         validate: answer 400, 416, 420 and 505 without asking a handler (483 is a proxy's: see `Message.check`).
         schemes: URI schemes that `validate` lets through; others get 416.
         supported: option tags a Require may name; others get 420. None: do not look (a proxy's choice).

@@ -28,18 +28,8 @@ class Outbox:
         counts_sent: whether what leaves is counted here; not where the transport does it.
     """
 
-    __slots__ = (
-        "_lock",
-        "_notes",
-        "_reports",
-        "_scheduled",
-        "counts_sent",
-        "held",
-        "loop",
-        "thread",
-        "transport",
-        "waiting",
-    )
+    __slots__ = ("_lock", "_notes", "_reports", "_scheduled", "counts_sent", "held", "loop", "thread", "transport",
+                 "waiting")  # fmt: skip
 
     def __init__(self, reports: Reports) -> None:
         self._reports = reports
@@ -88,10 +78,11 @@ class Outbox:
         if not self.waiting:
             return
         with self._lock:
-            leaving = self.waiting[:]
-            del self.waiting[: len(leaving)]  # another thread may be adding to it
+            # Another thread may be adding to them, the datagram first: so what is noted here is among what leaves.
             if notes := self._notes[:]:
                 del self._notes[: len(notes)]
+            leaving = self.waiting[:]
+            del self.waiting[: len(leaving)]
             failures = self._pass_on(leaving)
         for failure in failures:
             self._report(failure)

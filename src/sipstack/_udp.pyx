@@ -175,6 +175,7 @@ cdef inline bint is_link_local(const in6_addr *address) noexcept nogil:
 
 
 cdef bint is_known(const Own *own) noexcept nogil:
+    """Whether it is an address; 0.0.0.0 and :: are none."""
     cdef const uint32_t *words = <const uint32_t *>&own.address
     return words[3] != 0 or words[0] != 0 or words[1] != 0
 
@@ -324,6 +325,9 @@ cdef class Batch:
             self._in_slots[i].iov.iov_base = self._buffers + i * self._stride
             self._in_slots[i].iov.iov_len = read_buf_size
             point(&self._in[i].msg_hdr, &self._in_slots[i], sizeof(Peer))
+            if self._many:
+                self._in[i].msg_hdr.msg_control = self._controls + i * CONTROL
+                self._in[i].msg_hdr.msg_controllen = CONTROL
             point(&self._out[i].msg_hdr, &self._out_slots[i],
                   sizeof(sockaddr_in) if self._family == AF_INET else sizeof(sockaddr_in6))
 
@@ -356,12 +360,14 @@ cdef class Batch:
         return address
 
     cdef object _both(self, const Peer *peer, const Own *own):
+        """A PeerAddress, made without its own Python code: while that runs, a signal's may want to send."""
         cdef Peer mine
         memset(&mine, 0, sizeof(Peer))
         mine.v6.sin6_family, mine.v6.sin6_port = AF_INET6, htons(self._port)
         mine.v6.sin6_addr, mine.v6.sin6_scope_id = own.address, own.zone
-        host, port = read_peer(peer)
-        return PeerAddress(host, port, read_peer(&mine))
+        cdef object both = tuple.__new__(PeerAddress, read_peer(peer))
+        both.__dict__["local"] = read_peer(&mine)
+        return both
 
     cdef int _target(self, object address, int place) except -1:
         """The same the other way, found by the identity of the tuple: we keep the one a request came with."""
@@ -400,8 +406,6 @@ cdef class Batch:
         cdef bytes data
         cdef Own own
         with self._lock:
-            if self._many:
-                self._make_room()
             with nogil:
                 got = recvmmsg(fd, self._in, self.size, MSG_DONTWAIT, NULL)
                 failure = errno
@@ -413,6 +417,7 @@ cdef class Batch:
                 data = PyBytes_FromStringAndSize(<char *>self._in_slots[i].iov.iov_base, self._in[i].msg_len)
                 if self._many:
                     read_own(&self._in[i].msg_hdr, &own)
+                    self._in[i].msg_hdr.msg_controllen = CONTROL
                 address = self._address(&self._in_slots[i].peer, &own if self._many else NULL)
                 self.bytes_received += self._in[i].msg_len
                 self._in[i].msg_hdr.msg_namelen = sizeof(Peer)
@@ -423,12 +428,6 @@ cdef class Batch:
                     batch.append((data, address))
             self.datagrams += got
         return batch
-
-    cdef void _make_room(self) noexcept:
-        """For what the kernel says beside each datagram: it wrote there how much the last ones needed."""
-        cdef int i
-        for i in range(self.size):
-            self._in[i].msg_hdr.msg_control, self._in[i].msg_hdr.msg_controllen = self._controls + i * CONTROL, CONTROL
 
     def send(self, list datagrams):
         """Sends datagrams as far as the socket takes them without waiting."""

@@ -1,7 +1,7 @@
 """Datagram transports: the protocol an endpoint needs, and the UDP socket. No SIP in here.
 
 An address is `(host, port)`, the host an IP address as text: an IPv4 peer of a dual-stack socket is an IPv4 address,
-a link-local IPv6 peer carries its zone (`fe80::1%eth0`).
+a link-local IPv6 peer carries its zone (`fe80::1%eth0`). On a wildcard address it carries the one it came to as well.
 """
 
 import asyncio
@@ -129,7 +129,8 @@ class UDPTransport(DatagramTransport):
     """A UDP socket on an asyncio loop, read and written in batches.
 
     Args:
-        host: the address to listen on. `"::"` takes IPv4 and IPv6, `"0.0.0.0"` IPv4 alone. A name is resolved.
+        host: the address to listen on. `"::"` takes IPv4 and IPv6, `"0.0.0.0"` IPv4 alone; what comes to these has a
+            `PeerAddress` as its source (Linux). A name is resolved.
         port: 0 lets the kernel choose one.
         reuse_port: share the port with other sockets of this user; the kernel spreads the peers over them.
         recv_buffer, send_buffer: bytes to ask the kernel for, or None for 4 MiB or what it allows below that.
