@@ -5,6 +5,8 @@ import time
 
 import pytest
 from clock import clock
+from hypothesis import given
+from hypothesis import strategies as st
 from test_endpoint import Memory, answers
 from test_endpoint import request_bytes as brief
 
@@ -212,6 +214,38 @@ def test_the_cost_is_linear(piece, start):
         return best
 
     assert cost(60_000) < 12 * cost(15_000) + 0.005
+
+
+@given(data=st.data(), start=st.sampled_from(list(BAD.values())))
+def test_whatever_comes_the_answer_is_a_message_and_no_longer(data, start):
+    """Bytes put in, taken out and changed anywhere in what is answered."""
+    pieces = [
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b":",
+        b";",
+        b",",
+        b" ",
+        b"\t",
+        b"Via: ",
+        b"\xff",
+        b'"',
+        b"<",
+        b"SIP/2.0 200 OK\r\n",
+    ]
+    for _ in range(data.draw(st.integers(0, 4))):
+        at = data.draw(st.integers(0, len(start)))
+        start = start[:at] + data.draw(st.sampled_from(pieces)) + start[at + data.draw(st.integers(0, 3)) :]
+    response = answer_unreadable(start, SOURCE, ERROR)
+    if response is not None:
+        written = parse(response.to_bytes())
+        assert len(written.to_bytes()) <= len(start)
+        assert (written.status_code, written.via.received) == (400, SOURCE[0])
+        names = [name for name in written.headers if name != "Via"]
+        assert sorted(names) == ["CSeq", "Call-ID", "Content-Length", "From", "To"]
+        assert written.cseq.method != "ACK"
 
 
 def test_allowance_of_none():
