@@ -201,7 +201,7 @@ class Handlers:
         try:
             return await self.waits(request, addr)
         except asyncio.CancelledError as error:
-            self.record.note("told", error)
+            self.record.note("told", *error.args)
             return request.reply(487, "Told")
 
     async def answers_when_told(self, request, addr):

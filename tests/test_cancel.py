@@ -128,6 +128,35 @@ def test_a_handler_that_is_told_and_answers_itself(how):
     played(main())
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_handler_gets_the_cancel(deep):
+    """For its Reason (RFC 3326): whether somebody else took the call, for instance."""
+    told = []
+
+    async def handler(request, addr):
+        try:
+            if deep:
+                async with asyncio.timeout(60):
+                    await asyncio.gather(asyncio.Event().wait(), asyncio.Event().wait())
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            told.extend(error.args)
+            raise
+
+    async def main():
+        async with calling(handler) as it:
+            await it.send(INVITE)
+            await it.send(changed(Reason='SIP;cause=200;text="Call completed elsewhere"'))
+            await it.send(INVITE)
+            it.endpoint.close()
+            await it.send()
+            assert it.heard == ["200 CANCEL", "487 INVITE"]
+
+    played(main())
+    [cancel] = told  # nothing from close
+    assert (cancel.method, cancel.get_header("Reason")) == ("CANCEL", 'SIP;cause=200;text="Call completed elsewhere"')
+
+
 def test_a_retransmitted_cancel_does_not_disturb_what_the_handler_does_then():
     async def handler(request, addr):
         try:

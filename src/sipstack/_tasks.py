@@ -99,15 +99,15 @@ class Tasks:
     def end_invite(self, cancel: "Message", host: str) -> bool:
         """Cancels the handler of the INVITE that a CANCEL is for (RFC 3261 9.2); whether there is one.
 
-        It is cancelled once, and one that has not begun never will. One that has sent a final response with `respond`
-        goes on.
+        It is cancelled once, with the CANCEL as the argument of its CancelledError; one that has not begun never will.
+        One that has sent a final response with `respond` goes on.
         """
         found = self.invites.of_cancel(cancel, host)
         for invite in found:
             if not invite.cancelled and not invite.answered:
                 invite.cancelled = True
                 if invite.task is not None and inspect.getcoroutinestate(invite.coroutine) != inspect.CORO_CREATED:
-                    invite.task.cancel()
+                    invite.task.cancel(cancel)
         return bool(found)
 
     def cancel(self) -> None:
