@@ -192,6 +192,36 @@ class Handlers:
     async def is_silent_later(self, request, addr):
         return None
 
+    async def waits(self, request, addr):
+        for _ in range(12):  # longer than until the next batch
+            await asyncio.sleep(0)
+        return request.reply(209)
+
+    async def is_told(self, request, addr):
+        try:
+            return await self.waits(request, addr)
+        except asyncio.CancelledError as error:
+            self.record.note("told", *error.args)
+            return request.reply(487, "Told")
+
+    async def answers_when_told(self, request, addr):
+        try:
+            await self.waits(request, addr)
+        except asyncio.CancelledError:
+            self.endpoint.respond(request, request.reply(487, "Told and sent"), addr)
+            raise
+
+    async def answers_and_goes_on(self, request, addr):
+        self.endpoint.respond(request, request.reply(180), addr)
+        self.endpoint.respond(request, request.reply(486), addr)
+        await self.waits(request, addr)
+
+    async def fails_when_told(self, request, addr):
+        try:
+            await self.waits(request, addr)
+        except asyncio.CancelledError:
+            raise LookupError("told") from None
+
 
 KINDS = [name for name in vars(Handlers) if not name.startswith("_") and name != "closes"]
 METHODS = ["OPTIONS", "INVITE", "ACK", "CANCEL", "BYE", "INFO", "MESSAGE", "PING", "other", "options", "ü"]
@@ -256,6 +286,17 @@ CHANGES: list[dict[str, Any]] = [
     {"X": "y" * 1000},
     {f"X{number}": "y" for number in range(300)},
     {"From": "<sip:a@b>\r\n ;tag=5"},
+    # what cannot be read, and may be answered
+    {"Content-Length": "x", "Subject": "y" * 150},
+    {"Content-Length": "0\r\nContent-Length: 9", "Subject": "y" * 150},
+    {"Content-Length": "9", "Subject": "y" * 150, "Via": "SIP/2.0/UDP a, SIP/2.0/UDP b"},
+    {"uri": "sip:a@b; lr", "Subject": "y" * 150},
+    {"X Y": "1", "Subject": "y" * 150},
+    {"X Y": "1", "Subject": "y" * 150, "To": "nonsense"},
+    {"X Y": "1", "Subject": "y" * 150, "Call-ID": None},
+    {"X Y": "1", "Subject": "y" * 150, "CSeq": "7 ACK"},
+    {"X Y": "1", "Subject": "y" * 150, "Via": "nonsense"},
+    {"X Y": "1"},
 ]
 OTHERS = [b"", b"\r\n\r\n", b"\0\0", b"jaK", b"\0\1\0\0\x21\x12\xa4\x42" + b"x" * 12, b"nonsense", b"\xff" * 50,
           b"OPTIONS sip:a@b SIP/2.0\r\n\r\n", b"OPTIONS sip:a@b SIP/2.0\r\nx\r\n\r\n", b"SIP/2.0 200 OK\r\n\r\n",
@@ -282,6 +323,7 @@ async def play(record: Record, handlers: dict[str, str], batches: Any, **options
     made = Handlers(record)
     wire = Wire(record, set(refused))
     settings = {name: make_hook(record, name, name in failing) for name in hooks} | options
+    settings.setdefault("answer_parse_errors", 1 << 20)  # fewer would be a matter of the clock
     if "no_route_handler" in options:
         settings["no_route_handler"] = made[options["no_route_handler"]]
     endpoint = made.endpoint = Endpoint(EndpointConfig(**settings), transport=wire)
@@ -312,6 +354,20 @@ async def play(record: Record, handlers: dict[str, str], batches: Any, **options
 COUNTERS = list(type(Endpoint().stats).__dataclass_fields__)
 
 
+def cancelled() -> list[Any]:
+    """An INVITE and its CANCEL, in the same batch and in later ones, and those that do not belong together."""
+    invite, cancel = (make_request(method) for method in ("INVITE", "CANCEL"))
+    old = [data.replace(b"branch=z9hG4bK1", b"x") for data in (invite, cancel)]
+    here, there = SOURCES[:2]
+    return [
+        [[(invite, here)], [(cancel, here)], [(cancel, here)]],
+        [[(invite, here), (cancel, here), (cancel, here)], [(cancel, here)]],
+        [[(invite, here), (invite, here)], [(cancel, there), (cancel, here)]],
+        [[(old[0], here), (invite, here)], [(old[1], here)]],
+        [[(invite.replace(b"K1", b"K2"), here)], [(cancel, here), (make_request("CANCEL", Require="x"), here)]],
+    ]
+
+
 def fixed() -> list[dict[str, Any]]:
     """The scenarios with a name of their own in a bug report."""
     ten = [[(make_request(), SOURCES[0])] * 10]
@@ -329,7 +385,15 @@ def fixed() -> list[dict[str, Any]]:
         {"handlers": {"OPTIONS": "answers_at_once"}, "batches": ten, "max_pending": 0},
         {"handlers": {}, "batches": every_change, "no_route_handler": "answers"},
         {"handlers": some, "batches": ten, "refused": [SOURCES[0]]},
+        {"handlers": some, "batches": every_change + noise, "answer_parse_errors": 0},
     ]
+    for kind in KINDS:
+        for batches in cancelled():
+            scenarios += [
+                {"handlers": {"invite": kind}, "batches": batches, **more}
+                for more in ({}, {"hooks": HOOKS}, {"answer_cancel": False}, {"no_route_handler": "answers"})
+            ]
+        scenarios.append({"handlers": {"INVITE": kind, "cancel": "answers"}, "batches": cancelled()[0]})
     for more in (
         {},
         {"hooks": HOOKS},
@@ -357,6 +421,8 @@ def randomly(seed: int) -> dict[str, Any]:
     options: dict[str, Any] = {
         "validate": choice.random() < 0.8,
         "use_maddr": choice.random() < 0.1,
+        "answer_cancel": choice.random() < 0.9,
+        "answer_parse_errors": choice.choice([0, 1 << 20]),
         "max_headers": choice.choice([256, 256, 400, 8]),
         "max_size": choice.choice([65_535, 65_535, 400]),
         "max_pending": choice.choice([1000, 2]),

@@ -353,7 +353,7 @@ class TestServe:
 
     def test_other_methods(self, serve) -> None:
         request = OPTIONS.replace(b"OPTIONS", b"REGISTER")
-        assert parse(exchange(serve().port, request)).status_code == 501
+        assert parse(exchange(serve().port, request)).status_code == 405
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_clean_stop_with_a_summary(self, serve, number: signal.Signals) -> None:

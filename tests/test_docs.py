@@ -250,7 +250,9 @@ def check_endpoint(_: ModuleType, example: str) -> str:
         return data
 
     response = sipstack.parse(asyncio.run(answer()))
-    extra = "".join(f", `{name}: {value}`" for name, value in response.headers.items() if name == "Unsupported")
+    extra = "".join(
+        f", `{name}: {value}`" for name, value in response.headers.items() if name in ("Unsupported", "Allow")
+    )
     return f"{response.status_code} `{response.status_text}`{extra}"
 
 
@@ -453,7 +455,8 @@ def test_answer_options(start: Any, free_port: int) -> None:
     process = start("how-to/answer-options.md", port=free_port)
     response = ask(free_port, request("OPTIONS"))
     assert (response.status_code, response.get_header("Supported")) == (200, "")
-    assert ask(free_port, request("MESSAGE")).status_code == 501
+    response = ask(free_port, request("MESSAGE"))
+    assert (response.status_code, response.get_header("Allow")) == (405, "OPTIONS")
     stop(process)
 
 
@@ -469,7 +472,7 @@ def test_asyncio(start: Any, free_port: int) -> None:
     process = start("how-to/asyncio.md", port=free_port, blocks=slice(3))
     answers = [ask(free_port, request("INVITE", "sip:+12015550123@example.com")).status_code]
     assert answers == [100]
-    assert ask(free_port, request("OPTIONS")).status_code == 501
+    assert ask(free_port, request("OPTIONS")).status_code == 405
     process.send_signal(signal.SIGINT)
     assert "listening on ('127.0.0.1'," in process.communicate(timeout=20)[0]
 
@@ -479,7 +482,7 @@ def test_asyncio_handler_and_probe(free_port: int) -> None:
     page = DOCS / "how-to/asyncio.md"
     first, second, third, *rest = fences(page, "python")
     for fence in (Fence("python", first.text.replace("5060", str(free_port)), first.line), third, *rest):
-        run(fence, page, names)
+        run(Fence("python", fence.text.replace("5062", "0"), fence.line), page, names)
 
     async def ask_all() -> list[int]:
         found = []
@@ -497,7 +500,22 @@ def test_asyncio_handler_and_probe(free_port: int) -> None:
                 task.cancel()
         return found
 
-    assert asyncio.run(ask_all()) == [501, 302, 404]
+    assert asyncio.run(ask_all()) == [405, 302, 404]
+
+    async def ring_and_cancel() -> list[str]:
+        async with names["desk"] as desk:
+            serving = asyncio.create_task(desk.serve())
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+                caller.settimeout(5)
+                heard = []
+                for data in (request("INVITE"), request("CANCEL")):
+                    caller.sendto(data, desk.listen_addr)
+                    heard.append(await asyncio.to_thread(caller.recv, 9000))
+                heard.append(await asyncio.to_thread(caller.recv, 9000))
+            serving.cancel()
+        return [f"{response.status_code} {response.cseq.method}" for response in map(sipstack.parse, heard)]
+
+    assert asyncio.run(ring_and_cancel()) == ["180 INVITE", "200 CANCEL", "487 INVITE"]
     assert names["waiting"] == {}
     assert "respond" in second.text
 

@@ -16,7 +16,7 @@ import pytest
 from test_transport import BATCHES, HAS_IPV6, LOOPS, Clogged, udp_socket, use_batch
 
 from sipstack import Endpoint, EndpointConfig, Event, EventType, Message, ParseError, TransportError, parse
-from sipstack.transport import DatagramTransport, UDPTransport
+from sipstack.transport import DatagramTransport, PeerAddress, UDPTransport
 
 SOURCE = ("127.0.0.1", 40_000)
 
@@ -158,7 +158,8 @@ def statuses(endpoint, data, addr=SOURCE):
     ("field", "value"),
     [("port", -1), ("port", 65_536), ("read_buf_size", 0), ("read_buf_size", 65_536), ("batch_size", 0),
      ("max_pending", -1), ("send_queue", -1), ("recv_buffer", 0), ("read_deadline", 0), ("drain_timeout", -1),
-     ("max_size", 0), ("max_headers", 0), ("retry_after", -1), ("read_deadline", float("nan"))],
+     ("max_size", 0), ("max_headers", 0), ("retry_after", -1), ("read_deadline", float("nan")),
+     ("answer_parse_errors", -1)],
 )  # fmt: skip
 def test_values_out_of_range(field, value):
     with pytest.raises(ValueError, match=field):
@@ -267,13 +268,31 @@ def test_every_socket_gets_its_own(run, batch):
     run(main())
 
 
-def test_methods_without_a_handler_get_501():
+def test_methods_without_a_handler():
+    """405 with Allow where the method is known, 501 where it is not (RFC 3261 8.2.1)."""
     endpoint = Endpoint()
+    [(response, _)] = answers(endpoint, request_bytes("REGISTER"))
+    assert (response.status_code, response.get_header("Allow")) == (405, "")
     endpoint.register_handler("OPTIONS", ok)
-    assert statuses(endpoint, request_bytes("REGISTER")) == [501]
-    assert statuses(endpoint, request_bytes("options")) == [501]  # a method is case-sensitive (RFC 3261 7.1)
+    endpoint.register_handler("PING", ok)
+    [(response, _)] = answers(endpoint, request_bytes("REGISTER"))
+    assert (response.status_code, response.get_header("Allow")) == (405, "OPTIONS, PING")
+    [(response, _)] = answers(endpoint, request_bytes("options"))  # a method is case-sensitive (RFC 3261 7.1)
+    assert (response.status_code, response.get_header("Allow")) == (501, None)
     assert statuses(endpoint, request_bytes("ACK")) == []
-    assert endpoint.stats.requests_by_method == {"REGISTER": 1, "other": 1, "ACK": 1}
+    assert endpoint.stats.requests_by_method == {"REGISTER": 2, "other": 1, "ACK": 1}
+
+
+@pytest.mark.parametrize("answer_cancel", [True, False])
+def test_allow_has_what_is_understood_without_a_handler(answer_cancel):
+    """RFC 3261 20.5: all methods, ACK and CANCEL too."""
+    endpoint = Endpoint(EndpointConfig(answer_cancel=answer_cancel))
+    endpoint.register_handler("INVITE", ok)
+    [(response, _)] = answers(endpoint, request_bytes("BYE"))
+    assert response.get_header("Allow") == ("INVITE, ACK, CANCEL" if answer_cancel else "INVITE, ACK")
+    endpoint.register_handler("CANCEL", ok)
+    [(response, _)] = answers(endpoint, request_bytes("BYE"))
+    assert sorted(response.get_header("Allow").split(", ")) == ["ACK", "CANCEL", "INVITE"]
 
 
 def test_foreign_methods_are_one_counter():
@@ -286,11 +305,12 @@ def test_foreign_methods_are_one_counter():
 
 def test_the_no_route_handler():
     endpoint = Endpoint(EndpointConfig(no_route_handler=lambda request, addr: request.reply(405)))
-    assert statuses(endpoint, request_bytes("REGISTER")) == [405]
+    assert statuses(endpoint, request_bytes("PING")) == [405]
     endpoint.set_no_route_handler(lambda request, addr: None)
     assert statuses(endpoint, request_bytes("REGISTER")) == []
     endpoint.set_no_route_handler(None)
-    assert statuses(endpoint, request_bytes("REGISTER")) == [501]
+    assert statuses(endpoint, request_bytes("REGISTER")) == [405]
+    assert statuses(endpoint, request_bytes("PING")) == [501]
     with pytest.raises(TypeError, match="not callable"):
         endpoint.set_no_route_handler("x")
 
@@ -307,6 +327,10 @@ def test_registering():
     endpoint.register_handler("INFO", lambda request, addr: request.reply(480))
     assert statuses(endpoint, request_bytes("INFO")) == [480]
     assert endpoint.stats.requests_by_method == {"INFO": 2}
+    endpoint.register_handler("info", ok)  # in any case
+    endpoint.register_handler("Ping", ok)
+    assert [statuses(endpoint, request_bytes(name)) for name in ("INFO", "info", "PING", "Ping")] == [
+        [200], [501], [200], [501]]  # fmt: skip
     for method, handler in ((None, ok), ("", ok), (b"INFO", ok), ("INFO", None), ("INFO", "ok")):
         with pytest.raises(TypeError):
             endpoint.register_handler(method, handler)
@@ -782,7 +806,7 @@ def test_which_schemes():
 
 
 def test_limits_of_a_message():
-    endpoint = Endpoint(EndpointConfig(max_headers=8, max_size=400))
+    endpoint = Endpoint(EndpointConfig(max_headers=8, max_size=400, answer_parse_errors=0))
     endpoint.register_handler("OPTIONS", ok)
     assert statuses(endpoint, request_bytes()) == [200]
     assert statuses(endpoint, request_bytes(A="1", B="2")) == []
@@ -820,7 +844,7 @@ def test_dispatch_request():
     request = parse(request_bytes())
     assert endpoint.dispatch_request(request).status_code == 200
     assert endpoint.dispatch_request(request, SOURCE).status_code == 200
-    assert endpoint.dispatch_request(parse(request_bytes("REGISTER"))).status_code == 501
+    assert endpoint.dispatch_request(parse(request_bytes("REGISTER"))).status_code == 405
     assert endpoint.dispatch_request(parse(request_bytes("ACK"))) is None
     assert endpoint.stats.requests_by_method == {"OPTIONS": 2, "REGISTER": 1, "ACK": 1}
     endpoint.register_handler("INFO", lambda request, addr: 1 / 0)
@@ -1030,6 +1054,108 @@ def test_ipv6(run, batch):
                 assert response.via.received == "::1"
 
     run(main())
+
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux says which address a datagram came to")
+WILDCARD_HOSTS = ["0.0.0.0", pytest.param("::", marks=pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here"))]
+
+
+def heard_from(sock, data, target):
+    """Sends a request, and returns the response and the address that it came from."""
+    sock.sendto(data, target)
+    data, addr = sock.recvfrom(70_000)
+    return parse(data), addr
+
+
+def answering(kind, told):
+    """A handler that answers in one of several ways, and notes the address of ours that it was asked at."""
+
+    def at_once(endpoint, request, addr):
+        told.append(endpoint.local_address(addr))
+        response = request.reply(200)
+        if kind == "returned":
+            return response
+        if kind == "respond":
+            endpoint.respond(request, response, addr)
+        elif kind == "send":
+            endpoint.send(response, addr)
+        else:
+            threading.Thread(target=endpoint.respond, args=(request, response, addr)).start()
+        return None
+
+    async def later(endpoint, request, addr):
+        told.append(endpoint.local_address(addr))
+        await asyncio.sleep(0.01)
+        return request.reply(200)
+
+    return later if kind == "coroutine" else at_once
+
+
+@needs_linux
+@pytest.mark.parametrize("host", WILDCARD_HOSTS)
+@pytest.mark.parametrize("rport", [";rport", ""])
+@pytest.mark.parametrize("kind", ["returned", "coroutine", "respond", "send", "unreadable", "from a thread"])
+@pytest.mark.parametrize("loop", sorted(LOOPS.keys() - {"no_reader"}))
+def test_an_answer_leaves_from_the_address_that_was_asked(loop, batch, host, rport, kind):
+    """RFC 3581 4, 18.2.2: on a wildcard address, at once and later."""
+    told = []
+
+    async def main():
+        async with served(host=host, handlers={}) as endpoint:
+            endpoint.register_handler("INFO", functools.partial(answering(kind, told), endpoint))
+            port = endpoint.listen_addr[1]
+            targets = [("127.0.0.2", port), ("127.0.0.1", port)] * 2
+            with udp_socket() as sock:
+                data = request_bytes("INFO", via=f"127.0.0.1:{sock.getsockname()[1]}{rport}", Subject="x" * 50)
+                if kind == "unreadable":
+                    data = data.replace(b"Content-Length: 0", b"Content-Length: 5")
+                for target in targets:
+                    response, came_from = await asyncio.to_thread(heard_from, sock, data, target)
+                    assert response.status_code == (400 if kind == "unreadable" else 200)
+                    assert came_from == target
+            assert told == ([] if kind == "unreadable" else targets)
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(asyncio.wait_for(main(), 20))
+
+
+def test_a_loop_that_cannot_watch_does_not_say_which_address(batch):
+    """asyncio's own transport reads there, and does not ask the kernel; it answers all the same."""
+    told = []
+
+    async def main():
+        async with served(host="0.0.0.0", handlers={}) as endpoint:
+            endpoint.register_handler("INFO", functools.partial(answering("returned", told), endpoint))
+            assert (await ask(endpoint, request_bytes("INFO"), host="127.0.0.1")).status_code == 200
+            assert told == [None]
+
+    with asyncio.Runner(loop_factory=LOOPS["no_reader"]) as runner:
+        runner.run(asyncio.wait_for(main(), 20))
+
+
+def test_which_of_our_addresses(go):
+    async def main():
+        seen = []
+        async with served(handlers={"OPTIONS": lambda request, addr: seen.append(addr)}) as endpoint:
+            await ask(endpoint, request_bytes(), seconds=0.05)
+            assert [type(addr) for addr in seen] == [tuple]  # with one address there is nothing to say or to pay
+            assert endpoint.local_address(seen[0]) == endpoint.listen_addr
+        assert endpoint.local_address(seen[0]) is None
+        async with served(host="0.0.0.0") as endpoint:
+            assert endpoint.local_address(("192.0.2.1", 5060)) is None
+            assert endpoint.local_address(PeerAddress("192.0.2.1", 5060, SOURCE)) == SOURCE
+
+    go(main())
+
+
+def test_a_response_to_another_port_of_the_source_keeps_our_address():
+    endpoint = Endpoint()
+    request = parse(request_bytes(via="192.0.2.9:5070"))
+    addr = PeerAddress("192.0.2.9", 40_000, ("192.0.2.1", 5060))
+    target = endpoint.reply_address(request, addr)
+    assert (target, target.local) == (("192.0.2.9", 5070), addr.local)
+    assert endpoint.reply_address(request, ("192.0.2.9", 5070)) == ("192.0.2.9", 5070)
+    assert type(endpoint.reply_address(request, ("192.0.2.9", 40_000))) is tuple
 
 
 @pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
@@ -1401,12 +1527,13 @@ def test_a_datagram_cut_by_the_buffer(run, batch):
         config = EndpointConfig(port=0, read_buf_size=400, on_parse_err=lambda *args: errors.append(args),
                                 on_event=events.append, on_datagram=lambda *args: datagrams.append(args))  # fmt: skip
         async with served(config) as endpoint:
-            assert await ask(endpoint, request_bytes(X="x" * 300), seconds=0.05) is None
+            assert (await ask(endpoint, request_bytes(X="x" * 300))).status_code == 513
             [(raw, _, error)] = errors
             assert len(raw) == 400
             assert (error.status, error.offset) == (513, 400)
             assert "longer than the read buffer" in error.reason
-            assert [event.type for event in events] == [EventType.DATAGRAM_RECEIVED, EventType.PARSE_ERROR]
+            assert [event.type for event in events] == [
+                EventType.DATAGRAM_RECEIVED, EventType.PARSE_ERROR, EventType.MESSAGE_SENT]  # fmt: skip
             assert len(datagrams) == 1
             assert (await ask(endpoint, request_bytes())).status_code == 200
             stats = endpoint.stats

@@ -10,7 +10,7 @@ import sipstack
 
 PACKAGE = Path(sipstack.__file__).parent
 LAYERS = """
-    _compat _limited_log _limits _sip errors methods
+    _address _compat _limited_log _limits _sip errors methods
     _grammar _stats
     _values
     _params
@@ -25,7 +25,7 @@ LAYERS = """
     _view multipart
     _parser _parser_py
     message
-    stream
+    _invites _unreadable stream
     _udp _udp_py
     transport
     _config

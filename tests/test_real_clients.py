@@ -1,7 +1,9 @@
 """Real SIP programs against `sipstack serve`, and `sipstack ping` against a real server. Loopback only."""
 
+import contextlib
 import csv
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -44,12 +46,14 @@ class TestSipsak:
         assert "10 requests" in server.output
 
 
-def sipp(program: str, scenario: str, port: int, own_port: int, calls: int, rate: int, folder: Path) -> dict[str, int]:
+def sipp(
+    program: str, scenario: str, port: int, own_port: int, calls: int, rate: int, folder: Path, host: str = "127.0.0.1"
+) -> dict[str, int]:
     """Runs a scenario of tests/sipp and returns the last line of its statistics."""
     statistics = folder / "statistics.csv"
     command = [
         program,
-        f"127.0.0.1:{port}",
+        f"{host}:{port}",
         "-sf",
         str(HERE / "sipp" / scenario),
         "-i",
@@ -83,24 +87,75 @@ class TestSipp:
     def test_calls_to_nobody(self, client, serve, free_port: int, tmp_path: Path) -> None:
         program = client("sipp")
         server = serve()
-        counts = sipp(program, "unknown_method.xml", server.port, free_port, 300, 150, tmp_path)
+        counts = sipp(program, "no_handler.xml", server.port, free_port, 300, 150, tmp_path)
         assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (300, 0)
+
+
+@pytest.fixture(params=["1", "2"])
+def ringing(request: pytest.FixtureRequest, free_port: int) -> Iterator[int]:
+    """The port of `ringing.py` on every address of this machine, with one worker and with two."""
+    if sys.platform != "linux":
+        pytest.skip("127.0.0.2, and workers")
+    command = [sys.executable, str(HERE / "ringing.py"), str(free_port), request.param]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 15
+        while ping(f"127.0.0.1:{free_port}", "-c", "1", "-W", "0.2").returncode:
+            assert process.poll() is None
+            assert time.monotonic() < end
+        yield free_port
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+class TestOnEveryAddress:
+    def test_sipsak_is_answered_by_the_address_it_asks(self, client, ringing: int) -> None:
+        """It hears nobody else: its socket is a connected one."""
+        for host in ("127.0.0.2", "127.0.0.1"):
+            result = run([client("sipsak"), "-vv", "-s", f"sip:probe@{host}:{ringing}"])
+            assert result.returncode == 0, result.stdout
+            assert "SIP/2.0 200 OK" in result.stdout
+
+    def test_sipp_gives_calls_up(self, client, ringing: int, tmp_path: Path) -> None:
+        counts = sipp(client("sipp"), "cancel.xml", ringing, new_port(), 200, 100, tmp_path, host="127.0.0.2")
+        assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (200, 0)
+
+    def test_sipp_gives_calls_up_through_kamailio(self, client, ringing: int, tmp_path: Path) -> None:
+        """Which sends a CANCEL of its own, by the Via that it put on top of the INVITE."""
+        target = f'TARGET="127.0.0.2:{ringing}"'
+        with running_kamailio(client("kamailio"), "relay.cfg", new_port(), tmp_path, "-A", target) as port:
+            counts = sipp(client("sipp"), "cancel.xml", port, new_port(), 100, 50, tmp_path)
+        assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (100, 0)
+
+
+def new_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @pytest.fixture
 def kamailio(client, free_port: int, tmp_path: Path) -> Iterator[int]:
     """The port of a Kamailio that answers OPTIONS."""
-    command = [client("kamailio"), "-f", str(HERE / "kamailio" / "options.cfg"), "-DD", "-E", "-m", "16", "-M", "4"]
-    command += ["-l", f"udp:127.0.0.1:{free_port}", "-w", str(tmp_path), "-Y", str(tmp_path)]
-    log = tmp_path / "log"
+    with running_kamailio(client("kamailio"), "options.cfg", free_port, tmp_path) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def running_kamailio(program: str, config: str, port: int, folder: Path, *arguments: str) -> Iterator[int]:
+    command = [program, "-f", str(HERE / "kamailio" / config), "-DD", "-E", "-m", "16", "-M", "4", *arguments]
+    command += ["-l", f"udp:127.0.0.1:{port}", "-w", str(folder), "-Y", str(folder)]
+    log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             end = time.monotonic() + 15
-            while ping(f"127.0.0.1:{free_port}", "-c", "1", "-W", "0.2").returncode:
+            while ping(f"127.0.0.1:{port}", "-c", "1", "-W", "0.2").returncode:
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < end, log.read_text()
-            yield free_port
+            yield port
         finally:
             process.terminate()
             try:

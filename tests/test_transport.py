@@ -2,18 +2,21 @@
 
 import asyncio
 import contextlib
+import copy
 import errno
 import logging
 import os
+import pickle
 import socket
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from sipstack import TransportError, _udp_py, transport
 from sipstack._udp_py import normal_address, wire_address
-from sipstack.transport import DatagramTransport, UDPTransport
+from sipstack.transport import DatagramTransport, PeerAddress, UDPTransport
 
 HAS_IPV6 = socket.has_ipv6
 BATCHES = ["plain", *(["mmsg"] if transport._udp is not _udp_py else [])]
@@ -279,6 +282,175 @@ def test_wire_addresses():
     for host in ("1.2.3.4%lo", "1.2.3", "::g", "[::1]", "", "example.com"):
         with pytest.raises(ValueError, match="not an IP address"):
             wire_address(socket.AF_INET6, (host, 5))
+
+
+# ---------------------------------------------------------------- which of our addresses
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux says which address a datagram came to")
+needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+SIX = socket.AF_INET6
+
+
+def link_local():
+    """A link-local address of this machine with its zone, for instance `fe80::1%eth0`."""
+    with contextlib.suppress(OSError), Path("/proc/net/if_inet6").open() as file:
+        for line in file:
+            digits, *_, name = line.split()
+            if digits.startswith("fe80"):
+                return f"{socket.inet_ntop(SIX, bytes.fromhex(digits))}%{name}"
+    return None
+
+
+def asked(it, target, family=socket.AF_INET):
+    """What the transport is told of the source of a datagram to `target`, and where the answer to it came from."""
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(3)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.sendto(b"ask", socket.getaddrinfo(target, it.local_address[1], type=socket.SOCK_DGRAM)[0][4])
+        wait_readable(it.sock)
+        [(_, addr)] = it._batch.receive()
+        assert addr[1] == sock.getsockname()[1]
+        assert it._batch.send([(b"answer", addr)]) == (1, [])
+        return addr, normal_address(sock.recvfrom(10)[1])
+
+
+@needs_linux
+@pytest.mark.parametrize("host", ["0.0.0.0", pytest.param("::", marks=needs_ipv6)])
+@pytest.mark.parametrize("target", ["127.0.0.1", "127.0.0.2"])
+def test_an_answer_leaves_from_the_address_that_was_asked(batch, host, target):
+    with opened(host, 0) as it:
+        own = (target, it.local_address[1])
+        addr, came_from = asked(it, target)
+        assert (addr[0], addr.local, came_from) == ("127.0.0.1", own, own)
+
+
+@needs_linux
+@needs_ipv6
+def test_an_answer_leaves_from_the_ipv6_address_that_was_asked(batch):
+    with opened("::", 0) as it:
+        own = ("::1", it.local_address[1])
+        addr, came_from = asked(it, "::1", SIX)
+        assert (addr[0], addr.local, came_from) == ("::1", own, own)
+
+
+@needs_linux
+@pytest.mark.skipif(link_local() is None, reason="this machine has no link-local address")
+def test_an_answer_from_a_link_local_address_has_its_zone(batch):
+    with opened("::", 0) as it:
+        own = (link_local(), it.local_address[1])
+        addr, came_from = asked(it, link_local(), SIX)
+        assert (addr[0], addr.local, came_from) == (link_local(), own, own)
+
+
+@needs_linux
+@pytest.mark.parametrize("host", ["0.0.0.0", pytest.param("::", marks=needs_ipv6)])
+def test_a_broadcast_is_answered_from_the_address_of_its_interface(batch, host):
+    with opened(host, 0) as it:
+        addr, came_from = asked(it, "127.255.255.255")
+        assert addr.local == came_from == ("127.0.0.1", it.local_address[1])
+
+
+@needs_linux
+@pytest.mark.skipif(link_local() is None, reason="this machine has no link-local address")
+def test_a_group_is_no_address_to_answer_from(batch):
+    with opened("::", 0) as it:
+        addr, came_from = asked(it, "ff02::1%" + link_local().partition("%")[2], SIX)
+        assert type(addr) is tuple
+        assert came_from == (link_local(), it.local_address[1])
+
+
+@needs_linux
+def test_one_peer_that_asks_at_two_addresses(batch, peer):
+    with opened("0.0.0.0", 0) as it:
+        for target in ("127.0.0.1", "127.0.0.2") * 3:
+            peer.sendto(b"x", (target, it.local_address[1]))
+        wait_readable(it.sock)
+        got = it._batch.receive()
+        assert [addr.local[0] for _, addr in got] == ["127.0.0.1", "127.0.0.2"] * 3
+        it._batch.send(got)
+        it._batch.send([(b"x", peer.getsockname())])  # from where the kernel likes
+        assert [peer.recvfrom(10)[1][0] for _ in range(7)] == ["127.0.0.1", "127.0.0.2"] * 3 + ["127.0.0.1"]
+
+
+@needs_linux
+def test_what_is_cut_says_where_it_came_to_as_well(batch, peer):
+    with opened("0.0.0.0", 0, read_buf_size=4) as it:
+        peer.sendto(b"too long", ("127.0.0.2", it.local_address[1]))
+        wait_readable(it.sock)
+        assert it._batch.receive() == []
+        [(data, addr)] = it._batch.cut
+        assert (data, addr.local[0]) == (b"too ", "127.0.0.2")
+
+
+@needs_linux
+def test_what_waited_in_the_send_queue_leaves_from_the_address_that_was_asked(batch, peer):
+    with opened("0.0.0.0", 0) as it:
+        peer.sendto(b"x", ("127.0.0.2", it.local_address[1]))
+        wait_readable(it.sock)
+        [(_, addr)] = it._batch.receive()
+        clogged = it._batch = Clogged(it._batch, 0)
+        assert not it.send([(b"later", addr)])
+        assert it.flush() == 1
+        clogged.room = 1
+        assert it.flush() == 0
+        assert peer.recvfrom(10) == (b"later", ("127.0.0.2", it.local_address[1]))
+
+
+def test_a_socket_with_one_address_gives_plain_tuples_and_leaves_from_it(batch, peer):
+    with opened() as it:
+        addr, came_from = asked(it, "127.0.0.1")
+        assert type(addr) is tuple
+        assert came_from == it.local_address
+        assert it._batch.send([(b"x", PeerAddress(*peer.getsockname(), ("127.0.0.2", 5)))]) == (1, [])
+        assert peer.recvfrom(10)[1] == it.local_address
+
+
+@needs_linux
+@pytest.mark.parametrize("local", [("127.0.0.2", 5060), ("127.0.0.2", 1)])
+def test_an_address_to_send_from_can_be_made(batch, peer, local):
+    with opened("0.0.0.0", 0) as it:
+        addr = PeerAddress(*peer.getsockname(), local)
+        for _ in range(2):
+            assert it._batch.send([(b"x", addr)]) == (1, [])
+            assert peer.recvfrom(10)[1] == ("127.0.0.2", it.local_address[1])
+
+
+@needs_linux
+@pytest.mark.parametrize(
+    "local", [("::1", 5060), ("", 5060), ("192.0.2.254", 5060), (5, 5060), ("127.0.0.1", 0), None, "x"]
+)
+def test_an_address_that_it_cannot_send_from(batch, peer, local):
+    with opened("0.0.0.0", 0) as it:
+        taken, [(at, error)] = it._batch.send(
+            [(b"1", PeerAddress(*peer.getsockname(), local)), (b"2", peer.getsockname())]
+        )
+        assert (taken, at) == (2, 0)
+        assert isinstance(
+            error, OSError if local and local[0] == "192.0.2.254" else ValueError | TypeError | LookupError
+        )
+        assert peer.recv(10) == b"2"
+
+
+@needs_linux
+@needs_ipv6
+@pytest.mark.parametrize(("target", "local"), [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
+def test_both_ends_are_of_one_family(batch, target, local):
+    with opened("::", 0) as it:
+        assert "family" in str(it._batch.send([(b"x", PeerAddress(target, 9, (local, 5060)))])[1][0][1])
+
+
+def test_an_address_with_our_own_is_the_tuple_that_it_was():
+    addr = PeerAddress("192.0.2.1", 5060, ("192.0.2.2", 5062))
+    assert addr == ("192.0.2.1", 5060)
+    assert {addr: 1}[("192.0.2.1", 5060)] == 1
+    assert repr(addr) == "('192.0.2.1', 5060)"
+    host, port = addr
+    assert (host, port) == addr[:2]
+    assert isinstance(addr, tuple)
+    for same in (copy.copy(addr), copy.deepcopy(addr), *(pickle.loads(pickle.dumps(addr, n)) for n in range(6))):
+        assert (type(same), same, same.local) == (PeerAddress, addr, addr.local)
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        addr.local = ("192.0.2.3", 5060)
 
 
 # ---------------------------------------------------------------- opening and closing

@@ -16,16 +16,16 @@ from .message import IMPLEMENTATION, Message, parse
 from .methods import reason_phrase
 from .multipart import BodyPart, body_parts, join_parts
 from .stream import StreamParser, is_signaling_noise_datagram, is_stun, read_message, read_message_from
-from .transport import Address, Datagram, DatagramTransport, Receiver, UDPTransport
+from .transport import Address, Datagram, DatagramTransport, PeerAddress, Receiver, UDPTransport
 from .uri import AbsoluteUri, SipUri, TelUri, Uri, escape_uri, parse_uri, unescape_uri
 from .validation import Violation, unsupported_options
 
 __all__ = [
     "IMPLEMENTATION", "STAR", "AbsoluteUri", "Address", "BodyPart", "CSeq", "Contact", "ContentType", "Datagram",
     "DatagramTransport", "Endpoint", "EndpointConfig", "Event", "EventType", "Handler", "HeaderError", "HeaderInput",
-    "HeaderSource", "HeaderValue", "Headers", "Message", "NameAddr", "Params", "ParseError", "RAck", "Receiver",
-    "SerializeError", "SipError", "SipUri", "Stats", "StreamParser", "TelUri", "TransportError", "UDPTransport",
-    "Uri", "Via", "Violation", "__version__", "body_bytes_len", "body_parts", "escape_uri", "headers",
+    "HeaderSource", "HeaderValue", "Headers", "Message", "NameAddr", "Params", "ParseError", "PeerAddress", "RAck",
+    "Receiver", "SerializeError", "SipError", "SipUri", "Stats", "StreamParser", "TelUri", "TransportError",
+    "UDPTransport", "Uri", "Via", "Violation", "__version__", "body_bytes_len", "body_parts", "escape_uri", "headers",
     "is_signaling_noise_datagram", "is_stun", "join_parts", "methods", "parse", "parse_cseq_num", "parse_header",
     "parse_list", "parse_rack", "parse_uri", "read_message", "read_message_from", "reason_phrase", "split_list",
     "unescape_uri", "unsupported_options", "with_cseq_ack",

@@ -60,7 +60,7 @@ class EndpointConfig:
     """How an endpoint listens and what it does by itself. Wrong values raise ValueError or TypeError here.
 
     Attributes:
-        host, port: where to listen. "::" takes IPv4 and IPv6; port 0 lets the kernel choose.
+        host, port: where to listen. "::" takes IPv4 and IPv6, "0.0.0.0" IPv4; port 0 lets the kernel choose.
         read_buf_size: bytes; a longer datagram is cut, counted and reported, never parsed.
         read_deadline: seconds between two looks whether the socket is still ours.
         reuse_port: share the port with other sockets of this user (SO_REUSEPORT).
@@ -69,6 +69,10 @@ class EndpointConfig:
         send_queue: datagrams kept while the send buffer is full; further ones are dropped and counted.
         max_pending: coroutine handlers in flight; requests beyond it get 503 with Retry-After.
         retry_after: seconds, for that header.
+        answer_cancel: answer a CANCEL that has no handler: 200 where the coroutine handler of its INVITE is in flight,
+            which is cancelled, else 481. Off: ignore it, as a stateless server does (RFC 3261 8.2.7).
+        answer_parse_errors: requests that cannot be read and are answered all the same (400, 513), at most so many a
+            second (in each worker); 0: none.
         validate: answer 400, 416, 420 and 505 without asking a handler (483 is a proxy's: see `Message.check`).
         schemes: URI schemes that `validate` lets through; others get 416.
         supported: option tags a Require may name; others get 420. None: do not look (a proxy's choice).
@@ -84,7 +88,7 @@ class EndpointConfig:
         on_response_sent: (request, response, addr), after a response was sent.
         on_read_error: (error), before `serve` ends with it.
         on_event: (event), after the hook of its kind.
-        no_route_handler: for methods without a handler; by default they get 501.
+        no_route_handler: for methods without a handler; by default one that is known gets 405 and another 501.
     """
 
     host: str = "127.0.0.1"
@@ -98,6 +102,8 @@ class EndpointConfig:
     send_queue: int = 1024
     max_pending: int = 1000
     retry_after: int = 5
+    answer_cancel: bool = True
+    answer_parse_errors: int = 10
     validate: bool = True
     schemes: Collection[str] = ("sip", "sips", "tel")
     supported: Collection[str] | None = ()
@@ -153,6 +159,7 @@ _RANGES: Final = (
     ("send_queue", 0, 1 << 20),
     ("max_pending", 0, 1 << 20),
     ("retry_after", 0, (1 << 31) - 1),
+    ("answer_parse_errors", 0, 1 << 20),
     ("max_size", 1, MAX_SIZE),
     ("max_headers", 1, MAX_SIZE),
 )

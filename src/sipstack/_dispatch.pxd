@@ -17,13 +17,14 @@ cdef class Route:
 @cython.final
 cdef class Dispatcher:
     cdef readonly object config, reports, outbox, tasks
-    cdef object parse, no_route, supported
+    cdef object parse, no_route, supported, answerable
     cdef dict counts
     cdef list waiting
     cdef readonly dict routes
     cdef readonly Route other
     cdef frozenset schemes
-    cdef bint validate, use_maddr, watches_datagrams, watches_requests, watches_responses, watches_answers, delivering
+    cdef bint answers_cancel, validate, use_maddr, delivering
+    cdef bint watches_datagrams, watches_requests, watches_responses, watches_answers
     cdef public bint counts_received
     cdef readonly unsigned long long responses_received
     cdef readonly list responses

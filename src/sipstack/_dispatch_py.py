@@ -10,14 +10,16 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, NamedTuple
 
+from ._address import at_port
 from ._config import EndpointConfig, EventType, Handler
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_SIZE
 from ._outbox import Outbox
 from ._reports import Reports, call_id_text
 from ._tasks import Tasks
+from ._unreadable import Allowance, answer_unreadable
 from .errors import HeaderError, ParseError, SipError
 from .message import Message, parse
-from .methods import ACK, METHODS, header_id
+from .methods import ACK, CANCEL, INVITE, METHODS, header_id
 from .stream import is_signaling_noise_datagram, is_stun
 from .transport import Address, Datagram
 from .validation import unsupported_options
@@ -71,8 +73,10 @@ class Dispatcher:
             self.parse = partial(parse, max_size=config.max_size, max_headers=config.max_headers)
         self.routes: dict[str, Route] = {}
         self.other = Route(None, True)
-        self.no_route: Handler = _not_implemented
+        self.no_route: Handler = self.answer_no_route
         self.set_no_route_handler(config.no_route_handler)
+        self.answers_cancel = config.answer_cancel
+        self.answerable = Allowance(config.answer_parse_errors)
         self.validate = config.validate
         self.schemes = frozenset([scheme.lower() for scheme in config.schemes])
         self.supported = None if config.supported is None else frozenset([tag.lower() for tag in config.supported])
@@ -96,8 +100,8 @@ class Dispatcher:
             route.handler = handler
 
     def set_no_route_handler(self, handler: Handler | None) -> None:
-        """Lets a handler answer the methods that have none; None: 501 again."""
-        self.no_route = _not_implemented if handler is None else handler
+        """Lets a handler answer the methods that have none; None: the default answers again."""
+        self.no_route = self.answer_no_route if handler is None else handler
 
     def watch_answers(self) -> None:
         """Looks whether hooks want to see responses: to be called when one was added."""
@@ -150,9 +154,9 @@ class Dispatcher:
             self.reports.event(EventType.DATAGRAM_RECEIVED, addr, data)
 
     def take_unreadable(self, data: bytes, addr: Address, error: ParseError) -> None:
-        """What cannot be read gets no answer: its Via cannot be trusted to name who sent it.
+        """What is no message is a keep-alive, which is none of SIP's business, or an error, or that of a request.
 
-        That is also where keep-alives end, which are none of SIP's business: no message is one, so none is asked.
+        The allowance is asked before anything more is read, so a flood costs no more than the parsing did.
         """
         if _is_noise(data):
             self.counts["noise"] += 1
@@ -160,6 +164,11 @@ class Dispatcher:
         self.counts["parse_errors"] += 1
         self.reports.call(self.config.on_parse_err, data, addr, error)
         self.reports.event(EventType.PARSE_ERROR, addr, data, error=error)
+        response = answer_unreadable(data, addr, error) if self.answerable.take() else None
+        if response is not None:
+            self.counts["parse_errors_answered"] += 1
+            self.count_sent(response)
+            self.outbox.put(response.to_bytes(), addr, response)
 
     def take_response(self, response: Message, addr: Address, data: bytes) -> None:
         self.responses_received += 1
@@ -216,12 +225,12 @@ class Dispatcher:
                 return Fault(first.status, f"{first.header} {first.reason}" if first.status == 400 else None)
         if request._scheme() not in self.schemes:
             return Fault(416)
-        if self.supported is not None and request._has(REQUIRE):
+        if self.supported is not None and request._has(REQUIRE) and request.method not in (ACK, CANCEL):
             return self.judge_options(request)
         return None
 
     def judge_options(self, request: Message) -> Fault | None:
-        """420 where a Require names what is not supported (RFC 3261 8.2.2.3)."""
+        """420 where a Require names what is not supported (RFC 3261 8.2.2.3, which excepts ACK and CANCEL)."""
         assert self.supported is not None
         try:
             unknown = unsupported_options(request, self.supported)
@@ -262,9 +271,37 @@ class Dispatcher:
         self.reports.event(EventType.HANDLER_ERROR, addr, request=request, error=error)
         return Fault(500)
 
+    def terminate(self, request: Message, addr: Address) -> None:
+        """Answers an INVITE that was cancelled, and whose handler did not: 487 (RFC 3261 9.2)."""
+        self.refuse(request, addr, Fault(487))
+
     def note_rejected(self, request: Message, addr: Address) -> None:
         self.counts["rejected"] += 1
         self.reports.event(EventType.REQUEST_REJECTED, addr, request=request)
+
+    # ------------------------------------------------------------------ what no handler is for
+
+    def answer_no_route(self, request: Message, addr: Address) -> Message | None:
+        """The default answer to a method without a handler (RFC 3261 8.2.1): 405 where it is known, else 501."""
+        method = request.method
+        if method == ACK:
+            return None
+        if method == CANCEL:
+            return self.answer_cancel(request, addr)
+        return request.reply(405, headers=(("Allow", self.allowed()),)) if method in METHODS else request.reply(501)
+
+    def answer_cancel(self, request: Message, addr: Address) -> Message | None:
+        """The answer to a CANCEL, whose INVITE is ended where its handler is in flight (RFC 3261 9.2)."""
+        if not self.answers_cancel:
+            return None
+        return request.reply(200 if self.tasks.end_invite(request, addr[0]) else 481)
+
+    def allowed(self) -> str:
+        """The methods that are understood, for an Allow: ACK and CANCEL are among them (RFC 3261 20.5)."""
+        methods = [method for method, route in self.routes.items() if route.handler is not None]
+        if INVITE in methods:
+            methods += [ACK, CANCEL] if self.answers_cancel else [ACK]
+        return ", ".join(dict.fromkeys(methods))
 
     # ------------------------------------------------------------------ what goes out
 
@@ -311,7 +348,13 @@ class Dispatcher:
             return addr
         if self.use_maddr and via.maddr:
             return via.maddr.strip("[]"), via.port or DEFAULT_PORT
-        return addr if via.rport is not None else (addr[0], via.port or DEFAULT_PORT)
+        return addr if via.rport is not None else at_port(addr, via.port or DEFAULT_PORT)
+
+    def respond(self, request: Message, response: Message, addr: Address) -> None:
+        """Answers a request besides what its handler returns."""
+        if response.status_code >= 200:
+            self.tasks.invites.note_final(request)
+        self.answer(request, response, addr, None)
 
     def count_sent(self, message: Message) -> None:
         """Counts a message that is sent besides the answers of handlers."""
@@ -342,11 +385,6 @@ class Dispatcher:
             return None
         self.responses[result.status_code // 100] += 1
         return result
-
-
-def _not_implemented(request: Message, _: Address) -> Message | None:
-    """The default answer to a method without a handler (RFC 3261 8.2.1 leaves 501 or 405; we know of no method)."""
-    return None if request.method == ACK else request.reply(501)
 
 
 def _wrong_result(result: object) -> TypeError:

@@ -3,27 +3,33 @@
 import asyncio
 import errno
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from threading import get_ident
 
 from ._config import EventType
 from ._reports import Reports
 from .errors import TransportError
 from .message import Message
-from .transport import Address, Datagram, DatagramTransport, Failure
+from .transport import Address, Datagram, DatagramTransport, Failure, running_loop
 
 
 class Outbox:
     """Datagrams that are to leave together.
 
+    Any thread may use it. What one puts in while a batch is answered leaves with the batch.
+
     Attributes:
         waiting: those that leave next. The list stays the same object.
         held: whether a batch is being answered, at whose end they leave.
         transport: what they leave by, None while the endpoint is not open.
-        loop: the loop that serves, None before.
+        loop: the loop that serves, or served last; None before.
+        thread: the one that it runs in.
         counts_sent: whether what leaves is counted here; not where the transport does it.
     """
 
-    __slots__ = ("_notes", "_reports", "counts_sent", "held", "loop", "transport", "waiting")
+    __slots__ = ("_lock", "_notes", "_reports", "_scheduled", "counts_sent", "held", "loop", "thread", "transport",
+                 "waiting")  # fmt: skip
 
     def __init__(self, reports: Reports) -> None:
         self._reports = reports
@@ -32,29 +38,52 @@ class Outbox:
         self.held = False
         self.transport: DatagramTransport | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread = 0
+        self._scheduled = False  # whether the loop will flush
         self.counts_sent = True
+        self._lock = threading.RLock()  # one that a thread may take twice: a transport may deliver while it sends
 
-    def put(self, data: bytes, addr: Address, message: Message, request: Message | None = None) -> None:
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on this loop serves, in this thread."""
+        self.loop, self.thread, self._scheduled = loop, get_ident(), False
+
+    def hand_over(self, function: Callable[..., object], *args: object) -> bool:
+        """For another thread than `thread`: has the loop call a function in its own. False where none is running."""
+        loop = self.loop
+        if loop is None or not loop.is_running():
+            return False
+        try:
+            loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:  # it was closed meanwhile
+            return False
+        return True
+
+    def put(self, data: bytes, addr: Address, message: Message | None, request: Message | None = None) -> None:
         """Lets a datagram leave with the next ones; `message` is what it was, `request` what that answers."""
         self.waiting.append((data, addr))
-        if self._reports.see_what_left:
+        if message is not None and self._reports.see_what_left:
             self._notes.append(((data, addr), message, request))
-        if len(self.waiting) > 1 or self.held:
+        # Asked after the appending: so the flush that is to come finds it, whoever put it in.
+        if self.held or (self._scheduled and self.thread == get_ident()):
             return
         if self.loop is not None and self.loop is running_loop():
+            self._scheduled = True
             self.loop.call_soon(self.flush)  # with what else comes in this turn of the loop
         else:
             self.flush()
 
     def flush(self) -> None:
         """Sends what waits, and calls the hooks for what left."""
+        self._scheduled = False
         if not self.waiting:
             return
-        leaving, notes = self.waiting[:], self._notes
-        self.waiting.clear()
-        if notes:
-            self._notes = []
-        failures = self._pass_on(leaving)
+        with self._lock:
+            # Another thread may be adding to them, the datagram first: so what is noted here is among what leaves.
+            if notes := self._notes[:]:
+                del self._notes[: len(notes)]
+            leaving = self.waiting[:]
+            del self.waiting[: len(leaving)]
+            failures = self._pass_on(leaving)
         for failure in failures:
             self._report(failure)
         failed = {(id(data), addr) for data, addr, _ in failures}
@@ -64,15 +93,20 @@ class Outbox:
 
     def send_now(self, data: bytes, addr: Address) -> None:
         """Sends one datagram without waiting for others; raises what the transport says of it."""
+        with self._lock:
+            failures = self._pass_on([(data, addr)])
+        for failure in failures:
+            self._report(failure)
+            raise failure[2]
+
+    def check(self, data: bytes) -> None:
+        """Raises `TransportError` where a datagram cannot be sent now, whoever it is for."""
         transport = self.transport
         if transport is None:
             raise TransportError(errno.EBADF, "the endpoint is not open")
         if len(data) > transport.max_payload:
             text = f"{len(data)} bytes are more than the {transport.max_payload} a UDP datagram carries"
             raise TransportError(errno.EMSGSIZE, text)
-        for failure in self._pass_on([(data, addr)]):
-            self._report(failure)
-            raise failure[2]
 
     def _pass_on(self, datagrams: list[Datagram]) -> Sequence[Failure]:
         """Gives datagrams to the transport. Returns those that it did not take."""
@@ -98,11 +132,3 @@ class Outbox:
         kind = EventType.SEND_DROPPED if isinstance(error, BlockingIOError) else EventType.SEND_ERROR
         self._reports.log.log(logging.WARNING, "%d bytes to %s were not sent: %s", len(data), addr, error)
         self._reports.event(kind, addr, data, error=error)
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop that runs in this thread, or None."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

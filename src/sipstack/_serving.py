@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from ._config import EndpointConfig, EventType
 from ._counters import Counters
-from ._outbox import running_loop
 from .errors import TransportError
-from .transport import DatagramTransport, UDPTransport
+from .transport import DatagramTransport, UDPTransport, running_loop
 
 if TYPE_CHECKING:
     from ._dispatch_py import Dispatcher
@@ -56,7 +55,8 @@ class Serving:
             self.open()
         transport = self.transport
         assert transport is not None
-        self._loop = self._tasks.loop = self._outbox.loop = asyncio.get_running_loop()
+        self._loop = self._tasks.loop = asyncio.get_running_loop()
+        self._outbox.begin(self._loop)
         self._stopped = stopped = self._loop.create_future()
         try:
             await transport.start(self)
@@ -64,6 +64,7 @@ class Serving:
         finally:
             self._stopped = None
             transport.stop()
+            self._outbox.flush()
 
     def fail(self, error: Exception) -> None:
         """The transport cannot be read any more: `serve` ends with the error."""

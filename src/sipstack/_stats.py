@@ -26,6 +26,7 @@ class Stats:
         kernel_drops: datagrams the kernel dropped because the socket's buffer was full (Linux).
         noise: keep-alives, STUN and blank datagrams.
         parse_errors: datagrams that are no SIP message (the truncated ones too).
+        parse_errors_answered: requests among them that were answered.
         requests, requests_by_method: requests parsed; a method that is unknown and not registered is "other".
         responses_received: responses parsed.
         rejected: requests that `validate` answered, or dropped where no answer is possible.
@@ -46,6 +47,7 @@ class Stats:
     kernel_drops: int = 0
     noise: int = 0
     parse_errors: int = 0
+    parse_errors_answered: int = 0
     requests: int = 0
     responses_received: int = 0
     rejected: int = 0

@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
+from ._invites import Invite, Invites
+from .methods import INVITE
+
 if TYPE_CHECKING:
     from ._dispatch_py import Dispatcher
     from .message import Message
@@ -20,13 +23,16 @@ class Tasks:
 
     Attributes:
         loop: where they run; without one none is started.
+        invites: those of them that a CANCEL may be for.
     """
 
     def __init__(self, dispatcher: "Dispatcher", limit: int) -> None:
         self._dispatcher = dispatcher
         self._limit = limit
+        self._cancellable = INVITE if dispatcher.config.answer_cancel else ""
         self._tasks: dict[Coroutine[Any, Any, Any], asyncio.Task[None]] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.invites = Invites()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -38,7 +44,8 @@ class Tasks:
         if loop is None or (len(self._tasks) >= self._limit and not self._make_room()):
             coroutine.close()
             return False
-        follow = self._follow(request, coroutine, addr, target)
+        invite = self.invites.add(request, addr[0], coroutine) if request.method == self._cancellable else None
+        follow = self._follow(request, coroutine, addr, target, invite)
         if loop.get_task_factory() is None:
             # What loop.create_task does, without a Python frame and without making up a name. On Python 3.12 and up
             # one that waits for nothing is over when this returns, and its response leaves with the batch.
@@ -47,27 +54,64 @@ class Tasks:
             task = loop.create_task(follow)
         if not task.done():
             self._tasks[coroutine] = task
+            if invite is not None:
+                invite.task = task
         return True
 
     def _make_room(self) -> bool:
         """Forgets tasks that somebody else cancelled before they began, which is why they did not sign off."""
-        self._tasks = {coroutine: task for coroutine, task in self._tasks.items() if not task.done()}
+        ended = [coroutine for coroutine, task in self._tasks.items() if task.done()]
+        for coroutine in ended:
+            coroutine.close()
+            del self._tasks[coroutine]
+        if ended:
+            self.invites.sweep()
         return len(self._tasks) < self._limit
 
     async def _follow(
-        self, request: "Message", coroutine: Coroutine[Any, Any, Any], addr: "Address", target: "Address | None"
+        self,
+        request: "Message",
+        coroutine: Coroutine[Any, Any, Any],
+        addr: "Address",
+        target: "Address | None",
+        invite: Invite | None,
     ) -> None:
         """The rest of a request whose handler is a coroutine. A done callback would cost another turn of the loop."""
         try:
+            if invite is not None and invite.cancelled:  # before it began
+                coroutine.close()
+                raise asyncio.CancelledError
             result = await coroutine
             if result is not None:
                 self._dispatcher.finish(request, result, addr, target)
+        except asyncio.CancelledError:
+            if invite is None or not invite.cancelled:
+                raise
+            if not invite.answered:
+                self._dispatcher.terminate(request, addr)
         except Exception as error:
             self._dispatcher.fail(request, addr, error)
         finally:
             self._tasks.pop(coroutine, None)
+            if invite is not None:
+                self.invites.remove(invite)
+
+    def end_invite(self, cancel: "Message", host: str) -> bool:
+        """Cancels the handler of the INVITE that a CANCEL is for (RFC 3261 9.2); whether there is one.
+
+        It is cancelled once, with the CANCEL as the argument of its CancelledError; one that has not begun never will.
+        One that has sent a final response with `respond` goes on.
+        """
+        found = self.invites.of_cancel(cancel, host)
+        for invite in found:
+            if not invite.cancelled and not invite.answered:
+                invite.cancelled = True
+                if invite.task is not None and inspect.getcoroutinestate(invite.coroutine) != inspect.CORO_CREATED:
+                    invite.task.cancel(cancel)
+        return bool(found)
 
     def cancel(self) -> None:
+        """Cancels them all."""
         for coroutine, task in self._tasks.items():
             task.cancel()
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:

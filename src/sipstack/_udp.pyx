@@ -16,6 +16,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from os import strerror
 
+from ._address import PeerAddress, tells_local
+
 cdef extern from "<sys/socket.h>" nogil:
     enum: AF_INET, AF_INET6, MSG_DONTWAIT, MSG_TRUNC, MSG_NOSIGNAL, SOL_SOCKET, SO_ATTACH_FILTER
     struct iovec:
@@ -26,15 +28,27 @@ cdef extern from "<sys/socket.h>" nogil:
         unsigned int msg_namelen
         iovec *msg_iov
         size_t msg_iovlen
+        void *msg_control
+        size_t msg_controllen
         int msg_flags
+    struct cmsghdr:
+        size_t cmsg_len
+        int cmsg_level
+        int cmsg_type
     struct mmsghdr:
         msghdr msg_hdr
         unsigned int msg_len
     int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, void *timeout)
     int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags)
     int setsockopt(int fd, int level, int name, const void *value, unsigned int size)
+    cmsghdr *CMSG_FIRSTHDR(msghdr *header)
+    cmsghdr *CMSG_NXTHDR(msghdr *header, cmsghdr *control)
+    unsigned char *CMSG_DATA(cmsghdr *control)
+    size_t CMSG_LEN(size_t size)
+    size_t CMSG_SPACE(size_t size)
 
 cdef extern from "<netinet/in.h>" nogil:
+    enum: IPPROTO_IP, IPPROTO_IPV6, IP_PKTINFO, IPV6_PKTINFO
     struct in_addr:
         uint32_t s_addr
     struct in6_addr:
@@ -49,6 +63,12 @@ cdef extern from "<netinet/in.h>" nogil:
         uint32_t sin6_flowinfo
         in6_addr sin6_addr
         uint32_t sin6_scope_id
+    struct in_pktinfo:
+        int ipi_ifindex
+        in_addr ipi_spec_dst
+    struct in6_pktinfo:
+        in6_addr ipi6_addr
+        unsigned int ipi6_ifindex
     uint16_t ntohs(uint16_t value)
     uint16_t htons(uint16_t value)
 
@@ -75,10 +95,16 @@ ctypedef union Peer:
     sockaddr_in v4
     sockaddr_in6 v6
 
+# One of our own addresses, to which a datagram came: an IPv4 one is written as mapped, all zeros is none that is known.
+ctypedef struct Own:
+    in6_addr address
+    uint32_t zone
+
 # A peer's address as the kernel writes it and as Python sees it. Both tables are direct-mapped: a new peer pushes out
 # the one that stood in its place, so a flood of forged sources costs conversions and never memory.
 ctypedef struct Known:
     Peer peer
+    Own own
     PyObject *address
 
 # What the header of a datagram points at, and the bytes object that is being sent.
@@ -91,6 +117,7 @@ cdef enum:
     PLACES = 1024          # in each of the two tables; a power of two
     ZONE = 16              # IF_NAMESIZE
     TEXT = 64              # INET6_ADDRSTRLEN, '%' and a zone
+    CONTROL = 128          # bytes for what is said beside a datagram, of which one address needs 40
 
 cdef const unsigned char *MAPPED = b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"
 
@@ -115,6 +142,44 @@ cdef inline bint same_peer(const Peer *a, const Peer *b) noexcept nogil:
     return a.v6.sin6_scope_id == b.v6.sin6_scope_id and memcmp(&a.v6.sin6_addr, &b.v6.sin6_addr, 16) == 0
 
 
+cdef inline bint is_mapped(const in6_addr *address) noexcept nogil:
+    return memcmp(address, MAPPED, 12) == 0
+
+
+cdef inline bint same_own(const Own *a, const Own *b) noexcept nogil:
+    return a.zone == b.zone and memcmp(&a.address, &b.address, 16) == 0
+
+
+cdef void read_own(msghdr *header, Own *own) noexcept nogil:
+    """Which of our addresses a datagram came to. A group's is none that an answer could leave from."""
+    cdef cmsghdr *control = CMSG_FIRSTHDR(header)
+    cdef in6_pktinfo *six
+    memset(own, 0, sizeof(Own))
+    while control != NULL:
+        if control.cmsg_level == IPPROTO_IP and control.cmsg_type == IP_PKTINFO:
+            # The address that the kernel would answer from: for a broadcast, that of the interface.
+            memcpy(&own.address, MAPPED, 12)
+            memcpy(<char *>&own.address + 12, &(<in_pktinfo *>CMSG_DATA(control)).ipi_spec_dst, 4)
+            own.zone = 0
+            return
+        if control.cmsg_level == IPPROTO_IPV6 and control.cmsg_type == IPV6_PKTINFO:
+            six = <in6_pktinfo *>CMSG_DATA(control)
+            if six.ipi6_addr.s6_addr[0] != 0xFF:
+                own.address = six.ipi6_addr
+                own.zone = six.ipi6_ifindex if is_link_local(&six.ipi6_addr) else 0
+        control = CMSG_NXTHDR(header, control)
+
+
+cdef inline bint is_link_local(const in6_addr *address) noexcept nogil:
+    return address.s6_addr[0] == 0xFE and address.s6_addr[1] & 0xC0 == 0x80
+
+
+cdef bint is_known(const Own *own) noexcept nogil:
+    """Whether it is an address; 0.0.0.0 and :: are none."""
+    cdef const uint32_t *words = <const uint32_t *>&own.address
+    return words[3] != 0 or words[0] != 0 or words[1] != 0
+
+
 cdef tuple read_peer(const Peer *peer):
     """The `(host, port)` of a socket address: an IPv4 peer of a dual-stack socket is an IPv4 address."""
     cdef char text[TEXT]
@@ -123,7 +188,7 @@ cdef tuple read_peer(const Peer *peer):
     if peer.v4.sin_family == AF_INET:
         inet_ntop(AF_INET, &peer.v4.sin_addr, text, TEXT)
         return text.decode("ascii"), ntohs(peer.v4.sin_port)
-    if memcmp(&peer.v6.sin6_addr, MAPPED, 12) == 0:
+    if is_mapped(&peer.v6.sin6_addr):
         inet_ntop(AF_INET, <const char *>&peer.v6.sin6_addr + 12, text, TEXT)
         return text.decode("ascii"), ntohs(peer.v6.sin6_port)
     inet_ntop(AF_INET6, &peer.v6.sin6_addr, text, TEXT)
@@ -169,6 +234,38 @@ cdef int write_peer(int family, object address, Peer *peer) except -1:
     return 0
 
 
+cdef int write_own(int family, const Peer *peer, object local, Own *own) except -1:
+    """Fills in the address to send from. ValueError or TypeError: none for a datagram to this peer."""
+    cdef Peer mine
+    write_peer(AF_INET6, local, &mine)
+    own.address, own.zone = mine.v6.sin6_addr, mine.v6.sin6_scope_id
+    if is_mapped(&own.address) != (family == AF_INET or is_mapped(&peer.v6.sin6_addr)):
+        raise ValueError(f"not an address of the peer's family: {local[0]!r}")
+    return 0
+
+
+cdef void load_own(int family, const Own *own, msghdr *header, void *control) noexcept:
+    """Has a datagram leave from this address of ours; from the one that the kernel takes, where none is known."""
+    cdef cmsghdr *said = <cmsghdr *>control
+    cdef in_pktinfo *four
+    cdef in6_pktinfo *six
+    if not is_known(own):
+        header.msg_control, header.msg_controllen = NULL, 0
+        return
+    header.msg_control = control
+    if family == AF_INET:
+        header.msg_controllen = CMSG_SPACE(sizeof(in_pktinfo))
+        said.cmsg_len, said.cmsg_level, said.cmsg_type = CMSG_LEN(sizeof(in_pktinfo)), IPPROTO_IP, IP_PKTINFO
+        four = <in_pktinfo *>CMSG_DATA(said)
+        memset(four, 0, sizeof(in_pktinfo))
+        memcpy(&four.ipi_spec_dst, <const char *>&own.address + 12, 4)
+    else:  # Linux takes a mapped address here too
+        header.msg_controllen = CMSG_SPACE(sizeof(in6_pktinfo))
+        said.cmsg_len, said.cmsg_level, said.cmsg_type = CMSG_LEN(sizeof(in6_pktinfo)), IPPROTO_IPV6, IPV6_PKTINFO
+        six = <in6_pktinfo *>CMSG_DATA(said)
+        six.ipi6_addr, six.ipi6_ifindex = own.address, own.zone
+
+
 cdef void point(msghdr *header, Slot *slot, unsigned int name_length) noexcept:
     header.msg_name, header.msg_namelen = &slot.peer, name_length
     header.msg_iov, header.msg_iovlen = &slot.iov, 1
@@ -186,12 +283,15 @@ cdef class Batch:
     cdef public list cut
     cdef object _fileno
     cdef int _family, _failure
+    cdef bint _many                # whether we have several addresses, and are told which of them a datagram came to
+    cdef uint16_t _port
     cdef size_t _stride
     cdef char *_buffers
     cdef mmsghdr *_in
     cdef mmsghdr *_out
     cdef Slot *_in_slots
     cdef Slot *_out_slots
+    cdef char *_controls           # CONTROL bytes for each slot in and each slot out, where they are needed
     cdef Known *_seen
     cdef Known *_reached
     cdef cython.pymutex _lock
@@ -215,10 +315,19 @@ cdef class Batch:
         self._reached = self._seen + PLACES
         if not (self._buffers and self._in and self._out and self._in_slots and self._out_slots and self._seen):
             raise MemoryError
+        self._many = tells_local(sock)
+        if self._many:
+            self._port = sock.getsockname()[1]
+            self._controls = <char *>calloc(2 * size, CONTROL)
+            if not self._controls:
+                raise MemoryError
         for i in range(size):
             self._in_slots[i].iov.iov_base = self._buffers + i * self._stride
             self._in_slots[i].iov.iov_len = read_buf_size
             point(&self._in[i].msg_hdr, &self._in_slots[i], sizeof(Peer))
+            if self._many:
+                self._in[i].msg_hdr.msg_control = self._controls + i * CONTROL
+                self._in[i].msg_hdr.msg_controllen = CONTROL
             point(&self._out[i].msg_hdr, &self._out_slots[i],
                   sizeof(sockaddr_in) if self._family == AF_INET else sizeof(sockaddr_in6))
 
@@ -231,43 +340,71 @@ cdef class Batch:
         free(self._out)
         free(self._in_slots)
         free(self._out_slots)
+        free(self._controls)
         free(self._seen)
 
-    cdef tuple _address(self, const Peer *peer):
-        """The address of a peer, from the table where it stands there."""
+    cdef object _address(self, const Peer *peer, const Own *own):
+        """The address of a peer, from the table where it stands there; `own` is NULL where we have one address."""
         cdef Known *known = &self._seen[peer_place(peer)]
-        cdef tuple address
-        if known.address != NULL and same_peer(&known.peer, peer):
-            return <tuple>known.address
-        address = read_peer(peer)
+        cdef object address
+        if known.address != NULL and same_peer(&known.peer, peer) and (own == NULL or same_own(&known.own, own)):
+            return <object>known.address
+        address = read_peer(peer) if own == NULL or not is_known(own) else self._both(peer, own)
         cdef PyObject *old = known.address
         Py_INCREF(address)
         known.peer = peer[0]
+        if own != NULL:
+            known.own = own[0]
         known.address = <PyObject *>address
         Py_XDECREF(old)
         return address
 
-    cdef int _target(self, object address, Peer *peer) except -1:
+    cdef object _both(self, const Peer *peer, const Own *own):
+        """A PeerAddress, made without its own Python code: while that runs, a signal's may want to send."""
+        cdef Peer mine
+        memset(&mine, 0, sizeof(Peer))
+        mine.v6.sin6_family, mine.v6.sin6_port = AF_INET6, htons(self._port)
+        mine.v6.sin6_addr, mine.v6.sin6_scope_id = own.address, own.zone
+        cdef object both = tuple.__new__(PeerAddress, read_peer(peer))
+        both.__dict__["local"] = read_peer(&mine)
+        return both
+
+    cdef int _target(self, object address, int place) except -1:
         """The same the other way, found by the identity of the tuple: we keep the one a request came with."""
+        cdef Peer *peer = &self._out_slots[place].peer
+        cdef Own own
         cdef uintptr_t key = <uintptr_t><PyObject *>address
         cdef Known *known = &self._reached[((key >> 4) ^ (key >> 14)) & (PLACES - 1)]
         if known.address == <PyObject *>address:
             peer[0] = known.peer
+            if self._many:
+                self._leave_from(&known.own, place)
             return 0
         write_peer(self._family, address, peer)
-        if type(address) is tuple:
+        if self._many:
+            memset(&own, 0, sizeof(Own))
+            if type(address) is PeerAddress:
+                write_own(self._family, peer, address.local, &own)
+            self._leave_from(&own, place)
+        if type(address) is tuple or type(address) is PeerAddress:
             Py_INCREF(address)
             Py_XDECREF(known.address)
             known.peer = peer[0]
+            if self._many:
+                known.own = own
             known.address = <PyObject *>address
         return 0
+
+    cdef void _leave_from(self, const Own *own, int place) noexcept:
+        load_own(self._family, own, &self._out[place].msg_hdr, self._controls + (self.size + place) * CONTROL)
 
     def receive(self):
         """The datagrams that wait in the socket, at most `size` of them."""
         cdef int fd = self._fileno(), got, i, failure
         cdef list batch = []
-        cdef tuple address
+        cdef object address
         cdef bytes data
+        cdef Own own
         with self._lock:
             with nogil:
                 got = recvmmsg(fd, self._in, self.size, MSG_DONTWAIT, NULL)
@@ -278,7 +415,10 @@ cdef class Batch:
                 raise OSError(failure, strerror(failure))
             for i in range(got):
                 data = PyBytes_FromStringAndSize(<char *>self._in_slots[i].iov.iov_base, self._in[i].msg_len)
-                address = self._address(&self._in_slots[i].peer)
+                if self._many:
+                    read_own(&self._in[i].msg_hdr, &own)
+                    self._in[i].msg_hdr.msg_controllen = CONTROL
+                address = self._address(&self._in_slots[i].peer, &own if self._many else NULL)
                 self.bytes_received += self._in[i].msg_len
                 self._in[i].msg_hdr.msg_namelen = sizeof(Peer)
                 if self._in[i].msg_hdr.msg_flags & MSG_TRUNC:
@@ -321,7 +461,7 @@ cdef class Batch:
                 self._release(count)
                 raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
             try:
-                self._target(address, &self._out_slots[count].peer)
+                self._target(address, count)
             except (ValueError, TypeError, LookupError, OverflowError) as error:
                 if count == 0:
                     failures.append((at, error))

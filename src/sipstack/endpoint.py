@@ -8,8 +8,10 @@ handlers), `_reports` (hooks and log), `_serving` (open, serve, close), `_runnin
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from ._address import WILDCARDS, PeerAddress
 from ._compat import load
 from ._config import EndpointConfig, Event, EventType, Handler
 from ._running import Program
@@ -34,7 +36,8 @@ _NOWHERE: Final[Address] = ("", 0)
 class Endpoint:
     """Answers SIP requests that come over a datagram transport.
 
-    Everything runs in one asyncio loop and one thread; from another thread only `stats` and `close` may be used.
+    Everything runs in one asyncio loop and one thread. From another thread `send`, `send_soon`, `respond`, `stats` and
+    `close` may be used at any time: what is to be sent is handed to the loop while that serves.
 
     Args:
         config: how to listen; the defaults where there is none.
@@ -50,7 +53,9 @@ class Endpoint:
     # ------------------------------------------------------------------ handlers and hooks
 
     def register_handler(self, method: str, handler: Handler) -> None:
-        """Lets `handler(request, addr)` answer requests of this method, spelled as on the wire (it is case-sensitive).
+        """Lets `handler(request, addr)` answer requests of this method, whose name is given in any case.
+
+        On the wire names are case-sensitive, and in capitals: `invite` is another method there, that nobody knows.
 
         The handler answers with a response (see `Message.reply`), with None for no response, or is a coroutine
         function. It replaces one that was there, for the very next request. ACK may have a handler, and never gets a
@@ -60,7 +65,7 @@ class Endpoint:
             raise TypeError("a method is a str")
         if not callable(handler):
             raise TypeError(f"the handler of {method} is not callable")
-        self._dispatcher.set_handler(method, handler)
+        self._dispatcher.set_handler(method.upper(), handler)
 
     def handler(self, method: str) -> Callable[[_H], _H]:
         """`register_handler` as a decorator."""
@@ -72,7 +77,11 @@ class Endpoint:
         return register
 
     def set_no_route_handler(self, handler: Handler | None) -> None:
-        """Lets `handler` answer requests whose method has none; None: 501 again."""
+        """Lets `handler` answer requests whose method has none, CANCEL among them.
+
+        None: the default again. It answers 405 to a method that is known, 501 to another, nothing to an ACK, and to a
+        CANCEL what `EndpointConfig.answer_cancel` says.
+        """
         if handler is not None and not callable(handler):
             raise TypeError("the handler is not callable")
         self._dispatcher.set_no_route_handler(handler)
@@ -96,6 +105,18 @@ class Endpoint:
         """Where it listens, with the port the kernel chose, or None while it is not open."""
         transport = self._serving.transport
         return transport.local_address if transport is not None else None
+
+    def local_address(self, addr: Address) -> Address | None:
+        """Our own address that what came from `addr` came to: for a Via, a Contact or a Record-Route to write.
+
+        It is `listen_addr`. On a wildcard address, `"0.0.0.0"` or `"::"`, it is what the kernel says beside each
+        datagram, and answers leave from there (RFC 3581 4). Linux says it; elsewhere, for a datagram to a multicast
+        group, and for an `addr` that no handler or hook was given it is not known: None.
+        """
+        if isinstance(addr, PeerAddress):
+            return addr.local
+        own = self.listen_addr
+        return None if own is None or own[0] in WILDCARDS else own
 
     def open(self) -> None:
         """Opens the transport; `TransportError` where the address cannot be had, RuntimeError when it is open."""
@@ -175,16 +196,21 @@ class Endpoint:
         """Sends a message now, or bytes as they are.
 
         Raises `TransportError` where the endpoint is not open, the datagram is too long for UDP or the kernel refuses
-        it, BlockingIOError where the send queue is full, ValueError or TypeError for an address that is none.
+        it, BlockingIOError where the send queue is full, ValueError or TypeError for an address that is none. From
+        another thread than that of the loop that serves it raises the first two alone: it does not wait for the loop,
+        and what goes wrong there is counted and reported.
         """
-        if isinstance(message, Message):
-            self._outbox.send_now(message.to_bytes(), addr)
-            self._dispatcher.count_sent(message)
-            self._reports.message_left(message, addr, None)
-        elif isinstance(message, bytes):
-            self._outbox.send_now(message, addr)
-        else:
+        if not isinstance(message, Message | bytes):
             raise TypeError(f"a Message or bytes can be sent, not {type(message).__name__}")
+        known = message if isinstance(message, Message) else None
+        data = message if isinstance(message, bytes) else message.to_bytes()
+        self._outbox.check(data)
+        if self._outbox.thread != get_ident() and self._outbox.hand_over(self._put, data, addr, known):
+            return
+        self._outbox.send_now(data, addr)
+        if known is not None:
+            self._dispatcher.count_sent(known)
+            self._reports.message_left(known, addr, None)
 
     def send_soon(self, message: Message, addr: Address) -> None:
         """Sends a message together with the others of this batch: for a handler or a hook that passes many on.
@@ -193,17 +219,28 @@ class Endpoint:
         and reported, not raised.
         """
         data = message.to_bytes()
+        if self._outbox.thread != get_ident() and self._outbox.hand_over(self._put, data, addr, message):
+            return
         self._dispatcher.count_sent(message)
+        self._outbox.put(data, addr, message)
+
+    def _put(self, data: bytes, addr: Address, message: Message | None) -> None:
+        """Sends what another thread has given."""
+        if message is not None:
+            self._dispatcher.count_sent(message)
         self._outbox.put(data, addr, message)
 
     def respond(self, request: Message, response: Message, addr: Address) -> None:
         """Sends a response to a request that came from `addr`: what happens to a handler's, for one sent later.
 
-        The hooks see it. What goes wrong with the sending is counted and reported, not raised.
+        The hooks see it. What goes wrong with the sending is counted and reported, not raised. A thread leaves both
+        messages alone afterwards.
         """
         if not isinstance(response, Message) or response.is_request:
             raise TypeError("a response is a Message with a status")
-        self._dispatcher.answer(request, response, addr, None)
+        respond = self._dispatcher.respond
+        if self._outbox.thread == get_ident() or not self._outbox.hand_over(respond, request, response, addr):
+            respond(request, response, addr)
 
     def reply_address(self, request: Message, addr: Address) -> Address:
         """Where the response to a request from `addr` goes (RFC 3261 18.2.2, RFC 3581 4).

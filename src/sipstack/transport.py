@@ -1,7 +1,7 @@
 """Datagram transports: the protocol an endpoint needs, and the UDP socket. No SIP in here.
 
 An address is `(host, port)`, the host an IP address as text: an IPv4 peer of a dual-stack socket is an IPv4 address,
-a link-local IPv6 peer carries its zone (`fe80::1%eth0`).
+a link-local IPv6 peer carries its zone (`fe80::1%eth0`). On a wildcard address it carries the one it came to as well.
 """
 
 import asyncio
@@ -12,11 +12,13 @@ import os
 import socket
 import struct
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
+from ._address import Address, PeerAddress
 from ._compat import load
 from ._limited_log import LimitedLog
 from ._limits import DEFAULT_PORT, MAX_SIZE
@@ -28,9 +30,8 @@ if TYPE_CHECKING:
 else:
     _udp = load("_udp")
 
-__all__ = ["Address", "Datagram", "DatagramTransport", "Failure", "Receiver", "UDPTransport"]
+__all__ = ["Address", "Datagram", "DatagramTransport", "Failure", "PeerAddress", "Receiver", "UDPTransport"]
 
-Address: TypeAlias = tuple[str, int]
 Datagram: TypeAlias = tuple[bytes, Address]
 Failure: TypeAlias = tuple[bytes, Address, Exception]
 
@@ -102,7 +103,9 @@ class DatagramTransport(Protocol):
     def send(self, datagrams: list[Datagram]) -> Sequence[Failure]:
         """Sends without waiting. Returns those it could not send, each with the error.
 
-        BlockingIOError says that there was no room for it. What is kept until there is room is not among them.
+        BlockingIOError says that there was no room for it. What is kept until there is room is not among them. While it
+        is started it is called in the loop's thread, else in any, by one at a time. An address that it gave to the
+        receiver as a `PeerAddress` is one here too, and names what to send from.
         """
         raise NotImplementedError
 
@@ -126,7 +129,8 @@ class UDPTransport(DatagramTransport):
     """A UDP socket on an asyncio loop, read and written in batches.
 
     Args:
-        host: the address to listen on. `"::"` takes IPv4 and IPv6, `"0.0.0.0"` IPv4 alone. A name is resolved.
+        host: the address to listen on. `"::"` takes IPv4 and IPv6, `"0.0.0.0"` IPv4 alone; what comes to these has a
+            `PeerAddress` as its source (Linux). A name is resolved.
         port: 0 lets the kernel choose one.
         reuse_port: share the port with other sockets of this user; the kernel spreads the peers over them.
         recv_buffer, send_buffer: bytes to ask the kernel for, or None for 4 MiB or what it allows below that.
@@ -165,6 +169,7 @@ class UDPTransport(DatagramTransport):
         self._fallback: asyncio.DatagramTransport | None = None
         self._queue: deque[Datagram] = deque()
         self._queue_size = send_queue
+        self._sending = threading.RLock()
         self._kernel_drops = 0
         self._totals = dict.fromkeys(_COUNTERS, 0)
         self._log = LimitedLog(_logger)
@@ -240,12 +245,13 @@ class UDPTransport(DatagramTransport):
         if self._sock is None:
             return
         self.stop()
-        if self._queue:
-            self._totals["queue_drops"] += self.flush()
-            self._queue.clear()
-        self._totals, self._kernel_drops = self.counters(), 0
-        sock, self._sock, self._batch, self._local = self._sock, None, None, None
-        sock.close()
+        with self._sending:
+            if self._queue:
+                self._totals["queue_drops"] += self.flush()
+                self._queue.clear()
+            self._totals, self._kernel_drops = self.counters(), 0
+            sock, self._sock, self._batch, self._local = self._sock, None, None, None
+            sock.close()
         self._log.flush(force=True)
 
     # ------------------------------------------------------------------ receiving
@@ -384,16 +390,17 @@ class UDPTransport(DatagramTransport):
 
         Those the socket has no room for wait in the send queue. Returns those that could not be sent, each with its
         error: BlockingIOError where the queue was full, OSError for what the kernel refused, ValueError or TypeError
-        for an address that is none.
+        for an address that is none. May be called from any thread.
         """
-        if self._batch is None:
-            raise TransportError(errno.EBADF, "the transport is not open")
-        if self._queue and (self._loop is not None or self.flush()):
-            return self._enqueue(datagrams, 0)
-        taken, failures = self._batch.send(datagrams)
-        if taken == len(datagrams) and not failures:
-            return ()
-        return [*self._describe(datagrams, failures), *self._enqueue(datagrams, taken)]
+        with self._sending:
+            if self._batch is None:
+                raise TransportError(errno.EBADF, "the transport is not open")
+            if self._queue and (self._loop is not None or self.flush()):
+                return self._enqueue(datagrams, 0)
+            taken, failures = self._batch.send(datagrams)
+            if taken == len(datagrams) and not failures:
+                return ()
+            return [*self._describe(datagrams, failures), *self._enqueue(datagrams, taken)]
 
     def _describe(self, datagrams: list[Datagram], failures: list[tuple[int, Exception]]) -> list[Failure]:
         described: list[Failure] = []
@@ -419,6 +426,10 @@ class UDPTransport(DatagramTransport):
 
     def _await_room(self) -> None:
         """Has the loop send what waits when the socket has room; one that cannot watch it tries again and again."""
+        if self._loop is not None and self._loop is not running_loop():
+            with contextlib.suppress(RuntimeError):  # it was closed meanwhile
+                self._loop.call_soon_threadsafe(self._await_room)
+            return
         if self._fallback is None and self._loop is not None and self._sock is not None:
             self._loop.add_writer(self._sock.fileno(), self._on_writable)
         elif self._loop is not None:
@@ -436,15 +447,18 @@ class UDPTransport(DatagramTransport):
 
         While the transport is being read, the loop does it.
         """
-        if not self._queue or self._batch is None:
-            return 0
-        waiting = list(self._queue)
-        taken, failures = self._batch.send(waiting)
-        for _ in range(taken):
-            self._queue.popleft()
-        for _, address, error in self._describe(waiting, failures):
+        with self._sending:
+            if not self._queue or self._batch is None:
+                return 0
+            waiting = list(self._queue)
+            taken, failures = self._batch.send(waiting)
+            for _ in range(taken):
+                self._queue.popleft()
+            failed = self._describe(waiting, failures)
+            left = len(self._queue)
+        for _, address, error in failed:
             self._log.log(logging.WARNING, "cannot send to %s: %s", address, error)
-        return len(self._queue)
+        return left
 
     # ------------------------------------------------------------------ counting
 
@@ -482,6 +496,14 @@ class _Fallback(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         self._owner._on_error(exc if isinstance(exc, OSError) else OSError(str(exc)))
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, or None."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _transport_error(error: Exception, what: str) -> TransportError:

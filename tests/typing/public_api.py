@@ -229,6 +229,9 @@ def endpoints() -> None:
     endpoint.register_handler("ACK", nothing)
     endpoint.register_handler("BYE", 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(endpoint.listen_addr, Address | None)
+    peer = sipstack.PeerAddress("192.0.2.2", 5060, ("192.0.2.1", 5060))
+    assert_type(peer.local, Address)
+    assert_type(endpoint.local_address(peer), Address | None)
     assert_type(endpoint.transport, DatagramTransport | None)
     assert_type(endpoint.stats, Stats)
     assert_type(endpoint.stats.requests, int)

@@ -11,7 +11,7 @@ from sipstack.cli import _parse, _ping, _serve
 __all__ = ["main"]
 
 _COMMANDS = {
-    "serve": (_serve, "answer SIP over UDP: OPTIONS with 200, any other method with 501"),
+    "serve": (_serve, "answer SIP over UDP: OPTIONS with 200, any other method with 405 or 501"),
     "parse": (_parse, "show what a message holds, and where it is wrong"),
     "ping": (_ping, "send OPTIONS and measure the round trips"),
 }
