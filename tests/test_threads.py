@@ -4,6 +4,9 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -11,7 +14,7 @@ import pytest
 from test_endpoint import Memory, ask, ok, request_bytes, served, settle
 from test_transport import BATCHES, LOOPS, Clogged, opened, udp_socket, use_batch
 
-from sipstack import Endpoint, EndpointConfig, TransportError, _dispatch_py, endpoint, parse
+from sipstack import DatagramTransport, Endpoint, EndpointConfig, TransportError, _dispatch_py, endpoint, parse
 
 THREADS, EACH = 4, 60
 
@@ -339,3 +342,67 @@ def test_handlers_answer_meanwhile(run, batch):
                 assert endpoint.stats.sent == THREADS * EACH + answered
 
     run(main())
+
+
+FINALIZER = r"""
+import asyncio, gc, socket
+from sipstack import Endpoint, EndpointConfig, parse
+
+endpoint = Endpoint(EndpointConfig(port=0))
+peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+peer.bind(("127.0.0.1", 0))
+request = parse(
+    b"OPTIONS sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP h;rport;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"
+    b"Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\n\r\n"
+)
+
+class Call:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        endpoint.send(b"a farewell", peer.getsockname())
+
+kept = []
+
+@endpoint.handler("OPTIONS")
+def options(request, addr):
+    Call()
+    kept.append(((addr,), [addr]))  # so that the interpreter's lists of freed objects are empty
+    return request.reply(200)
+
+async def main():
+    async with endpoint:
+        serving = asyncio.create_task(endpoint.serve())
+        for _ in range(300):
+            for _ in range(40):
+                peer.sendto(request.to_bytes(), endpoint.listen_addr)
+            await asyncio.sleep(0.001)
+        await endpoint.aclose()
+        await serving
+
+gc.set_threshold(20)
+asyncio.run(main())
+assert endpoint.stats.requests == 12_000 and endpoint.stats.handler_errors == 0
+"""
+
+
+@pytest.mark.parametrize("plain", ["0", "1"])
+def test_a_finalizer_that_sends_while_the_socket_is_read_and_written(plain):
+    environment = os.environ | {"SIPSTACK_NO_EXTENSIONS": plain}
+    subprocess.run([sys.executable, "-c", FINALIZER], env=environment, timeout=60, check=True)
+
+
+def test_an_address_of_another_kind_that_is_refused_leaves_the_hooks_of_the_others():
+    class Refusing(DatagramTransport):
+        def send(self, datagrams):
+            return [(data, addr, OSError("no")) for data, addr in datagrams if type(addr) is list]
+
+    left = []
+    endpoint = Endpoint(EndpointConfig(on_message_sent=lambda message, addr: left.append(addr)), transport=Refusing())
+    endpoint.open()
+    endpoint._outbox.held = True
+    for addr in (["h", 1], ("h", 2), ["h", 3]):
+        endpoint.send_soon(parse(request_bytes()), addr)
+    endpoint._outbox.flush()
+    assert left == [("h", 2)]
+    assert endpoint.stats.send_errors == 2

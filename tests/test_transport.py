@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import copy
 import errno
+import gc
 import logging
 import os
 import pickle
@@ -196,8 +197,25 @@ def test_more_than_a_batch_is_sent_in_order(batch, peer):
 
 @pytest.mark.parametrize("wrong", [bytearray(b"x"), "text", None])
 def test_only_bytes_are_sent(batch, peer, wrong):
-    with opened() as it, pytest.raises(TypeError, match="a datagram is bytes"):
-        it._batch.send([(b"fine", peer.getsockname()), (wrong, peer.getsockname())])
+    with opened() as it:
+        taken, [(at, error)] = it._batch.send([(b"1", peer.getsockname()), (wrong, peer.getsockname())])
+        assert (taken, at, type(error)) == (2, 1, TypeError)
+        assert str(error) == f"a datagram is bytes, not {type(wrong).__name__}"
+        assert peer.recv(10) == b"1"
+
+
+@pytest.mark.parametrize("wrong", [(b"x",), (b"x", ("127.0.0.1", 5060), 1), None, 5])
+def test_what_is_no_datagram_keeps_no_other_back(batch, peer, wrong):
+    data = b"%d" % os.getpid()
+    with opened() as it:
+        before = sys.getrefcount(data)
+        for _ in range(10):
+            taken, failures = it._batch.send([(data, peer.getsockname()), wrong, (data, peer.getsockname())])
+            assert (taken, [at for at, _ in failures]) == (3, [1])
+            assert [peer.recv(10), peer.recv(10)] == [data, data]
+        del failures
+        gc.collect()  # an error knows the frame that raised it
+        assert sys.getrefcount(data) == before
 
 
 @pytest.mark.parametrize(

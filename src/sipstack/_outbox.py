@@ -86,9 +86,11 @@ class Outbox:
             failures = self._pass_on(leaving)
         for failure in failures:
             self._report(failure)
-        failed = {(id(data), addr) for data, addr, _ in failures}
+        failed: dict[int, list[Address]] = {}
+        for data, addr, _ in failures:
+            failed.setdefault(id(data), []).append(addr)
         for (data, addr), message, request in notes:
-            if (id(data), addr) not in failed:
+            if addr not in failed.get(id(data), ()):
                 self._reports.message_left(message, addr, request)
 
     def send_now(self, data: bytes, addr: Address) -> None:

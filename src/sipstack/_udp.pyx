@@ -6,7 +6,6 @@ promises. What is here is the part that costs: reading the kernel's answer into 
 writing such pairs out, with no work for a peer that was seen a moment ago.
 """
 
-cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport Py_CLEAR, Py_INCREF, Py_XDECREF, PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -274,7 +273,9 @@ cdef void point(msghdr *header, Slot *slot, unsigned int name_length) noexcept:
 cdef class Batch:
     """Receives and sends datagrams of one non-blocking UDP socket, up to `size` in a system call.
 
-    The buffers are made once. A method runs in one thread at a time; the interpreter is released for the system calls.
+    The buffers are made once. Each method is called by one thread at a time; the interpreter is released for the system
+    calls. A finalizer that runs in the middle of `send`, in the same thread, may call it too: that one takes nothing, as
+    if the socket were full.
     """
 
     cdef readonly int size
@@ -294,7 +295,7 @@ cdef class Batch:
     cdef char *_controls           # CONTROL bytes for each slot in and each slot out, where they are needed
     cdef Known *_seen
     cdef Known *_reached
-    cdef cython.pymutex _lock
+    cdef bint _is_sending
 
     def __cinit__(self, sock, int size, Py_ssize_t read_buf_size):
         cdef int i
@@ -405,72 +406,80 @@ cdef class Batch:
         cdef object address
         cdef bytes data
         cdef Own own
-        with self._lock:
-            with nogil:
-                got = recvmmsg(fd, self._in, self.size, MSG_DONTWAIT, NULL)
-                failure = errno
-            if got < 0:
-                if failure == EAGAIN or failure == EINTR:
-                    return batch
-                raise OSError(failure, strerror(failure))
-            for i in range(got):
-                data = PyBytes_FromStringAndSize(<char *>self._in_slots[i].iov.iov_base, self._in[i].msg_len)
-                if self._many:
-                    read_own(&self._in[i].msg_hdr, &own)
-                    self._in[i].msg_hdr.msg_controllen = CONTROL
-                address = self._address(&self._in_slots[i].peer, &own if self._many else NULL)
-                self.bytes_received += self._in[i].msg_len
-                self._in[i].msg_hdr.msg_namelen = sizeof(Peer)
-                if self._in[i].msg_hdr.msg_flags & MSG_TRUNC:
-                    self.truncated += 1
-                    self.cut.append((data, address))
-                else:
-                    batch.append((data, address))
-            self.datagrams += got
+        with nogil:
+            got = recvmmsg(fd, self._in, self.size, MSG_DONTWAIT, NULL)
+            failure = errno
+        if got < 0:
+            if failure == EAGAIN or failure == EINTR:
+                return batch
+            raise OSError(failure, strerror(failure))
+        for i in range(got):
+            data = PyBytes_FromStringAndSize(<char *>self._in_slots[i].iov.iov_base, self._in[i].msg_len)
+            if self._many:
+                read_own(&self._in[i].msg_hdr, &own)
+                self._in[i].msg_hdr.msg_controllen = CONTROL
+            address = self._address(&self._in_slots[i].peer, &own if self._many else NULL)
+            self.bytes_received += self._in[i].msg_len
+            self._in[i].msg_hdr.msg_namelen = sizeof(Peer)
+            if self._in[i].msg_hdr.msg_flags & MSG_TRUNC:
+                self.truncated += 1
+                self.cut.append((data, address))
+            else:
+                batch.append((data, address))
+        self.datagrams += got
         return batch
 
     def send(self, list datagrams):
         """Sends datagrams as far as the socket takes them without waiting."""
+        if self._is_sending:
+            return 0, []
+        self._is_sending = True
+        try:
+            return self._send(datagrams)
+        finally:
+            self._is_sending = False
+
+    cdef tuple _send(self, list datagrams):
         cdef int fd = self._fileno(), count, done
         cdef Py_ssize_t at = 0, total = len(datagrams)
         cdef list failures = []
-        with self._lock:
-            while at < total:
-                count = self._load(datagrams, at, total, failures)
-                if count == 0:
+        while at < total:
+            count = self._load(datagrams, at, total, failures)
+            if count == 0:
+                at += 1
+                continue
+            done = self._write(fd, count)
+            self._release(count)
+            at += done
+            if done < count:
+                if self._failure == EAGAIN:
+                    break
+                if self._failure != EINTR:
+                    failures.append((at, OSError(self._failure, strerror(self._failure))))
                     at += 1
-                    continue
-                done = self._write(fd, count)
-                self._release(count)
-                at += done
-                if done < count:
-                    if self._failure == EAGAIN:
-                        break
-                    if self._failure != EINTR:
-                        failures.append((at, OSError(self._failure, strerror(self._failure))))
-                        at += 1
         return at, failures
 
     cdef int _load(self, list datagrams, Py_ssize_t at, Py_ssize_t total, list failures) except -1:
-        """Points the headers at the next datagrams, up to one whose address cannot be written; 0 for the first."""
+        """Points the headers at the next datagrams, up to one that cannot be sent; 0 for the first."""
         cdef int count = 0
         cdef object data, address
-        while count < self.size and at + count < total:
-            data, address = datagrams[at + count]
-            if type(data) is not bytes:
-                self._release(count)
-                raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
-            try:
+        try:
+            while count < self.size and at + count < total:
+                data, address = datagrams[at + count]
+                if type(data) is not bytes:
+                    raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
                 self._target(address, count)
-            except (ValueError, TypeError, LookupError, OverflowError) as error:
-                if count == 0:
-                    failures.append((at, error))
-                break
-            Py_INCREF(data)
-            self._out_slots[count].data = <PyObject *>data
-            self._out_slots[count].iov.iov_base = PyBytes_AS_STRING(data)
-            self._out_slots[count].iov.iov_len = PyBytes_GET_SIZE(data)
-            count += 1
+                Py_INCREF(data)
+                self._out_slots[count].data = <PyObject *>data
+                self._out_slots[count].iov.iov_base = PyBytes_AS_STRING(data)
+                self._out_slots[count].iov.iov_len = PyBytes_GET_SIZE(data)
+                count += 1
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
+            if count == 0:
+                failures.append((at, error))
+        except BaseException:
+            self._release(count)
+            raise
         return count
 
     cdef int _write(self, int fd, int count) noexcept:

@@ -85,10 +85,11 @@ class Batch:
         Returns the place of the first one that is left, and place and error of those before it that cannot be sent.
         """
         failures: list[tuple[int, Exception]] = []
-        for at, (data, address) in enumerate(datagrams):
-            if type(data) is not bytes:
-                raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
+        for at, datagram in enumerate(datagrams):
             try:
+                data, address = datagram
+                if type(data) is not bytes:
+                    raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
                 self._send_one(data, address)
             except BlockingIOError:
                 return at, failures
