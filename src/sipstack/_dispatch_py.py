@@ -20,7 +20,7 @@ from .message import Message, parse
 from .methods import ACK, METHODS, header_id
 from .stream import is_signaling_noise_datagram, is_stun
 from .transport import Address, Datagram
-from .validation import unsupported_options
+from .validation import Violation, check_scheme, unsupported_options
 
 REQUIRE = header_id("Require")
 
@@ -213,9 +213,10 @@ class Dispatcher:
         """What is wrong with a request before anything is done with it (RFC 3261 8.2.2, 16.3)."""
         if not request._is_in_order():
             for first in request.check():
-                return Fault(first.status, f"{first.header} {first.reason}" if first.status == 400 else None)
+                return _fault(first)
         if request._scheme() not in self.schemes:
-            return Fault(416)
+            for first in check_scheme(request, self.schemes):
+                return _fault(first)
         if self.supported is not None and request._has(REQUIRE):
             return self.judge_options(request)
         return None
@@ -347,6 +348,10 @@ class Dispatcher:
 def _not_implemented(request: Message, _: Address) -> Message | None:
     """The default answer to a method without a handler (RFC 3261 8.2.1 leaves 501 or 405; we know of no method)."""
     return None if request.method == ACK else request.reply(501)
+
+
+def _fault(found: Violation) -> Fault:
+    return Fault(found.status, f"{found.header} {found.reason}" if found.status == 400 else None)
 
 
 def _wrong_result(result: object) -> TypeError:

@@ -248,8 +248,8 @@ cdef class Message:
     def check(self):
         return [] if self._is_in_order() else check_message(self)
 
-    def validate(self):
-        return validate_message(self)
+    def validate(self, *, schemes=URI_SCHEMES):
+        return validate_message(self, schemes=schemes)
 
     cpdef bytes to_bytes(self):
         with cython.critical_section(self):

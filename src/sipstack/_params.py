@@ -1,12 +1,12 @@
 """Parameters: reading, writing, comparing, and the base of the values that end in some (RFC 3261 7.3.1, 25.1)."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import ClassVar, Final, Self
 
 from ._grammar import BLANK, GENERIC_PARAM, STRICT_VALUE
 from ._limits import MAX_PARAMETER
-from ._values import HeaderValue, assign, lower, need_number, need_str, need_text, need_token, quote, unquote
+from ._values import HeaderValue, assign, lower, need_number, need_str, need_text, need_token, quote, tolerate, unquote
 from .errors import HeaderError, SerializeError
 
 _PARAMETER: Final = re.compile(GENERIC_PARAM)
@@ -112,21 +112,35 @@ class WithParams(HeaderValue):
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def scan_parameters(text: str, position: int, separator: str = ";") -> Parameters:
-    """The parameters of a text from a position (behind the first separator) to its end; a name only once (7.3.1)."""
+_NAMELESS: Final = "parameter without a name"
+_BAD_VALUE: Final = "parameter value is empty or holds an illegal character"
+
+
+def scan_parameters(text: str, position: int, separator: str = ";", once: Container[str] = ()) -> Parameters:
+    """The parameters of a text from a position (behind the first separator) to its end.
+
+    Of a name that is there twice the first counts (7.3.1 forbids it); two values of one that is in `once` are an error.
+    """
     found: Parameters = {}
     while True:
-        match = _PARAMETER.match(text, position)
-        if match is None:
-            raise HeaderError("parameter without a name", offset=position)
-        name, value, quoted = match.groups()
+        match: re.Match[str] = _PARAMETER.match(text, position)  # type: ignore[assignment]  # it matches nothing too
+        name, equals, value, odd, quoted = match.groups()
         end = match.end()
         if end < len(text) and text[end] != separator:
             raise _parameter_error(text, match)
-        key = name.lower()  # a token: ASCII
-        if key in found:
-            raise HeaderError(f"parameter {key} twice", offset=match.start(1))
-        found[key] = (name, value, False) if quoted is None else (name, unquote(quoted), True)
+        if name is None:
+            tolerate(_NAMELESS)
+        else:
+            key = name.lower()  # a token: ASCII
+            parameter = (name, value or odd, False) if quoted is None else (name, unquote(quoted), True)
+            if equals and value is None and quoted is None:
+                tolerate(_BAD_VALUE)
+            if key not in found:
+                found[key] = parameter
+            elif key in once and parameter[1] != found[key][1]:
+                raise HeaderError(f"parameter {key} twice", offset=match.start(1))
+            else:
+                tolerate(f"parameter {key} twice")
         if end == len(text):
             return found
         position = end + 1
@@ -134,23 +148,23 @@ def scan_parameters(text: str, position: int, separator: str = ";") -> Parameter
 
 def _parameter_error(text: str, found: re.Match[str]) -> HeaderError:
     """Say what is wrong with a parameter that does not end where it should."""
-    if text[found.end()] != "=" or found.lastindex != 1:
-        return HeaderError("parameter holds an illegal character", offset=found.end())
-    value = text[found.end() + 1 :].lstrip(BLANK)
-    if value.startswith('"'):
-        reason = "quoted string is not closed or holds a control character"
-    else:
-        reason = "parameter value is empty or holds an illegal character"
-    return HeaderError(reason, offset=len(text) - len(value))
+    end = found.end()
+    if found[1] is None:
+        return HeaderError(_NAMELESS, offset=found.start())
+    if found.lastindex != 2:
+        return HeaderError("parameter holds an illegal character", offset=end)
+    if text[end] == '"':
+        return HeaderError("quoted string is not closed or holds a control character", offset=end)
+    return HeaderError(_BAD_VALUE, offset=end)
 
 
-def parameters_behind(text: str, position: int, what: str = "value") -> Parameters:
+def parameters_behind(text: str, position: int, what: str = "value", once: Container[str] = ()) -> Parameters:
     """The parameters behind the first part of a value, which ends at a position; `what` names the value in an error."""
     if position == len(text):
         return {}
     if text[position] != ";":
         raise HeaderError(f"{what} holds an illegal character", offset=position)
-    return scan_parameters(text, position + 1)
+    return scan_parameters(text, position + 1, once=once)
 
 
 def read_params(text: str, separator: str = ";") -> Params:
@@ -184,14 +198,13 @@ def write_parameters(params: ParamsLike | None, *known: tuple[str, str | None], 
 
 def merge_parameters(raw: str, added: str, dropped: Callable[[str], bool]) -> str:
     """The text of read parameters without those that are dropped (by lower-case name), and of written ones behind."""
-    kept = [found[0] for found in _PARAMETER.finditer(raw) if not dropped(lower(found[1]))]
-    text = ";".join([*kept, added] if added else kept)
-    try:
-        if text:
-            scan_parameters(text, 0)
-    except HeaderError as error:
-        raise SerializeError(error.reason) from None
-    return text
+    kept = [found for found in _PARAMETER.finditer(raw) if found[1] and not dropped(lower(found[1]))]
+    new = scan_parameters(added, 0) if added else {}
+    for found in kept:
+        if lower(found[1]) in new:
+            raise SerializeError(f"parameter {lower(found[1])} twice")
+    texts = [found[0] for found in kept]
+    return ";".join([*texts, added] if added else texts)
 
 
 def as_pairs(params: ParamsLike | None) -> list[tuple[str, "str | int | None"]]:

@@ -23,12 +23,12 @@ def unfold(value: bytes) -> bytes:
 
 
 def split_first(value: str) -> tuple[str, str]:
-    """The first element of a header's list, and the rest of the list ("" where there is none)."""
+    """The first element of a header's list, and the rest of the list ("" where there is none). Empty ones are skipped."""
     if "," not in value:
         return value, ""
-    parts = each_part(value)
-    _, first = next(parts)
-    second = next(parts, None)
+    given = (part for part in each_part(value) if part[1])
+    _, first = next(given, (0, ""))
+    second = next(given, None)
     return first, "" if second is None else value[second[0] :]
 
 
@@ -67,11 +67,12 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
     What the sender wrote there is overwritten, and what it wrote twice taken out: it would send our responses to
     others. Returns the line, and whether rport is there, which the response goes back by.
     """
-    via, _ = split_first(value)
-    via = via.rstrip(BLANK)
+    via = split_first(value)[0].rstrip(BLANK)
+    before = len(value) - len(value.lstrip(f"{BLANK},"))
     values = {"received": host, "rport": str(port)}
     written: set[str] = set()
-    parts = [via[: _UP_TO_SEMICOLON.match(via).end()]]  # type: ignore[union-attr]  # it matches nothing too
+    head = via[: _UP_TO_SEMICOLON.match(via).end()]  # type: ignore[union-attr]  # it matches nothing too
+    parts = [value[:before], head]
     for start, end, name, rest in _parameters(via):
         key = lower(name)
         if key not in values:
@@ -85,11 +86,11 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
             parts.append(f"{via[start : end - len(rest)]}={values[key]}{blanks}")
         if hides:
             break
-    if not written and lower(_sent_by_host(parts[0])) == lower(host):
+    if not written and lower(_sent_by_host(head)) == lower(host):
         return value, False
     if "received" not in written:
         parts.append(f";received={host}")
-    return ("".join(parts) + value[len(via) :]).rstrip(BLANK), "rport" in written
+    return ("".join(parts) + value[before + len(via) :]).rstrip(BLANK), "rport" in written
 
 
 def _sent_by_host(head: str) -> str:

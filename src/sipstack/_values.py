@@ -2,10 +2,14 @@
 
 Reading takes values that are unfolded already and raises HeaderError; writing raises SerializeError, or TypeError for
 what has the wrong type.
+
+Reading is tolerant: what can be read in one way is read, and what is wrong with it is noted (`tolerate`) for who asks
+(`flaws`).
 """
 
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import MemberDescriptorType
 from typing import Any, ClassVar, Final, Self
 
@@ -108,6 +112,26 @@ def lower(text: str) -> str:
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
+
+_NOTED: Final[ContextVar[list[str] | None]] = ContextVar("noted", default=None)
+
+
+def tolerate(reason: str) -> None:
+    """Note what is wrong with a text that is read all the same."""
+    noted = _NOTED.get()
+    if noted is not None:
+        noted.append(reason)
+
+
+def flaws(read: Callable[[], object]) -> list[str]:
+    """What is noted while something is read. Raises what reading raises."""
+    noted: list[str] = []
+    before = _NOTED.set(noted)
+    try:
+        read()
+    finally:
+        _NOTED.reset(before)
+    return noted
 
 
 def parse_token(text: str, what: str) -> str:

@@ -10,7 +10,7 @@ from . import _grammar as grammar
 from ._grammar import is_host, is_ipv6, is_telephone_number
 from ._limits import MAX_PARAMETER, MAX_PORT
 from ._params import Parameters, Params, ParamsLike, WithParams, as_pairs
-from ._values import HeaderValue, assign, lower, need_number, need_str, parse_number
+from ._values import HeaderValue, assign, lower, need_number, need_str, parse_number, tolerate
 from .errors import HeaderError, SerializeError
 
 __all__ = ["AbsoluteUri", "SipUri", "TelUri", "Uri", "escape_uri", "parse_uri", "unescape_uri"]
@@ -22,15 +22,23 @@ _UNRESERVED: Final = grammar.members(grammar.UNRESERVED_CHARS)
 _STRICT_USER: Final = re.compile(grammar.STRICT_USER)
 _PASSWORD: Final = re.compile(grammar.PASSWORD)
 _USERINFO: Final = re.compile(grammar.USERINFO)
+_READABLE_USERINFO: Final = re.compile(grammar.READABLE_USERINFO)
 _HOSTPORT: Final = re.compile(grammar.HOSTPORT)
+_TEL_HOST: Final = re.compile(f"@{grammar.HOSTPORT}")
 _URI_PARAM: Final = re.compile(grammar.URI_PARAM)
+_READABLE_URI_PARAM: Final = re.compile(grammar.READABLE_URI_PARAM)
 _URI_HEADER: Final = re.compile(grammar.URI_HEADER)
+_READABLE_URI_HEADERS: Final = re.compile(grammar.READABLE_URI_HEADERS)
 _OPAQUE: Final = re.compile(grammar.OPAQUE)
 _STRICT_OPAQUE: Final = re.compile(grammar.STRICT_OPAQUE)
 _TELEPHONE_SUBSCRIBER: Final = re.compile(grammar.TELEPHONE_SUBSCRIBER)
 _VISUAL_SEPARATOR: Final = re.compile(r"[.()\-]")
 # The parameters that make two URIs differ when one of them alone has it (19.1.4, and its example with transport).
 _NEVER_IGNORED: Final = ("user", "ttl", "method", "maddr", "transport")
+
+
+_NO_HOST: Final = "host is not a host name or address"
+_ILLEGAL: Final = "URI holds an illegal character"
 
 
 def unescape_uri(text: str) -> str:
@@ -70,13 +78,20 @@ def need_port(value: object, what: str = "port") -> int | None:
     return None if value is None else need_number(value, what, MAX_PORT)
 
 
+def read_host(host: str) -> str:
+    """A host where one was found; what is none is its text."""
+    if not is_host(host):
+        tolerate(_NO_HOST)
+    return host
+
+
 def host_port(text: str, position: int) -> tuple[str, int | None, int]:
     """The host and the port at a position of a URI, and where they end."""
     found = _HOSTPORT.match(text, position)
-    if found is None or not is_host(found[1]):
-        raise HeaderError("host is not a host name or address", offset=position)
+    if found is None or text.startswith(":", found.end()):  # an IPv6 address without brackets has a port, or has not
+        raise HeaderError(_NO_HOST, offset=position)
     port = None if found[2] is None else parse_number(found[2], MAX_PORT, "port", found.start(2))
-    return found[1], port, found.end()
+    return read_host(found[1]), port, found.end()
 
 
 class _UriWithParams(WithParams):
@@ -144,7 +159,7 @@ class SipUri(_UriWithParams):
         scheme = text[: max(colon, 0)].lower()
         if scheme not in ("sip", "sips"):
             raise HeaderError("scheme is neither sip nor sips", status=416)
-        found = _USERINFO.match(text, colon + 1)
+        found = _USERINFO.match(text, colon + 1) or ("@" in text and _read_odd_userinfo(text, colon + 1)) or None
         user, password, start = (found[1], found[2], found.end()) if found else (None, None, colon + 1)
         if found is None and "%" in text:
             _check_escapes(text)
@@ -160,7 +175,7 @@ class SipUri(_UriWithParams):
         """The URI's header part, names and values without escapes."""
         if not self._headers:
             return ()
-        parts = (part.partition("=") for part in self._headers.split("&"))
+        parts = (part.partition("=") for part in self._headers.split("&") if part)
         return tuple((unescape_uri(name), unescape_uri(value)) for name, _, value in parts)
 
     @property
@@ -196,7 +211,7 @@ class SipUri(_UriWithParams):
 
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed, such as `uri.replace(port=5070, params=None)`."""
-        given = {"host": self.host, **changes}
+        given = {"host": "unchanged", **changes}
         if given.get("password") is not None:
             given.setdefault("user", "user" if self.user else None)
         made = type(self)(**given)  # type: ignore[arg-type]
@@ -245,30 +260,34 @@ class TelUri(_UriWithParams):
     Two are equal when the numbers are without visual separators, and all parameters are.
     """
 
-    # The compiled core fills exactly these slots.
-    __slots__ = ("_params", "number")
+    # The compiled core fills exactly these slots. _host: what some senders write behind the number, with its @.
+    __slots__ = ("_host", "_params", "number")
     number: str
+    _host: str
 
     def __init__(self, number: str, *, params: ParamsLike | None = None) -> None:
         """Build a tel URI; a number that does not start with `+` needs a phone-context parameter (RFC 3966 5.1.5)."""
         if not is_telephone_number(need_str(number, "number")):
             raise SerializeError("number is not a telephone number")
-        assign(self, number=number, _params=_write_params(params))
+        assign(self, number=number, _host="", _params=_write_params(params))
         if not number.startswith("+") and "phone-context" not in self.params:
             raise SerializeError("a local number needs a phone-context")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a `tel:` URI. A local number without a phone-context is tolerated."""
+        """Read a `tel:` URI. A local number without a phone-context is tolerated, and so is a host."""
         if text[:4].lower() != "tel:":
             raise HeaderError("scheme is not tel", status=416)
         found = _TELEPHONE_SUBSCRIBER.match(text, 4)
         if found is None or not is_telephone_number(found[0]):
             raise HeaderError("number is not a telephone number", offset=4)
-        params, end = _scan_params(text, found.end())
+        host = _TEL_HOST.match(text, found.end())
+        if host is not None:
+            tolerate("tel URI with a host")
+        params, end = _scan_params(text, host.end() if host else found.end())
         if end < len(text):
-            raise HeaderError("URI holds an illegal character", offset=end)
-        return cls._of(number=found[0], _params=params)
+            raise HeaderError(_ILLEGAL, offset=end)
+        return cls._of(number=found[0], _host=host[0] if host else "", _params=params)
 
     @property
     def scheme(self) -> str:
@@ -276,10 +295,10 @@ class TelUri(_UriWithParams):
         return "tel"
 
     def _key(self) -> tuple[object, ...]:
-        return lower(_VISUAL_SEPARATOR.sub("", self.number)), self.params
+        return lower(_VISUAL_SEPARATOR.sub("", self.number)), lower(self._host), self.params
 
     def _head(self) -> str:
-        return f"tel:{self.number}"
+        return f"tel:{self.number}{self._host}"
 
 
 class AbsoluteUri(HeaderValue):
@@ -313,7 +332,7 @@ class AbsoluteUri(HeaderValue):
         rest = _OPAQUE.match(text, found.end())
         if rest is None or rest.end() < len(text):
             _check_escapes(text)
-            raise HeaderError("URI holds an illegal character", offset=rest.end() if rest else found.end())
+            raise HeaderError(_ILLEGAL, offset=rest.end() if rest else found.end())
         return cls._of(scheme=lower(found[1]), rest=rest[0])
 
     def _key(self) -> tuple[object, ...]:
@@ -327,10 +346,15 @@ Uri = SipUri | TelUri | AbsoluteUri
 """Any URI that parse_uri returns."""
 
 
+def uri_scheme(text: str) -> str:
+    """The scheme of a URI in lower case, "" where there is none."""
+    found = _SCHEME.match(text)
+    return lower(found[1]) if found else ""
+
+
 def parse_uri(text: str) -> Uri:
     """Read a URI of any scheme. Raises HeaderError where it breaks its scheme's grammar."""
-    found = _SCHEME.match(text)
-    scheme = lower(found[1]) if found else ""
+    scheme = uri_scheme(text)
     if scheme in ("sip", "sips"):
         return SipUri.parse(text)
     return TelUri.parse(text) if scheme == "tel" else AbsoluteUri.parse(text)
@@ -346,38 +370,71 @@ def _check_escapes(text: str) -> None:
 
 
 def _scan_params(text: str, position: int) -> tuple[str, int]:
-    """Check the `;`-parameters at a position; their text and where they end. A name only once (19.1.1)."""
+    """The text of the `;`-parameters at a position, and where they end. Of a name that is there twice the first counts."""
     start = position + 1
     names: set[str] = set()
     while text[position : position + 1] == ";":
         found = _URI_PARAM.match(text, position + 1)
-        if found is None:
-            _check_escapes(text)
-            raise HeaderError("URI parameter without a name", offset=position + 1)
+        if found is None or text[found.end() : found.end() + 1] not in _PARAM_ENDS:
+            position = _skip_odd_param(text, position + 1)
+            continue
         name = lower(unescape_uri(found[1]))
         if name in names:
-            raise HeaderError("URI parameter twice", offset=position + 1)
+            tolerate("URI parameter twice")
         names.add(name)
         position = found.end()
     return text[start:position], position
 
 
+_PARAM_ENDS: Final = frozenset({"", ";", "?"})
+
+
+def _skip_odd_param(text: str, position: int) -> int:
+    """Where a parameter ends that is none by the grammar, but readable."""
+    found: re.Match[str] = _READABLE_URI_PARAM.match(text, position)  # type: ignore[assignment]  # it matches nothing too
+    name, equals, value = found[0].partition("=")
+    if equals and not name:
+        raise HeaderError("URI parameter without a name", offset=position)
+    if not name:
+        tolerate("URI parameter without a name")
+    elif equals and not value:
+        tolerate("URI parameter without a value")
+    else:
+        tolerate(_oddity(found[0]))
+    return found.end()
+
+
+def _read_odd_userinfo(text: str, position: int) -> re.Match[str]:
+    """The userinfo at a position that is none by the grammar, but readable. An @ that ends no userinfo is an error."""
+    found = _READABLE_USERINFO.match(text, position)
+    if found is None:
+        _check_escapes(text)
+        raise HeaderError(_ILLEGAL, offset=text.index("@"))
+    tolerate(_oddity(found[0]))
+    return found
+
+
 def _scan_headers(text: str, position: int) -> str:
-    """Check the `?`-headers at a position, which end the URI; their text."""
+    """The text of the `?`-headers at a position, which end the URI."""
     start = position + 1
     if text[position : position + 1] == "?":
-        separator = "?"
-        while text[position : position + 1] == separator:
-            found = _URI_HEADER.match(text, position + 1)
-            if found is None:
-                _check_escapes(text)
-                raise HeaderError("URI header without a name or without =", offset=position + 1)
-            position = found.end()
-            separator = "&"
+        position = _READABLE_URI_HEADERS.match(text, start).end()  # type: ignore[union-attr]  # it matches nothing too
+        for part in text[start:position].split("&"):
+            if not _URI_HEADER.fullmatch(part):
+                tolerate(_oddity(part) if part.find("=") > 0 else "URI header without a name or without =")
     if position < len(text):
         _check_escapes(text)
-        raise HeaderError("URI holds an illegal character", offset=position)
+        raise HeaderError(_ILLEGAL, offset=position)
     return text[start:position]
+
+
+def _oddity(text: str) -> str:
+    """What is wrong with a part of a URI that is readable."""
+    try:
+        _check_escapes(text)
+    except HeaderError as error:
+        return error.reason
+    return _ILLEGAL
 
 
 def _read_params(text: str) -> Params:
@@ -385,9 +442,10 @@ def _read_params(text: str) -> Params:
         return Params.EMPTY
     found: Parameters = {}
     for part in text.split(";"):
-        name, equals, value = part.partition("=")
+        name, _, value = part.partition("=")
         name = unescape_uri(name)
-        found[lower(name)] = (name, unescape_uri(value) if equals else None, False)
+        if name:
+            found.setdefault(lower(name), (name, unescape_uri(value) if value else None, False))
     return Params._of(_text=text, _found=found)
 
 

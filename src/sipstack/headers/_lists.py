@@ -1,12 +1,12 @@
 """Headers that hold several values with commas between them (RFC 3261 7.3.1), and those that are tokens alone."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
 from .._grammar import BLANK, OPEN_QUOTED_STRING
-from .._values import HeaderValue, parse_token
+from .._values import HeaderValue, parse_token, tolerate
 from ..errors import HeaderError
 
 _Value = TypeVar("_Value", bound=HeaderValue)
@@ -70,29 +70,26 @@ def comment_end(text: str, position: int) -> int:
 
 
 def parse_list(cls: type[_Value], value: str) -> tuple[_Value, ...]:
-    """Every value of a comma-separated header field, each read by `cls.parse`. An empty part is an error."""
-    return tuple(_each(list_parts(value) or [(0, "")], cls.parse))
+    """Every value of a comma-separated header field, each read by `cls.parse`. Empty parts are skipped."""
+    return each_given(value, cls.parse)
 
 
 def parse_tokens(value: str) -> tuple[str, ...]:
-    """The tokens of a list such as Allow or Supported. Empty parts (a comma at the end) are skipped."""
-    return each_given(value, lambda part: parse_token(part, "list element"))
-
-
-def parse_required_tokens(value: str) -> tuple[str, ...]:
-    """The tokens of a list that has at least one, such as Require."""
-    tokens = parse_tokens(value)
-    if not tokens:
-        raise HeaderError("list is empty")
-    return tokens
+    """The tokens of a list such as Allow or Require. Empty parts (a comma at the end) are skipped."""
+    return each_given(value, partial(parse_token, what="list element"))
 
 
 def each_given(value: str, read: Callable[[str], _Item]) -> tuple[_Item, ...]:
     """Every part of a list, read; empty parts are skipped."""
-    return tuple(_each([part for part in list_parts(value) if part[1]], read))
+    parts = list_parts(value)
+    given = [part for part in parts if part[1]]
+    if len(given) < len(parts) or not parts:
+        tolerate("list has an empty element" if parts else "list is empty")
+    return tuple(read_each(given, read))
 
 
-def _each(parts: list[tuple[int, str]], read: Callable[[str], _Item]) -> Iterator[_Item]:
+def read_each(parts: Iterable[tuple[int, str]], read: Callable[[str], _Item]) -> Iterator[_Item]:
+    """Parts with the places where they start, read; an error says where it is in the whole."""
     for offset, part in parts:
         try:
             yield read(part)
@@ -100,20 +97,20 @@ def _each(parts: list[tuple[int, str]], read: Callable[[str], _Item]) -> Iterato
             raise HeaderError(error.reason, offset=offset + error.offset, status=error.status) from None
 
 
-def list_or_nothing(cls: type[HeaderValue]) -> Reader:
+def or_nothing(reader: Reader) -> Reader:
     """The reader of a list that may be empty."""
-    return lambda value: parse_list(cls, value) if value.strip(BLANK) else ()
+    return lambda value: reader(value) if value.strip(BLANK) else ()
 
 
 def _parse_privacy(value: str) -> tuple[str, ...]:
     """RFC 3323 4.2: tokens with semicolons; commas are common."""
-    return tuple(parse_token(part, "privacy value") for part in value.replace(",", ";").split(";"))
+    return each_given(value.replace(";", ","), partial(parse_token, what="privacy value"))
 
 
 READERS: Final[dict[str, Reader]] = {
     # RFC 3261 lets these be empty: Allow and Supported then say "nothing".
-    **dict.fromkeys(("Allow", "Supported", "Accept-Resource-Priority"), parse_tokens),
-    **dict.fromkeys(("Require", "Proxy-Require", "Unsupported", "Resource-Priority"), parse_required_tokens),
+    **dict.fromkeys(("Allow", "Supported", "Accept-Resource-Priority"), or_nothing(parse_tokens)),
+    **dict.fromkeys(("Require", "Proxy-Require", "Unsupported", "Resource-Priority"), parse_tokens),
     **dict.fromkeys(("Priority", "SIP-ETag", "SIP-If-Match"), partial(parse_token, what="value")),
     "Privacy": _parse_privacy,
 }
