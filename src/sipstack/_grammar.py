@@ -123,7 +123,7 @@ URI_PARAM_PART: Final = _escapable(URI_PARAM_CHARS)
 URI_PARAM: Final = f"({URI_PARAM_PART})(?:=({URI_PARAM_PART}))?"
 READABLE_URI_PARAM: Final = rf"[^{CTL_CHARS} \"<>;?]*+"
 URI_HEADER: Final = f"({_escapable(URI_HEADER_CHARS)})=({_escapable(URI_HEADER_CHARS, empty=True)})"
-READABLE_URI_HEADERS: Final = f"[^{CTL_CHARS} <>]*+"
+READABLE_URI_HEADERS: Final = rf"[^{CTL_CHARS} \"<>]*+"
 """A whole header part: nothing stands behind it, so no delimiter in it means anything but `&`."""
 STRICT_OPAQUE: Final = _escapable(rf"{UNRESERVED_CHARS};/?:@&=+$,\[\]#")
 # Everything a URI may be made of, and what is often sent raw in one; never a blank, a control, or a delimiter.

@@ -27,8 +27,9 @@ from ._writing import (
     encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, refuse_copied,
 )
 from .errors import HeaderError, ParseError
-from .headers import ContentType, RAck, parse_contacts, parse_list, parse_max_forwards, parse_value, parse_vias
-from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS, URI_SCHEMES
+from .headers import ContentType, RAck, parse_contacts, parse_list, parse_max_forwards, parse_value
+from .headers._via import parse_vias
+from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS
 from .uri import parse_uri
 from .validation import check as check_message
 from .validation import validate as validate_message

@@ -23,8 +23,8 @@ from ._writing import (
 from .errors import HeaderError, ParseError
 from .headers import (
     Contact, ContentType, CSeq, NameAddr, RAck, Via, parse_contacts, parse_list, parse_max_forwards, parse_value,
-    parse_vias,
 )  # fmt: skip
+from .headers._via import parse_vias
 from .methods import COMPACT_FORMS, HEADER_NAMES, URI_SCHEMES, header_id
 from .uri import Uri, parse_uri
 from .validation import Violation

@@ -88,7 +88,8 @@ def read_host(host: str) -> str:
 def host_port(text: str, position: int) -> tuple[str, int | None, int]:
     """The host and the port at a position of a URI, and where they end."""
     found = _HOSTPORT.match(text, position)
-    if found is None or text.startswith(":", found.end()):  # an IPv6 address without brackets has a port, or has not
+    # An IPv6 address without brackets: which of its colons is that of a port?
+    if found is None or (text.startswith(":", found.end()) and not is_host(found[1])):
         raise HeaderError(_NO_HOST, offset=position)
     port = None if found[2] is None else parse_number(found[2], MAX_PORT, "port", found.start(2))
     return read_host(found[1]), port, found.end()
@@ -159,13 +160,15 @@ class SipUri(_UriWithParams):
         scheme = text[: max(colon, 0)].lower()
         if scheme not in ("sip", "sips"):
             raise HeaderError("scheme is neither sip nor sips", status=416)
-        found = _USERINFO.match(text, colon + 1) or ("@" in text and _read_odd_userinfo(text, colon + 1)) or None
+        found = _USERINFO.match(text, colon + 1) or _read_odd_userinfo(text, colon + 1)
         user, password, start = (found[1], found[2], found.end()) if found else (None, None, colon + 1)
         if found is None and "%" in text:
             _check_escapes(text)
         host, port, end = host_port(text, start)
         params, end = _scan_params(text, end)
         headers = _scan_headers(text, end)
+        if found is None and "@" in text:  # it may end the user, or stand in a parameter
+            raise HeaderError(_ILLEGAL, offset=text.index("@"))
         return cls._of(
             scheme=scheme, user=user, password=password, host=host, port=port, _params=params, _headers=headers
         )
@@ -404,13 +407,11 @@ def _skip_odd_param(text: str, position: int) -> int:
     return found.end()
 
 
-def _read_odd_userinfo(text: str, position: int) -> re.Match[str]:
-    """The userinfo at a position that is none by the grammar, but readable. An @ that ends no userinfo is an error."""
-    found = _READABLE_USERINFO.match(text, position)
-    if found is None:
-        _check_escapes(text)
-        raise HeaderError(_ILLEGAL, offset=text.index("@"))
-    tolerate(_oddity(found[0]))
+def _read_odd_userinfo(text: str, position: int) -> re.Match[str] | None:
+    """The userinfo at a position that is none by the grammar, but readable."""
+    found = _READABLE_USERINFO.match(text, position) if "@" in text else None
+    if found is not None:
+        tolerate(_oddity(found[0]))
     return found
 
 

@@ -34,7 +34,7 @@ from ._numbers import (
     with_cseq_ack,
 )
 from ._reasons import Reason, WarningValue
-from ._via import MAGIC_COOKIE, Via, parse_vias
+from ._via import MAGIC_COOKIE, Via
 
 __all__ = [
     "MAGIC_COOKIE", "MAX_CSEQ", "MAX_SECONDS", "STAR", "AcceptValue", "AuthenticationInfo", "CSeq", "Challenge",
@@ -42,7 +42,7 @@ __all__ = [
     "NameAddr", "Params", "ParamsLike", "ParsedHeader", "RAck", "Reason", "Replaces", "RetryAfter", "SessionExpires",
     "Star", "SubscriptionState", "Timestamp", "TokenValue", "Via", "WarningValue", "body_bytes_len", "has_structure",
     "list_parts", "parse_call_id", "parse_contacts", "parse_cseq_num", "parse_header", "parse_list",
-    "parse_max_forwards", "parse_number", "parse_rack", "parse_rseq", "parse_seconds", "parse_tokens", "parse_vias",
+    "parse_max_forwards", "parse_number", "parse_rack", "parse_rseq", "parse_seconds", "parse_tokens",
     "split_list", "with_cseq_ack",
 ]  # fmt: skip
 

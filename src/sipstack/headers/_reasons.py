@@ -4,15 +4,16 @@ import re
 from functools import partial
 from typing import ClassVar, Final, Self
 
-from .._grammar import BLANK, CTL_CHARS, DIGITS, LWS, QUOTED_STRING, SWS
+from .._grammar import BLANK, CONTROL_CHARS, CTL_CHARS, DIGITS, LWS, QUOTED_STRING, SWS
 from .._limits import MAX_CAUSE, WARN_CODES
 from .._params import ParamsLike
 from .._values import HeaderValue, assign, lower, need_number, need_text, need_token, quote, tolerate, unquote
-from ..errors import SerializeError
+from ..errors import HeaderError, SerializeError
 from ._base import TokenValue
 from ._lists import Reader, parse_list
 
 _WARN_AGENT: Final = rf'[^ {CTL_CHARS}",]++'
+_ANY_TEXT: Final = re.compile(f"[^{CONTROL_CHARS}]++")
 _AGENT: Final = re.compile(_WARN_AGENT)
 _WARNING: Final = re.compile(f"{SWS}({DIGITS}){LWS}({_WARN_AGENT}){LWS}{QUOTED_STRING}")
 
@@ -69,11 +70,14 @@ class WarningValue(HeaderValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read one Warning value. It is for people, so any text is one."""
+        """Read one Warning value. It is for people, so any text without a control character is one."""
         found = _WARNING.fullmatch(text.rstrip(BLANK))
         if found is not None and len(found[1]) == 3 and found[1] >= "100":
             return cls._of(code=int(found[1]), agent=found[2], text=unquote(found[3]))
-        tolerate("warn-code has not three digits" if found else "Warning is not a code, an agent and a quoted text")
+        reason = "warn-code has not three digits" if found else "Warning is not a code, an agent and a quoted text"
+        if _ANY_TEXT.fullmatch(text) is None:
+            raise HeaderError(reason)
+        tolerate(reason)
         return cls._of(code=None, agent="", text=text.strip(BLANK))
 
     def _key(self) -> tuple[object, ...]:
