@@ -210,14 +210,14 @@ def findings(found: list[sipstack.Violation]) -> str:
 
 
 def check_tolerance(impl: ModuleType, example: str) -> str:
-    """What validate finds in one header that is read, which must not be serious; what reading raises in one that is not."""
+    """What validate finds in a header that can be read, which must not be serious; what reading raises in another."""
     name = example.partition(":")[0]
     found = [one for one in impl.parse(changed(example)).validate() if one.header == name]
     try:
         parse_header(name, text(example).partition(":")[2])
     except HeaderError as error:
-        assert [one[1:] for one in found] == [(error.reason, 400, True)]
-        return f"refused: `{error.reason}`"
+        refused = [(name, error.reason, 400, True)]
+        return f"refused: `{error.reason}`" if found == refused else f"{found}"
     assert not any(one.serious for one in found)
     return ", ".join(f"`{one.reason}`" for one in found) or "nothing"
 

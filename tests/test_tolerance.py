@@ -1,4 +1,4 @@
-"""Reading is tolerant: a value that can be located is readable, `validate` says what is wrong, and writing stays strict.
+"""Reading is tolerant: what can be located is readable, `validate` says what is wrong, and writing stays strict.
 
 The rule and its border stand in docs/accepts.md, whose tables are run too. Here are the shapes that devices send, each
 through a message, with what `validate` finds, and the texts that have two readings and stay refused.
@@ -345,7 +345,7 @@ def test_a_quoted_pair_in_a_comment(impl, request_with):
     copy.set_header("Subject", message.get_header("Subject"))
     assert copy.to_bytes() == message.to_bytes()
     for value in ("\\\\\x07", "\x07", "(\\\r)", "\\\n"):
-        with pytest.raises(ValueError, match="control|CR|colon"):
+        with pytest.raises(ValueError, match=r"control|CR|colon"):
             request_with(f"Subject: a{value}b")
         with pytest.raises(SerializeError):
             copy.set_header("Subject", f"a{value}b")

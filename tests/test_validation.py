@@ -137,7 +137,9 @@ def test_twice(request_with, header, name):
     assert findings(request_with(header)) == [(*told_twice, False) if optional else told_twice]
 
 
-@pytest.mark.parametrize(("header", "method"), [("o: a\r\nEvent: a", "SUBSCRIBE"), ("r: <sip:h>\r\nr: <sip:h>", "REFER")])
+@pytest.mark.parametrize(
+    ("header", "method"), [("o: a\r\nEvent: a", "SUBSCRIBE"), ("r: <sip:h>\r\nr: <sip:h>", "REFER")]
+)
 def test_twice_what_the_method_needs(request_with, header, method):
     ((_, reason, _),) = findings(request_with(header, method=method))
     assert reason == "is there twice"

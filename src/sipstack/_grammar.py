@@ -85,16 +85,16 @@ READABLE_HOST: Final = rf"(?:{IPV6_REFERENCE}|[{HOST_CHARS}+*#{UTF8_CHARS}]++|<[
 VALUE_CHARS: Final = TOKEN_CHARS + r"\[\]:/@=&$"
 STRICT_VALUE: Final = rf"(?:{TOKEN}|\[[{HEX_CHARS}:.]++\])"
 """What is written as a parameter's value without quotes."""
+GENERIC_PARAM: Final = rf"{SWS}({TOKEN})(?:{SWS}={SWS}(?:([{VALUE_CHARS}]++)|{QUOTED_STRING}))?{SWS}"
+"""Groups: name, value without quotes, what stands between the quotes."""
 # What is read as a value: any characters that end none, and open nothing that does (a quoted string, <>, or a comment,
 # which begins with a parenthesis behind a blank).
 READABLE_VALUE: Final = rf"(?!(?<=[{BLANK}])\()[^{CTL_CHARS} \";,<>\\]++"
-VALUE_END: Final = rf"(?![^{BLANK};,])"
-GENERIC_PARAM: Final = (
-    rf"{SWS}(?:({TOKEN}){SWS}"
-    rf"(?:(=){SWS}(?:([{VALUE_CHARS}]++){VALUE_END}|({READABLE_VALUE})|{QUOTED_STRING})?{SWS})?)?"
-)
-"""One parameter, or none at all. Groups: name, equals sign, value without quotes, one that is odd but readable, what
-stands between the quotes."""
+READABLE_PARAM: Final = rf"{SWS}(?:({TOKEN}){SWS}(?:(=){SWS}({READABLE_VALUE})?{SWS})?)?"
+"""A parameter that is no generic-param, but readable: nothing at all, or a value that is odd or missing.
+
+Groups: name, equals sign, value.
+"""
 
 # --- URIs ------------------------------------------------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ HEAD_END: Final = rf"\n{LINE_END}"
 """Where the header section ends: the end of its last line, and the empty line."""
 
 FIELD_VALUE: Final = rf"(?>(?:[^\\{CONTROL_CHARS}]++|{FOLD}|{QUOTED_PAIR}|\\(?=[\r\n])|\\\Z)*)"
-"""The longest start of a header's value that holds no control byte but behind a backslash (quoted strings, comments)."""
+"""The longest start of a header's value that holds no control byte but behind a backslash."""
 
 BYTE_CLASSES: Final = {
     name: members(chars)

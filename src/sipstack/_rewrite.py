@@ -23,7 +23,7 @@ def unfold(value: bytes) -> bytes:
 
 
 def split_first(value: str) -> tuple[str, str]:
-    """The first element of a header's list, and the rest of the list ("" where there is none). Empty ones are skipped."""
+    """The first element of a header's list that is not empty, and the rest of the list ("" where there is none)."""
     if "," not in value:
         return value, ""
     given = (part for part in each_part(value) if part[1])

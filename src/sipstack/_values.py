@@ -4,12 +4,12 @@ Reading takes values that are unfolded already and raises HeaderError; writing r
 what has the wrong type.
 
 Reading is tolerant: what can be read in one way is read, and what is wrong with it is noted (`tolerate`) for who asks
-(`flaws`).
+(`Flaws`).
 """
 
 import re
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from types import MemberDescriptorType
 from typing import Any, ClassVar, Final, Self
 
@@ -123,15 +123,18 @@ def tolerate(reason: str) -> None:
         noted.append(reason)
 
 
-def flaws(read: Callable[[], object]) -> list[str]:
-    """What is noted while something is read. Raises what reading raises."""
-    noted: list[str] = []
-    before = _NOTED.set(noted)
-    try:
-        read()
-    finally:
-        _NOTED.reset(before)
-    return noted
+class Flaws:
+    """Collects what is noted: `with Flaws() as found:` gives a list that grows while values are read inside."""
+
+    __slots__ = ("_before", "_found")
+
+    def __enter__(self) -> list[str]:
+        self._found: list[str] = []
+        self._before: Token[list[str] | None] = _NOTED.set(self._found)
+        return self._found
+
+    def __exit__(self, *_: object) -> None:
+        _NOTED.reset(self._before)
 
 
 def parse_token(text: str, what: str) -> str:

@@ -37,7 +37,7 @@ _VISUAL_SEPARATOR: Final = re.compile(r"[.()\-]")
 _NEVER_IGNORED: Final = ("user", "ttl", "method", "maddr", "transport")
 
 
-_NO_HOST: Final = "host is not a host name or address"
+NO_HOST: Final = "host is not a host name or address"
 _ILLEGAL: Final = "URI holds an illegal character"
 
 
@@ -78,21 +78,17 @@ def need_port(value: object, what: str = "port") -> int | None:
     return None if value is None else need_number(value, what, MAX_PORT)
 
 
-def read_host(host: str) -> str:
-    """A host where one was found; what is none is its text."""
-    if not is_host(host):
-        tolerate(_NO_HOST)
-    return host
-
-
 def host_port(text: str, position: int) -> tuple[str, int | None, int]:
     """The host and the port at a position of a URI, and where they end."""
     found = _HOSTPORT.match(text, position)
-    # An IPv6 address without brackets: which of its colons is that of a port?
-    if found is None or (text.startswith(":", found.end()) and not is_host(found[1])):
-        raise HeaderError(_NO_HOST, offset=position)
+    if found is None:
+        raise HeaderError(NO_HOST, offset=position)
+    if not is_host(found[1]):
+        if text.startswith(":", found.end()):  # an IPv6 address without brackets: is its last colon that of a port?
+            raise HeaderError(NO_HOST, offset=position)
+        tolerate(NO_HOST)
     port = None if found[2] is None else parse_number(found[2], MAX_PORT, "port", found.start(2))
-    return read_host(found[1]), port, found.end()
+    return found[1], port, found.end()
 
 
 class _UriWithParams(WithParams):
@@ -373,27 +369,27 @@ def _check_escapes(text: str) -> None:
 
 
 def _scan_params(text: str, position: int) -> tuple[str, int]:
-    """The text of the `;`-parameters at a position, and where they end. Of a name that is there twice the first counts."""
+    """The text of the `;`-parameters at a position, and where they end. Of two with one name the first counts."""
     start = position + 1
     names: set[str] = set()
     while text[position : position + 1] == ";":
         found = _URI_PARAM.match(text, position + 1)
-        if found is None or text[found.end() : found.end() + 1] not in _PARAM_ENDS:
-            position = _skip_odd_param(text, position + 1)
-            continue
-        name = lower(unescape_uri(found[1]))
+        end = position + 1 if found is None else found.end()
+        if found is None or (end < len(text) and text[end] not in ";?"):
+            name, end = _read_odd_param(text, position + 1)
+        else:
+            name = found[1]
+        position = end
+        name = lower(unescape_uri(name))
         if name in names:
             tolerate("URI parameter twice")
-        names.add(name)
-        position = found.end()
+        elif name:
+            names.add(name)
     return text[start:position], position
 
 
-_PARAM_ENDS: Final = frozenset({"", ";", "?"})
-
-
-def _skip_odd_param(text: str, position: int) -> int:
-    """Where a parameter ends that is none by the grammar, but readable."""
+def _read_odd_param(text: str, position: int) -> tuple[str, int]:
+    """The name of a parameter that is none by the grammar, but readable, and where it ends."""
     found: re.Match[str] = _READABLE_URI_PARAM.match(text, position)  # type: ignore[assignment]  # it matches nothing too
     name, equals, value = found[0].partition("=")
     if equals and not name:
@@ -404,7 +400,7 @@ def _skip_odd_param(text: str, position: int) -> int:
         tolerate("URI parameter without a value")
     else:
         tolerate(_oddity(found[0]))
-    return found.end()
+    return name, found.end()
 
 
 def _read_odd_userinfo(text: str, position: int) -> re.Match[str] | None:

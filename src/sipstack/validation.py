@@ -5,8 +5,8 @@ decides what an element only may decide: Max-Forwards 0 is in order (a proxy ans
 scheme, a Require (420), a body of an unknown type (415), and what RFC 2543 left out: a branch, a From tag,
 Max-Forwards. `unsupported_options` helps with 420.
 
-A finding is serious where the message cannot be acted on. What a server can do without (8.2.2, 16.3), and what is against
-the grammar but can be read in one way, is not.
+A finding is serious where the message cannot be acted on. What a server can do without (8.2.2, 16.3) is not, and
+neither is what is against the grammar but can be read in one way.
 """
 
 from collections.abc import Callable, Collection
@@ -14,12 +14,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ._grammar import BLANK
-from ._values import flaws, lower
+from ._values import Flaws, lower
 from .errors import HeaderError
-from .headers import MAGIC_COOKIE, STAR, CSeq, NameAddr, has_structure, parse_header, parse_max_forwards, parse_tokens
+from .headers import MAGIC_COOKIE, READERS, STAR, CSeq, NameAddr, parse_max_forwards, parse_tokens
 from .methods import (
-    ACK, CANCEL, INVITE, NOTIFY, PRACK, PUBLISH, REFER, REGISTER, SUBSCRIBE, UPDATE, URI_SCHEMES, canonical_name,
-)  # fmt: skip
+    ACK,
+    CANCEL,
+    INVITE,
+    NOTIFY,
+    PRACK,
+    PUBLISH,
+    REFER,
+    REGISTER,
+    SUBSCRIBE,
+    UPDATE,
+    URI_SCHEMES,
+    canonical_name,
+)
 from .uri import SipUri, parse_uri, uri_scheme
 
 if TYPE_CHECKING:
@@ -35,8 +46,8 @@ SINGLETONS: Final = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-T
 
 OTHER_SINGLETONS: Final = frozenset(
     {
-        "Content-Disposition", "Content-Length", "Date", "Event", "Expires", "Join", "MIME-Version", "Min-Expires", "Min-SE",
-        "P-Called-Party-ID", "Priority", "RAck", "RSeq", "Refer-To", "Referred-By", "Replaces", "Reply-To",
+        "Content-Disposition", "Content-Length", "Date", "Event", "Expires", "Join", "MIME-Version", "Min-Expires",
+        "Min-SE", "P-Called-Party-ID", "Priority", "RAck", "RSeq", "Refer-To", "Referred-By", "Replaces", "Reply-To",
         "Retry-After", "SIP-ETag", "SIP-If-Match", "Session-Expires", "Subscription-State", "Timestamp",
     }
 )  # fmt: skip
@@ -53,18 +64,18 @@ NEEDED: Final[dict[str, tuple[tuple[str, int], ...]]] = {
 _USED_BY_ALL: Final = frozenset(
     {*MANDATORY, "Max-Forwards", "Route", "Require", "Proxy-Require", "Content-Type", "Content-Encoding"}
 )
-_USED_BY_DIALOGS: Final = frozenset({"Contact", "Record-Route"})
+_USED_BY_DIALOGS: Final = _USED_BY_ALL | {"Contact", "Record-Route"}
 _USED: Final[dict[str, frozenset[str]]] = {
     INVITE: _USED_BY_DIALOGS | {"Replaces", "Join"},
     SUBSCRIBE: _USED_BY_DIALOGS | {"Event"},
     NOTIFY: _USED_BY_DIALOGS | {"Event", "Subscription-State"},
     REFER: _USED_BY_DIALOGS | {"Refer-To"},
     UPDATE: _USED_BY_DIALOGS,
-    REGISTER: frozenset({"Contact", "Path"}),
-    PUBLISH: frozenset({"Event", "SIP-If-Match"}),
-    PRACK: frozenset({"RAck"}),
+    REGISTER: _USED_BY_ALL | {"Contact", "Path"},
+    PUBLISH: _USED_BY_ALL | {"Event", "SIP-If-Match"},
+    PRACK: _USED_BY_ALL | {"RAck"},
 }
-"""What is necessary to process a method's messages, besides what all need; the rest should be ignored (8.2.2)."""
+"""What is necessary to process a method's messages; the rest should be ignored where it is malformed (8.2.2)."""
 
 
 class Violation(NamedTuple):
@@ -108,7 +119,7 @@ def validate(message: "Message", *, schemes: Collection[str] = URI_SCHEMES) -> l
     if message.is_request:
         found += check_scheme(message, schemes) or _read("Request-URI", lambda: _check_request_uri(message.request_uri))
         found += _check_needed(message)
-    used = _USED_BY_ALL | _USED.get(_method_of(message), frozenset())
+    used = _USED.get(_method_of(message), _USED_BY_ALL)
     found += _check_headers(message, used)
     found += _check_contacts(message, "Contact" in used)
     found += _check_branch(message)
@@ -118,7 +129,10 @@ def validate(message: "Message", *, schemes: Collection[str] = URI_SCHEMES) -> l
 
 
 def check_scheme(message: "Message", schemes: Collection[str]) -> list[Violation]:
-    """What is wrong with the scheme of a request's Request-URI (8.2.2.1): 400 for none, 416 for one not in `schemes`."""
+    """What is wrong with a Request-URI's scheme: 400 where there is none, 416 for one that is not in `schemes` (8.2.2.1).
+
+    An endpoint asks this of each request.
+    """
     scheme = uri_scheme(message.request_uri)
     if not scheme:
         return [Violation("Request-URI", "URI has no scheme", 400)]
@@ -141,10 +155,22 @@ def unsupported_options(message: "Message", supported: Collection[str]) -> tuple
 
 def _read(header: str, read: Callable[[], object], used: bool = True) -> list[Violation]:
     """Read a value; what is wrong with it. What cannot be read is serious where the value is used."""
+    with Flaws() as flaws:
+        return _read_noting(flaws, header, read, used)
+
+
+def _read_noting(flaws: list[str], header: str, read: Callable[[], object], used: bool) -> list[Violation]:
+    """`_read` with a list of flaws that many share; it is empty before and behind."""
+    found: list[Violation] = []
     try:
-        return [Violation(header, reason, 400, False) for reason in flaws(read)]
+        read()
     except HeaderError as error:
-        return [Violation(header, error.reason, error.status, used)]
+        found.append(Violation(header, error.reason, error.status, used))
+        flaws.clear()
+    if flaws:
+        found += [Violation(header, reason, 400, False) for reason in flaws]
+        flaws.clear()
+    return found
 
 
 def _method_of(message: "Message") -> str:
@@ -171,7 +197,7 @@ def _check_request_uri(text: str) -> None:
 
 
 def _check_needed(message: "Message") -> list[Violation]:
-    """The headers of the method. A NOTIFY that keeps a binding alive, as PBXs and phones send it, has no subscription."""
+    """The headers of the method. A NOTIFY that keeps a NAT binding alive, as PBXs and phones do, has no subscription."""
     needed = NEEDED.get(message.method, ())
     package = message.get_header("Event", "").partition(";")[0].rstrip(BLANK)
     if message.method == NOTIFY and lower(package) == "keep-alive":
@@ -182,13 +208,15 @@ def _check_needed(message: "Message") -> list[Violation]:
 def _check_headers(message: "Message", used: Collection[str]) -> list[Violation]:
     found: list[Violation] = []
     seen: set[str] = set()
-    for sent_name, value in message.headers.items():
-        name = canonical_name(sent_name)
-        if name in seen and name in OTHER_SINGLETONS:
-            found.append(Violation(name, "is there twice", 400, name in used))
-        seen.add(name)
-        if has_structure(name):
-            found += _read(name, partial(parse_header, name, value), name in used)
+    with Flaws() as flaws:
+        for sent_name, value in message.headers.items():
+            name = canonical_name(sent_name)
+            if name in seen and name in OTHER_SINGLETONS:
+                found.append(Violation(name, "is there twice", 400, name in used))
+            seen.add(name)
+            reader = READERS.get(name)
+            if reader is not None:
+                found += _read_noting(flaws, name, partial(reader, value), name in used)
     return found
 
 
@@ -198,10 +226,8 @@ def _check_contacts(message: "Message", used: bool) -> list[Violation]:
         contacts = message.contacts
     except HeaderError:
         return []  # found with the other headers
-    found: list[Violation] = []
-    for contact in contacts:
-        if isinstance(contact, NameAddr):
-            found += _read("Contact", lambda contact=contact: (contact.q, contact.expires))  # type: ignore[misc]
+    addresses = [contact for contact in contacts if isinstance(contact, NameAddr)]
+    found = _read("Contact", lambda: [(contact.q, contact.expires) for contact in addresses])
     unregisters_all = message.method == REGISTER and message.get_header("Expires", "never").strip("0") == ""
     if STAR in contacts and (len(contacts) > 1 or not unregisters_all):
         found.append(Violation("Contact", "* is not alone, or not in a REGISTER with Expires 0", 400, used))

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `sipstack parse`: 1 for a message that a server has to refuse, 2 where the file cannot be read, 0 for others."""
+    """Runs `sipstack parse`: 0 for a message that can be served, 1 for others, 2 where the file cannot be read."""
     try:
         data = _read(options.file, options.max_size + 1)
     except OSError as error:

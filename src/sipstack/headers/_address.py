@@ -8,8 +8,17 @@ from .._grammar import BLANK, CONTROL_CHARS, SWS
 from .._limits import DEFAULT_EXPIRES, MAX_SECONDS
 from .._params import ParamsLike, merge_parameters, scan_parameters, write_parameters
 from .._values import (
-    HeaderValue, assign, lower, need_text, need_token, parse_number, parse_quoted, quote, skip_blanks, tolerate,
-)  # fmt: skip
+    HeaderValue,
+    assign,
+    lower,
+    need_text,
+    need_token,
+    parse_number,
+    parse_quoted,
+    quote,
+    skip_blanks,
+    tolerate,
+)
 from ..errors import HeaderError, SerializeError
 from ..uri import AbsoluteUri, SipUri, TelUri, Uri, parse_uri
 from ._base import Parametrized, parse_qvalue, readable
@@ -152,7 +161,7 @@ def _read_bracketed_uri(text: str, position: int) -> tuple[Uri, int]:
     close = text.find(">", position)
     if close < 0:
         raise HeaderError("< is not closed", offset=position)
-    if text.startswith(">>", close) and "<" in text[position + 1 : close]:
+    if text[close + 1 : close + 2] == ">" and "<" in text[position + 1 : close]:
         close += 1  # a host such as <null>
     inside = text[position + 1 : close]
     if inside != inside.strip(BLANK):
@@ -216,7 +225,7 @@ Contact = NameAddr | Star
 
 def parse_contacts(value: str) -> tuple[Contact, ...]:
     """The values of a Contact field: addresses, or `*` alone (RFC 3261 20.10)."""
-    if value.strip(f"{BLANK},") == "*":
+    if value.strip(" \t,") == "*":
         return each_given(value, lambda _: STAR)
     return parse_list(NameAddr, value)
 

@@ -5,10 +5,8 @@ from typing import ClassVar, Final, Self
 
 from .._grammar import BLANK, LWS, SWS, TOKEN
 from .._limits import MAX_PARAMETER
-from .._params import (
-    Parameters, Params, ParamsLike, WithParams, as_pairs, scan_parameters, write_parameters, write_value,
-)  # fmt: skip
-from .._values import assign, flaws, lower, need_number, need_text, need_token, quote
+from .._params import Params, ParamsLike, WithParams, as_pairs, scan_parameters, write_parameters, write_value
+from .._values import Flaws, assign, lower, need_number, need_text, need_token, quote
 from ..errors import HeaderError, SerializeError
 from ._lists import Reader
 
@@ -100,8 +98,9 @@ class AuthenticationInfo(WithParams):
 
 def _check_auth_params(text: str, position: int) -> None:
     """Check parameters with commas between them, each of which has a value. Nothing is tolerated in a proof."""
-    found: Parameters = {}
-    for reason in flaws(lambda: found.update(scan_parameters(text, position, ","))):
+    with Flaws() as flaws:
+        found = scan_parameters(text, position, ",")
+    for reason in flaws:
         raise HeaderError(reason, offset=position)
     for key, (_, value, _) in found.items():
         if value is None:

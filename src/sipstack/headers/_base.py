@@ -6,7 +6,7 @@ from typing import ClassVar, Final, Self, TypeVar
 
 from .._grammar import BLANK, SWS, TOKEN
 from .._params import Parameter, ParamsLike, WithParams, parameters_behind, write_parameters
-from .._values import assign, flaws, need_number, need_text, need_token, parse_number, quote, tolerate
+from .._values import Flaws, assign, need_number, need_text, need_token, parse_number, quote, tolerate
 from ..errors import HeaderError, SerializeError
 
 _Read = TypeVar("_Read")
@@ -97,7 +97,9 @@ class Parametrized(WithParams):
                 mine.append((name, need_token(value, name) if name in cls._tokens else quote(need_text(value, name))))
         text = write_parameters(params, *mine)
         if params and text:  # what came by arguments was checked
-            for reason in flaws(lambda: cls._read_params(f";{text}", 0)):
+            with Flaws() as found:
+                cls._read_params(f";{text}", 0)
+            for reason in found:
                 raise SerializeError(reason)
         return text
 

@@ -76,21 +76,27 @@ def parse_list(cls: type[_Value], value: str) -> tuple[_Value, ...]:
 
 def parse_tokens(value: str) -> tuple[str, ...]:
     """The tokens of a list such as Allow or Require. Empty parts (a comma at the end) are skipped."""
-    return each_given(value, partial(parse_token, what="list element"))
+    return each_given(value, _parse_element)
+
+
+def _parse_element(text: str) -> str:
+    return parse_token(text, "list element")
 
 
 def each_given(value: str, read: Callable[[str], _Item]) -> tuple[_Item, ...]:
     """Every part of a list, read; empty parts are skipped."""
     parts = list_parts(value)
-    given = [part for part in parts if part[1]]
-    if len(given) < len(parts) or not parts:
-        tolerate("list has an empty element" if parts else "list is empty")
-    return tuple(read_each(given, read))
+    if not parts:
+        tolerate("list is empty")
+    return tuple(read_each(parts, read))
 
 
 def read_each(parts: Iterable[tuple[int, str]], read: Callable[[str], _Item]) -> Iterator[_Item]:
-    """Parts with the places where they start, read; an error says where it is in the whole."""
+    """Parts with the places where they start, read but for empty ones; an error says where it is in the whole."""
     for offset, part in parts:
+        if not part:
+            tolerate("list has an empty element")
+            continue
         try:
             yield read(part)
         except HeaderError as error:
@@ -99,7 +105,7 @@ def read_each(parts: Iterable[tuple[int, str]], read: Callable[[str], _Item]) ->
 
 def or_nothing(reader: Reader) -> Reader:
     """The reader of a list that may be empty."""
-    return lambda value: reader(value) if value.strip(BLANK) else ()
+    return lambda value: reader(value) if value else ()
 
 
 def _parse_privacy(value: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from .._limits import DEFAULT_PORT, MAX_PORT, MAX_TTL
 from .._params import Parameter, ParamsLike, WithParams, as_pairs, merge_parameters, parameters_behind, write_parameters
 from .._values import assign, lower, need_number, need_str, need_token, parse_number, tolerate
 from ..errors import HeaderError, SerializeError
-from ..uri import need_host, need_port, read_host
+from ..uri import NO_HOST, need_host, need_port
 from ._base import readable
 from ._lists import Reader, parse_list
 
@@ -96,7 +96,8 @@ class Via(WithParams):
         if found is None:
             raise HeaderError("Via is not protocol/version/transport and host")
         name, version, transport, host, port = found.groups()
-        read_host(host)
+        if not is_host(host):
+            tolerate(NO_HOST)
         port = None if port is None else parse_number(port, MAX_PORT, "port", found.start(5))
         end = found.end()
         known: dict[str, object] = dict.fromkeys(_KNOWN)
