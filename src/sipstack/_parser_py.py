@@ -205,8 +205,9 @@ class Message:
             self._cache = None
 
     def _scheme(self) -> str:
-        """The scheme of the Request-URI in lower case, all of that where it has no colon."""
-        return self.request_uri.partition(":")[0].lower()
+        """What stands before the first colon of the Request-URI, in lower case; "" where there is none."""
+        scheme, colon, _ = self.request_uri.partition(":")
+        return scheme.lower() if colon else ""
 
     @property
     def status_code(self) -> int:

@@ -129,10 +129,7 @@ def validate(message: "Message", *, schemes: Collection[str] = URI_SCHEMES) -> l
 
 
 def check_scheme(message: "Message", schemes: Collection[str]) -> list[Violation]:
-    """What is wrong with a Request-URI's scheme: 400 where there is none, 416 for one that is not in `schemes` (8.2.2.1).
-
-    An endpoint asks this of each request.
-    """
+    """What is wrong with a Request-URI's scheme: 400 where there is none, 416 for one not in `schemes` (8.2.2.1)."""
     scheme = uri_scheme(message.request_uri)
     if not scheme:
         return [Violation("Request-URI", "URI has no scheme", 400)]
@@ -197,7 +194,7 @@ def _check_request_uri(text: str) -> None:
 
 
 def _check_needed(message: "Message") -> list[Violation]:
-    """The headers of the method. A NOTIFY that keeps a NAT binding alive, as PBXs and phones do, has no subscription."""
+    """The headers of the method. A NOTIFY of keep-alive, which PBXs and phones send, belongs to no subscription."""
     needed = NEEDED.get(message.method, ())
     package = message.get_header("Event", "").partition(";")[0].rstrip(BLANK)
     if message.method == NOTIFY and lower(package) == "keep-alive":
