@@ -4,9 +4,9 @@ import re
 from functools import partial
 from typing import Final, Self
 
-from .._grammar import BLANK, CONTROL_CHARS, SWS
+from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, SWS
 from .._limits import DEFAULT_EXPIRES, MAX_SECONDS
-from .._params import ParamsLike, merge_parameters, scan_parameters, write_parameters
+from .._params import ParamsLike, merge_parameters, write_parameters
 from .._values import (
     HeaderValue,
     assign,
@@ -28,6 +28,7 @@ from ._lists import Reader, each_given, or_nothing, parse_list
 # a colon, a semicolon and a comma are delimiters: the text in front of < may be an address by itself.
 _DISPLAY_NAME: Final = re.compile(rf'[^{CONTROL_CHARS}"<>,;:\\]*+')
 _TAG: Final = re.compile(rf"(?:\A|;){SWS}tag{SWS}={SWS}([^;{BLANK}]++)", re.IGNORECASE | re.ASCII)
+_QUOTED_STRING: Final = re.compile(QUOTED_STRING)
 _BARE_URI: Final = re.compile(rf"[^;{BLANK}]*+")
 
 
@@ -86,8 +87,8 @@ class NameAddr(Parametrized):
         angle = text[position : position + 1] == "<"
         uri, end = _read_bracketed_uri(text, position) if angle else _read_bare_uri(text, position)
         params = cls._read_params(text, skip_blanks(text, end))
-        if not angle and "?" in params:
-            _refuse_uri_headers(params, len(text))
+        if not angle and "?" in _QUOTED_STRING.sub("", params):  # it could begin the URI's header part (RFC 3261 20)
+            raise HeaderError("URI with ? is not in <>", offset=text.index("?", end))
         return cls._of(display_name=name, uri=uri, _params=params, _angle=angle)
 
     @property
@@ -176,12 +177,6 @@ def _read_bare_uri(text: str, position: int) -> tuple[Uri, int]:
         if mark in bare:
             raise HeaderError(f"URI with {mark} is not in <>", offset=position + bare.index(mark))
     return _uri_at(bare, position), position + len(bare)
-
-
-def _refuse_uri_headers(params: str, end: int) -> None:
-    """Refuse a `?` behind a URI without `<>`: it could begin the URI's header part (RFC 3261 20)."""
-    if any(value and "?" in value and not quoted for _, value, quoted in scan_parameters(params, 0).values()):
-        raise HeaderError("URI with ? is not in <>", offset=end - len(params) + params.index("?"))
 
 
 def _read_expires(value: str) -> int:
