@@ -10,7 +10,6 @@ neither is what is against the grammar but can be read in one way.
 """
 
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ._grammar import BLANK
@@ -153,21 +152,16 @@ def unsupported_options(message: "Message", supported: Collection[str]) -> tuple
 def _read(header: str, read: Callable[[], object], used: bool = True) -> list[Violation]:
     """Read a value; what is wrong with it. What cannot be read is serious where the value is used."""
     with Flaws() as flaws:
-        return _read_noting(flaws, header, read, used)
+        try:
+            read()
+        except HeaderError as error:
+            return [Violation(header, error.reason, error.status, used)]
+    return _tolerated(header, flaws)
 
 
-def _read_noting(flaws: list[str], header: str, read: Callable[[], object], used: bool) -> list[Violation]:
-    """`_read` with a list of flaws that many share; it is empty before and behind."""
-    found: list[Violation] = []
-    try:
-        read()
-    except HeaderError as error:
-        found.append(Violation(header, error.reason, error.status, used))
-        flaws.clear()
-    if flaws:
-        found += [Violation(header, reason, 400, False) for reason in flaws]
-        flaws.clear()
-    return found
+def _tolerated(header: str, flaws: list[str]) -> list[Violation]:
+    """What was noted while a header was read."""
+    return [Violation(header, reason, 400, False) for reason in flaws]
 
 
 def _method_of(message: "Message") -> str:
@@ -195,7 +189,9 @@ def _check_request_uri(text: str) -> None:
 
 def _check_needed(message: "Message") -> list[Violation]:
     """The headers of the method. A NOTIFY of keep-alive, which PBXs and phones send, belongs to no subscription."""
-    needed = NEEDED.get(message.method, ())
+    needed = NEEDED.get(message.method)
+    if needed is None:
+        return []
     package = message.get_header("Event", "").partition(";")[0].rstrip(BLANK)
     if message.method == NOTIFY and lower(package) == "keep-alive":
         return []
@@ -212,8 +208,16 @@ def _check_headers(message: "Message", used: Collection[str]) -> list[Violation]
                 found.append(Violation(name, "is there twice", 400, name in used))
             seen.add(name)
             reader = READERS.get(name)
-            if reader is not None:
-                found += _read_noting(flaws, name, partial(reader, value), name in used)
+            if reader is None:
+                continue
+            try:
+                reader(value)
+            except HeaderError as error:
+                found.append(Violation(name, error.reason, error.status, name in used))
+                flaws.clear()
+            if flaws:
+                found += _tolerated(name, flaws)
+                flaws.clear()
     return found
 
 
