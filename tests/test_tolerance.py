@@ -253,6 +253,14 @@ def test_via_parameters(request_with, value, known, reason):
     assert tolerated(message) == [("Via", part) for part in reason.split(", ")]
 
 
+def test_what_is_stamped_over_an_odd_value_hides_nothing(request_with):
+    message = request_with("Via: SIP/2.0/UDP h;received=(x;branch=z9hG4bK1;rport=(, SIP/2.0/UDP b;x=(y")
+    assert (message.via.received, message.via.branch, len(message.vias)) == (None, "z9hG4bK1", 2)
+    assert message.stamp_received("192.0.2.9", 7)
+    assert message.get_header("Via") == ("SIP/2.0/UDP h;received=192.0.2.9;branch=z9hG4bK1;rport=7, SIP/2.0/UDP b;x=(y")
+    assert message.reply(200).via.branch == "z9hG4bK1"
+
+
 def test_the_sent_by_of_a_via(request_with):
     for host in ("0398765432100", "192.0.2.300", "<null>", "[1::2::3]"):
         message = request_with(f"Via: SIP/2.0/UDP {host}:5070;branch=z9hG4bK1;rport, SIP/2.0/UDP b")

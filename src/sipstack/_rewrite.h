@@ -151,6 +151,14 @@ static sip_text sip_sent_by_host(sip_text head)
     return host;
 }
 
+/* Whether a < or a comment opens in a text that does not start at one: a comma behind that ends no element. */
+static int sip_hides_comma(sip_text text)
+{
+    for (const sip_byte *p = text.p; p < text.end; p++)
+        if (*p == '<' || (*p == '(' && p > text.p && sip_is_blank(p[-1]))) return 1;
+    return 0;
+}
+
 #define SIP_STAMP_ROOM 20 /* what a stamp can add besides the source address: ";received=", and "=65535" */
 
 /* Writes the value of a Via line with `received` and `rport` in its first Via as a receiver sets them, and returns
@@ -168,7 +176,7 @@ static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32
         int *seen = sip_is_word(name, "received") ? &received : sip_is_word(name, "rport") ? &rport : NULL;
         /* A < or a comment that is overwritten may hide the comma that ends the Via: what is left of it goes too. */
         const sip_text rest = sip_run(name.end, next);
-        if (seen != NULL && (sip_find(rest, '<') || sip_find(rest, '('))) next = end;
+        if (seen != NULL && sip_hides_comma(rest)) next = end;
         if (seen != NULL && *seen) {
             to = sip_put_text(to, sip_run(from, p));
             from = next;

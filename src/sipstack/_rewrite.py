@@ -14,6 +14,7 @@ from .headers._lists import each_part
 _TO_SEMICOLON = f'(?>(?:[^";]++|{OPEN_QUOTED_STRING})*)'
 _UP_TO_SEMICOLON = re.compile(_TO_SEMICOLON, re.DOTALL)
 _PARAMETER = re.compile(rf';{SWS}([^{BLANK}=";]*+)({_TO_SEMICOLON})', re.DOTALL)
+_HIDES_COMMA = re.compile(rf"<|[{BLANK}]\(")
 _UP_TO_ANGLE = re.compile(f'(?>(?:[^"<]++|{OPEN_QUOTED_STRING})*)', re.DOTALL)
 
 
@@ -79,7 +80,7 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
             parts.append(via[start:end])
             continue
         # A < or a comment that is overwritten may hide the comma that ends the Via: what is left of it goes too.
-        hides = "<" in rest or "(" in rest
+        hides = _HIDES_COMMA.search(rest) is not None
         if key not in written:
             written.add(key)
             blanks = "" if hides else rest[len(rest.rstrip(BLANK)) :]
