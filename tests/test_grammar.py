@@ -9,7 +9,7 @@ import pytest
 from sipstack import _grammar as grammar
 from sipstack import _limits
 from sipstack._limits import MAX_CONTENT_LENGTH
-from sipstack.errors import HeaderError
+from sipstack.errors import HeaderError, ParseError
 
 ALPHA = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 DIGIT = b"0123456789"
@@ -258,6 +258,22 @@ def test_content_length_refused(value: bytes, reason: str, offset: int):
     with pytest.raises(HeaderError) as caught:
         grammar.read_content_length(value)
     assert (caught.value.reason, caught.value.header, caught.value.offset) == (reason, "Content-Length", offset)
+
+
+def test_status_codes(both: tuple[ModuleType, ModuleType]):
+    def reads(module: ModuleType, text: str) -> bool:
+        try:
+            return str(module.parse(f"SIP/2.0 {text} x\r\n\r\n").status_code) == text
+        except ParseError:
+            return False
+
+    lowest, highest = _limits.STATUS_CODES
+    codes = {f"{code:03}" for code in range(lowest, highest + 1)}
+    every = [f"{code:03}" for code in range(10000)]
+    assert {text for text in every if re.fullmatch(grammar.STATUS_CODE, text)} == codes
+    for module in both:
+        assert {text for text in every if reads(module, text)} == codes
+        assert {f"{module.Message.response(int(text)).status_code:03}" for text in codes} == codes
 
 
 def test_the_largest_content_length():

@@ -490,6 +490,22 @@ def test_very_many_headers(impl: ModuleType):
     assert message.to_bytes() == head()
 
 
+def test_a_header_that_no_message_could_be_read_with(impl: ModuleType):
+    message = impl.parse(head())
+    before = message.to_bytes()
+    long = "a" * (1 << 22)
+    for name, value, what in ((long, "x", "header name"), ("X", long, "value of X"), ("Via", long, "value of Via")):
+        for edit in (message.set_header, message.add_header, message.prepend_header):
+            with pytest.raises(SerializeError, match=f"^{what} is over 4194303 bytes$"):
+                edit(name, value)
+        for build in (message.reply, impl.Message.response):
+            with pytest.raises(SerializeError, match=f"^{what} is over 4194303 bytes$"):
+                build(200, headers=[(name, value)])
+    assert message.to_bytes() == before
+    message.set_header("X", long[1:])
+    assert message.get_header("X") == long[1:]
+
+
 def test_the_largest_max_size(impl: ModuleType):
     largest = (1 << 22) - 1
     data = head() + b"a" * (largest - len(head()))
@@ -1601,6 +1617,8 @@ def test_a_reply_is_not_given_what_it_copies(impl, name):
     request = impl.parse(REQUEST)
     with pytest.raises(SerializeError, match=f"^{name} is copied from the request"):
         request.reply(200, headers=[("X", "1"), (name, "x")])
+    with pytest.raises(SerializeError, match=f"^{name} is copied from the request"):
+        request.reply(200, headers=[(type("Name", (str,), {})(name), "x")])
     bare = impl.parse(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n")
     assert bare.reply(400, headers={name: "x"}).get_headers(name) == ["x"]
 

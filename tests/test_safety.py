@@ -190,6 +190,11 @@ class Chances:
         self.edit = edit
         self.left = wanted
         self.open = False
+        self.held: list[Any] = []
+
+    def hold(self) -> None:
+        """Take one of each kind that Python keeps freed ones of: only a new one is an occasion to collect."""
+        self.held.append((slice(0), [0], {0: 0}, *[tuple([0] * size) for size in range(1, 12)]))
 
     def pass_by(self) -> None:
         if self.open:
@@ -217,6 +222,7 @@ class Garbage:
         self.itself = self
 
     def __del__(self) -> None:
+        self.chances.hold()
         if self.chances.open and self.chances.left > 0:
             Garbage(self.chances)
             self.chances.pass_by()
@@ -225,6 +231,8 @@ class Garbage:
 def with_finalizers(chances: Chances, call: Callable[[], Any]) -> Any:
     """Call with a collector that runs as often as it can."""
     old = gc.get_threshold()
+    gc.collect()  # which drops what Python has kept
+    chances.hold()
     Garbage(chances)
     gc.set_threshold(1, 0 if FREE_THREADED else 10**6)  # 0: do not wait for a quarter of all objects
     chances.open = True
@@ -809,7 +817,60 @@ gc.disable()
 """
 
 
-@pytest.mark.parametrize("program", [RACE, FINALIZER], ids=["thread", "finalizer"])
+FREE_LISTS = r"""
+import importlib, sys
+parse = importlib.import_module(sys.argv[1]).parse
+data = (b"INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP\r\n h\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"
+        b"Call-ID: c\r\nCSeq: 1 INVITE\r\n\r\n")
+
+class Owner:
+    def __init__(self, message):
+        self.itself, self.message = self, message
+    def __del__(self):
+        self.message.headers.clear()
+
+kept = []
+for at in range(100_000):
+    message = parse(data)
+    Owner(message)
+    kept += [slice(at), [{}]] if at % 7 == 0 else [slice(at)]
+    if len(kept) > 1000:
+        kept.clear()
+    message.pop_via()
+    assert len(message.headers) in (0, 4)
+"""
+
+FORK = r"""
+import importlib, os, sys, threading
+sys.setswitchinterval(1e-6)
+message = importlib.import_module(sys.argv[1]).parse("OPTIONS sip:b@h SIP/2.0\r\nVia: a\r\n\r\n")
+stop = threading.Event()
+
+def edit():
+    while not stop.is_set():
+        message.add_header("X", "y")
+        message.remove_header("X")
+
+thread = threading.Thread(target=edit)
+thread.start()
+for _ in range(10):
+    child = os.fork()
+    if child == 0:
+        message.add_header("X", "y")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_beside_a_thread_that_edits(impl: Any):
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, impl.__name__]
+    subprocess.run(command, timeout=60, check=True)
+
+
+@pytest.mark.parametrize("program", [RACE, FINALIZER, FREE_LISTS], ids=["thread", "finalizer", "free lists"])
 def test_a_program_that_crashed(impl: Any, program: str):
     command = [sys.executable, "-X", "faulthandler", "-c", program, impl.__name__]
     environment = {"PYTHONMALLOC": "debug"} | os.environ  # what is freed is overwritten at once

@@ -47,7 +47,11 @@ def report(stats):
     print(json.dumps({"port": port, "requests": stats.requests, "sent": stats.sent, "workers": counts,
                       "pending": stats.pending, "methods": dict(stats.requests_by_method)}), flush=True)
 
-endpoint.run(workers=int(sys.argv[1]), on_stats=report, stats_interval=0.1)
+def make_loop():
+    time.sleep(float(sys.argv[2]))
+    return asyncio.new_event_loop()
+
+endpoint.run(workers=int(sys.argv[1]), loop_factory=make_loop, on_stats=report, stats_interval=0.1)
 print("over", flush=True)
 """
 
@@ -55,9 +59,9 @@ print("over", flush=True)
 class Program:
     """The program above with its output."""
 
-    def __init__(self, workers):
+    def __init__(self, workers, pause=0.0):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(workers)],
+            [sys.executable, "-c", PROGRAM, str(workers), str(pause)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
@@ -107,8 +111,8 @@ class Program:
 def program():
     programs = []
 
-    def start(workers=2):
-        programs.append(Program(workers))
+    def start(workers=2, **options):
+        programs.append(Program(workers, **options))
         return programs[-1]
 
     yield start
@@ -179,6 +183,18 @@ def test_a_signal_drains(program, clients, number, workers):
     assert "Traceback" not in it.output[2]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_workers_serve_drains_too(program, clients, number):
+    it = program(pause=1.0)
+    for sock in clients:
+        sock.sendto(request_bytes(), ("127.0.0.1", it.port))
+    for pid in it.pids:
+        os.kill(int(pid), number)
+    assert it.stop(number) == 0
+    assert it.reports[-1]["requests"] == it.reports[-1]["sent"] == len(clients)
+    assert "Traceback" not in it.output[2]
+
+
 def test_ctrl_c_reaches_the_workers_too(program, clients):
     it = program()
     ask(clients[0], it.port)
@@ -244,7 +260,7 @@ def test_an_address_in_use(program):
     it = program()
     with pytest.raises(subprocess.CalledProcessError) as caught:
         subprocess.run(
-            [sys.executable, "-c", PROGRAM.replace("port=0", f"port={it.port}, host='198.51.100.9'"), "2"],
+            [sys.executable, "-c", PROGRAM.replace("port=0", f"port={it.port}, host='198.51.100.9'"), "2", "0"],
             check=True,
             capture_output=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

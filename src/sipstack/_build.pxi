@@ -30,7 +30,9 @@ cdef int put_start_line(Message m, bytes line) except -1:
     return 0
 
 
-cdef list STATUS_LINES = [None] * 700
+cdef long LOWEST_STATUS, HIGHEST_STATUS
+LOWEST_STATUS, HIGHEST_STATUS = STATUS_CODES
+cdef list STATUS_LINES = [None] * (HIGHEST_STATUS + 1)
 
 
 cdef bytes status_line(status, reason):
@@ -39,7 +41,7 @@ cdef bytes status_line(status, reason):
     cdef int overflow = 0
     if reason is None and type(status) is int:
         code = PyLong_AsLongAndOverflow(status, &overflow)
-    if not 100 <= code <= 699:
+    if not LOWEST_STATUS <= code <= HIGHEST_STATUS:
         return b"SIP/2.0 %b\r\n" % encode_status(status, reason)
     line = <bytes>STATUS_LINES[code]
     if line is None:
@@ -76,8 +78,9 @@ cdef int append_headers(Message m, headers, uint32_t copied) except -1:
     for name, value in headers if type(headers) is list or type(headers) is tuple else header_pairs(headers):
         id = writable_id(name, value)
         if id == SIP_UNKNOWN:
-            name, value = header_name(name), header_value(name, value)
-        span = write_header(m, name, value, id)
+            span = write_header(m, header_name(name), header_value(name, value))
+        else:
+            span = write_header(m, name, value, id)
         if copied and SIP_VIA <= sip_id(&span) <= SIP_CSEQ and is_among_first(m, copied, sip_id(&span)):
             refuse_copied(name)
         append(m, span)

@@ -145,7 +145,8 @@ cdef int replace_value(Message m, Py_ssize_t at, sip_text value) except -1:
 
 
 cdef inline bint is_ascii(value) noexcept:
-    return type(value) is str and PyUnicode_IS_COMPACT_ASCII(value)
+    """Whether C may take a caller's text as it is; longer ones are refused, or not, where others are."""
+    return type(value) is str and PyUnicode_IS_COMPACT_ASCII(value) and PyUnicode_GET_LENGTH(value) <= SIP_LONGEST
 
 
 cdef inline bint is_writable(sip_text value) noexcept:
@@ -184,8 +185,6 @@ cdef sip_span write_header(Message m, name, value, unsigned int id=SIP_UNKNOWN) 
     cdef sip_text n = written_text(name), v = written_text(value)
     if id == SIP_UNKNOWN:
         id = sip_find_id(n)
-    if sip_length(n) > SIP_LONGEST or sip_length(v) > SIP_LONGEST:
-        raise MemoryError("header is too large")
     if id == SIP_CONTENT_LENGTH and sip_number(v, SIP_LARGEST_CONTENT_LENGTH) != body_size(m):
         check_content_length(v.p[: sip_length(v)], body_size(m))
     make_text_room(m, sip_length(n) + sip_length(v) + 4)

@@ -12,6 +12,7 @@ import ipaddress
 import re
 from typing import Final
 
+from ._limits import MAX_CONTENT_LENGTH
 from .errors import HeaderError
 
 # --- characters ------------------------------------------------------------------------------------------------------
@@ -164,8 +165,10 @@ _OTHER_HEADERS: Final = (
     rf"(?>(?:(?:[{_NOT_C_NOT_L}]|[Cc](?!(?i:ontent-length):)|[Ll](?!:))"
     rf"[{TOKEN_CHARS}]*+:[^\r]*+\r\n)*)"
 )
+_LENGTH_DIGITS: Final = len(str(MAX_CONTENT_LENGTH))
 UNFOLDED_HEADERS: Final = (
-    rf"{_OTHER_HEADERS}(?:(?:[Cc](?i:ontent-length)|[Ll]):{SWS}([0-9]{{1,9}}){SWS}\r\n)?{_OTHER_HEADERS}\r\n"
+    rf"{_OTHER_HEADERS}(?:(?:[Cc](?i:ontent-length)|[Ll]):{SWS}([0-9]{{1,{_LENGTH_DIGITS}}}){SWS}\r\n)?"
+    rf"{_OTHER_HEADERS}\r\n"
 )
 """Group: the Content-Length. The values are yet to be searched for control bytes."""
 
@@ -259,6 +262,6 @@ def read_content_length(value: bytes) -> int:
         text = value.strip(b" \t\r\n")
         offset = value.find(text) if text else 0
         raise HeaderError("Content-Length is not a number", "Content-Length", offset)
-    if len(found[2]) > 9:
+    if len(found[2]) > _LENGTH_DIGITS:
         raise HeaderError("Content-Length is too large", "Content-Length", found.start(1))
     return int(found[2] or b"0")

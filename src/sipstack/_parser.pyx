@@ -19,7 +19,7 @@ from sipstack._sip cimport *
 from functools import partial
 
 from ._diagnose import diagnose
-from ._limits import MAX_HEADERS, MAX_SIZE
+from ._limits import MAX_HEADERS, MAX_SIZE, STATUS_CODES
 from ._rewrite import first_element
 from ._view import Headers
 from ._writing import (

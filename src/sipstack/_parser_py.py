@@ -4,7 +4,8 @@
 the head into lines; a line is turned into text when it is asked for. An edit replaces, inserts or drops a line.
 """
 
-import re  # noqa: I001 - the names of `_writing` and `headers` are wrapped
+import os  # noqa: I001 - the names of `_writing` and `headers` are wrapped
+import re
 import threading
 from collections.abc import Callable, Collection
 from functools import partial
@@ -151,6 +152,9 @@ at the end of a loop's turn, when a list or a tuple is made. So an edit finds th
 one; then it asks, in one straight line without a call, whether that line still stands there, and acts. If not, it
 begins anew. Who reads needs no lock, and takes a copy of the lines, which is one step, to go through.
 """
+
+if hasattr(os, "register_at_fork"):  # a child must not be born with the lock of a thread that it has not
+    os.register_at_fork(before=_EDITING.acquire, after_in_parent=_EDITING.release, after_in_child=_EDITING.release)
 
 _ALL = slice(None)
 
@@ -728,7 +732,8 @@ def _new_line(name: str, value: HeaderInput) -> Line:
     """A caller's header, checked."""
     known = _NAMES.get(name) if type(name) is str else None
     start = known[1] if known else encode_name(name)
-    data = value.encode("ascii") if type(value) is str and _WORDS.fullmatch(value) else encode_value(name, value)
+    is_plain = type(value) is str and len(value) <= LARGEST_MAX_SIZE and _WORDS.fullmatch(value)
+    data = value.encode("ascii") if is_plain else encode_value(name, value)  # type: ignore[union-attr]  # it is a str
     return start, b": %b\r\n" % data
 
 

@@ -39,6 +39,7 @@ class Program:
                 loop.add_signal_handler(number, stop.set)
         if parent >= 0:
             loop.add_reader(parent, stop.set)  # the other end is the supervisor's: it is readable when that is gone
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         if self.serving.transport is None:
             self.serving.open()
         beside = [loop.create_task(_run_or_stop(stop, work)) for work in (self._keep_reporting, self.beside) if work]
@@ -101,7 +102,6 @@ class Program:
                 tick=self.stats_interval,
                 grace=serving.config.drain_timeout + 2.0,
             )
-            self._report()
             supervisor.run()
             self._report()
         finally:

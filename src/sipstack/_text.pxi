@@ -31,7 +31,8 @@ cdef bytes unfolded(sip_text value):
     """A value with one space where a fold stood."""
     cdef bytes room = PyBytes_FromStringAndSize(NULL, sip_length(value))
     cdef sip_byte *end = sip_unfold(<sip_byte *>PyBytes_AS_STRING(room), value)
-    return room[: end - <sip_byte *>PyBytes_AS_STRING(room)]
+    # Not room[:n]: that makes a slice, at which the collector may run.
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(room), end - <sip_byte *>PyBytes_AS_STRING(room))
 
 
 # ---------------------------------------------------------------- methods and header names

@@ -48,6 +48,7 @@ class Supervisor:
     Attributes:
         count: how many.
         work: the worker's life; gets its place (0 to count - 1) and a descriptor that is readable when the parent ends.
+            SIGNALS are blocked when it begins.
         on_death: called with the place of a worker that is gone, before another one takes it.
         on_tick: called every `tick` seconds.
         tick: seconds.
@@ -88,7 +89,7 @@ class Supervisor:
             self._stopping = True
 
     def _watch(self) -> None:
-        next_tick = time.monotonic() + self.tick
+        next_tick = 0.0
         while not self._stopping:
             now = time.monotonic()
             for index, child in enumerate(self._children):
@@ -129,11 +130,10 @@ class Supervisor:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             for descriptor in (self._lifeline_end, self._wake, self._wake_end):
                 os.close(descriptor)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            self.work(index, self._lifeline)
+            self.work(index, self._lifeline)  # it lets SIGNALS in when it can drain
             code = 0
         except KeyboardInterrupt:
-            code = 0  # a SIGINT before its loop took it, or after
+            code = 0  # a SIGINT on a loop that takes no signals
         except BaseException:
             traceback.print_exc()
         finally:

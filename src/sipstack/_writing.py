@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from . import _grammar as grammar
 from ._diagnose import bad_control
-from ._limits import MAX_PORT, STATUS_CODES
+from ._limits import LARGEST_MAX_SIZE, MAX_PORT, STATUS_CODES
 from ._values import need_str
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import HeaderValue
@@ -78,7 +78,14 @@ def _encode_token(text: str, what: str) -> bytes:
     """A token's bytes; SerializeError where it is none (RFC 3261 25.1)."""
     if not grammar.is_token(need_str(text, what)):
         raise SerializeError(f"{what} {text!r} is not a token")
-    return str.encode(text, "ascii")
+    return _not_too_large(str.encode(text, "ascii"), what)
+
+
+def _not_too_large(data: bytes, what: str) -> bytes:
+    """The bytes, where a message that has them can be read again."""
+    if len(data) > LARGEST_MAX_SIZE:
+        raise SerializeError(f"{what} is over {LARGEST_MAX_SIZE} bytes")
+    return data
 
 
 encode_name = partial(_encode_token, what="header name")
@@ -106,7 +113,7 @@ def encode_value(name: str, value: HeaderInput) -> bytes:
         at = line_end.start() if line_end else bad_control(data)
         if at >= 0:
             raise SerializeError(f"value of {name} has control byte 0x{data[at]:02x} at byte {at}")
-    return data
+    return _not_too_large(data, f"value of {name}")
 
 
 def refuse_copied(name: str) -> None:

@@ -57,7 +57,7 @@ _MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
 
 
 class Receiver(Protocol):
-    """Takes what a transport receives. An `Endpoint` is one to its transport; all is called in the loop's thread."""
+    """Takes what a transport receives: in an endpoint its `Serving`. All is called in the loop's thread."""
 
     def deliver(self, batch: list[Datagram]) -> None:
         """Datagrams that were received. Answers are sent before this returns."""

@@ -4,7 +4,6 @@ Nothing is sent a second time: a request that gets lost counts as lost, or there
 """
 
 import argparse
-import math
 import re
 import secrets
 import select
@@ -12,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from statistics import fmean, pstdev
 from typing import NamedTuple
 
 from sipstack._limits import DEFAULT_PORT
@@ -62,29 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     family.add_argument("-6", dest="family", action="store_const", const=socket.AF_INET6, help="IPv6 only")
 
 
-@dataclass(slots=True)
-class _RoundTrips:
-    """Minimum, mean, maximum and deviation of the round trips so far, in milliseconds, in constant space."""
-
-    count: int = 0
-    lowest: float = math.inf
-    highest: float = 0.0
-    total: float = 0.0
-    squares: float = 0.0
-
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.lowest = min(self.lowest, value)
-        self.highest = max(self.highest, value)
-        self.total += value
-        self.squares += value * value
-
-    def __str__(self) -> str:
-        mean = self.total / self.count
-        deviation = math.sqrt(max(0.0, self.squares / self.count - mean * mean))
-        return f"rtt min/avg/max/mdev = {self.lowest:.3f}/{mean:.3f}/{self.highest:.3f}/{deviation:.3f} ms"
-
-
 class _Pinger:
     """One run: a connected UDP socket, the requests that wait for an answer, and what has been counted."""
 
@@ -93,7 +69,7 @@ class _Pinger:
         self.sock = sock
         self.timeout = timeout
         self.sent = 0
-        self.round_trips = _RoundTrips()
+        self.round_trips: list[float] = []  # milliseconds
         self.pending: dict[int, float] = {}  # number of a request -> when it was sent; the oldest comes first
         self._call = secrets.token_hex(8)
         host, port = sock.getsockname()[:2]
@@ -155,7 +131,7 @@ class _Pinger:
         if sent is None:
             print(f"seq={number} answered again, or too late: not counted", flush=True)
             return
-        self.round_trips.add((now - sent) * 1000)
+        self.round_trips.append((now - sent) * 1000)
         server = response.get_header("Server") or response.get_header("User-Agent")
         print(
             f"{response.status_code} {visible(response.status_text)} from {self.target.hostport}: seq={number} "
@@ -196,13 +172,16 @@ class _Pinger:
                 self.receive()
 
     def summary(self, elapsed: float) -> str:
-        answered = self.round_trips.count
+        times, answered = self.round_trips, len(self.round_trips)
         lost = 100 * (self.sent - answered) / self.sent if self.sent else 0
         lines = [
             f"\n--- {self.target.hostport} ping statistics ---",
             f"{self.sent} requests sent, {answered} answered, {lost:g}% lost, time {elapsed * 1000:.0f} ms",
         ]
-        return "\n".join([*lines, str(self.round_trips)] if answered else lines)
+        if times:
+            numbers = "/".join(f"{number:.3f}" for number in (min(times), fmean(times), max(times), pstdev(times)))
+            lines.append(f"rtt min/avg/max/mdev = {numbers} ms")
+        return "\n".join(lines)
 
 
 def _connect(target: Target, family: int) -> socket.socket:
@@ -241,4 +220,4 @@ def run(options: argparse.Namespace) -> int:
         finally:
             signal.signal(signal.SIGTERM, before)
         print(pinger.summary(time.perf_counter() - start), flush=True)
-    return 0 if pinger.round_trips.count else 1
+    return 0 if pinger.round_trips else 1
