@@ -138,6 +138,15 @@ class TestParse:
         assert lines[at + 2].startswith("    ^ ")
         assert any(line.startswith("! CSeq: ") and "400" in line for line in lines)
 
+    def test_what_should_be_ignored_is_said_and_is_no_failure(self, stdin, capsys) -> None:
+        stdin(OPTIONS.replace(b"X-Note: hello", b"Date: today\r\nContact: <sip:a@b>;;"))
+        assert main(["parse", "-"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-2:] == [
+            "- Date: Date is not like Sat, 13 Nov 2010 23:29:00 GMT (to be ignored)",
+            "- Contact: parameter without a name (to be ignored)",
+        ]
+
     def test_what_a_server_would_refuse_is_said(self, stdin, capsys) -> None:
         stdin(OPTIONS.replace(b"Call-ID: c1@127.0.0.1\r\n", b""))
         assert main(["parse", "-"]) == 1

@@ -207,8 +207,21 @@ def changed(example: str) -> bytes:
 
 
 def findings(found: list[sipstack.Violation]) -> str:
-    marks = [f"{one.status} `{f'{one.header}: ' if one.header else ''}{one.reason}`" for one in found]
-    return ", ".join(marks) or "nothing"
+    marks = [(f"{one.status} `{f'{one.header}: ' if one.header else ''}{one.reason}`", one.serious) for one in found]
+    return ", ".join(text if serious else f"({text})" for text, serious in marks) or "nothing"
+
+
+def check_tolerance(impl: ModuleType, example: str) -> str:
+    """What validate finds in a header that can be read, which must not be serious; what reading raises in another."""
+    name = example.partition(":")[0]
+    found = [one for one in impl.parse(changed(example)).validate() if one.header == name]
+    try:
+        parse_header(name, text(example).partition(":")[2])
+    except HeaderError as error:
+        refused = [(name, error.reason, 400, True)]
+        return f"refused: `{error.reason}`" if found == refused else f"{found}"
+    assert not any(one.serious for one in found)
+    return ", ".join(f"`{one.reason}`" for one in found) or "nothing"
 
 
 class Once(sipstack.DatagramTransport):
@@ -288,6 +301,7 @@ CHECKS: dict[str, Callable[[ModuleType, str], str]] = {
     "via": lambda _, example: f"`{show(headers.Via.parse(text(example)))}`",
     "address": lambda _, example: f"`{show(headers.NameAddr.parse(text(example)))}`",
     "header": check_header,
+    "tolerance": check_tolerance,
     "check": lambda impl, example: findings(impl.parse(changed(example)).check()),
     "validate": lambda impl, example: findings(impl.parse(changed(example)).validate()),
     "endpoint": check_endpoint,

@@ -805,6 +805,21 @@ def test_which_schemes():
         [200], [200], [416], [416]]  # fmt: skip
 
 
+@pytest.mark.parametrize("uri", ["SIP:a@b", "urn:x:y", "sips:a@b", "tel:+1", "<sip:a@b>", "sip", "1:a", "*"])
+@pytest.mark.parametrize("schemes", [("sip", "URN"), ("sip", "sips", "tel")])
+def test_schemes_are_judged_as_validate_does(uri, schemes):
+    endpoint = Endpoint(EndpointConfig(schemes=schemes))
+    endpoint.register_handler("OPTIONS", ok)
+    [(response, _)] = answers(endpoint, request_bytes(uri=uri))
+    found = parse(request_bytes(uri=uri)).validate(schemes=schemes)
+    assert [(one.header, one.status) for one in found] == (
+        [] if response.status_code == 200 else [("Request-URI", response.status_code)]
+    )
+    assert (response.status_code == 400) == (":" not in uri or uri[0] in "<1")
+    if response.status_code == 400:
+        assert response.status_text == "Request-URI URI has no scheme"
+
+
 def test_limits_of_a_message():
     endpoint = Endpoint(EndpointConfig(max_headers=8, max_size=400, answer_parse_errors=0))
     endpoint.register_handler("OPTIONS", ok)

@@ -90,14 +90,26 @@ RULES = {
     "IPV6_REFERENCE": (["[::1]", "[2001:db8::192.0.2.1]"], ["::1", "[::1", "[:]", "[g::1]", "[fe80::1%eth0]", "[]"]),
     "HOST": (["example.com", "192.0.2.1", "[::1]", "h."], ["", "[::1", "a b", "h:1", "a_-"]),
     "STRICT_VALUE": (["token", "[::1]"], ["", "a/b", "a b", '"a"', "::1", "[]"]),
+    "READABLE_HOST": (
+        ["1000", "+43", "*31#", "<null>", "<>", "[1:2]"],
+        ["", "a:b", "a@b", "[x]", "<a", "a/b", "a%20b"],
+    ),
+    "READABLE_VALUE": (["a", "(b)", "{|}", "a?b", "é"], ["", "a b", "a;b", "a,b", '"', "<a>", "a\\b", "a\x00"]),
     "GENERIC_PARAM": (["a", "a=b", ' a = "b c" ', "a=[::1]:5", "a=x/y@z=&$"], ["", "=a", "a=", "a=b c", 'a="', "a;b"]),
+    "READABLE_PARAM": (
+        ["", " ", "a", "a=b", "a=", " a = ", "a=b(c)", "a=(b", "a=?"],
+        ["=a", "a=b c", 'a="b"', "a;b", "a= (b", "a=<b>", "a=b,c", "a=\\", "a b"],
+    ),
     "SCHEME": (["sip", "sips", "a+b-c.1"], ["", "1a", "sip:", "a_b"]),
     "ESCAPED": (["%41", "%aF"], ["%", "%4", "%4g", "%414"]),
     "STRICT_USER": (["alice", "a;b?c/d", "%41", "+1&=$,"], ["", "a@b", "a:b", "%4", "a%", "#", "é", "a b", "[", '"']),
     "USER": (["alice", "*21#", "é", "%41b%42", "\udcff"], ["", "a@b", "a:b", "%4", "a%4", "a b", "\ud800", "\x00"]),
     "PASSWORD": (["", "secret", "%41&=+$,"], ["a:b", "a;b", "%", "%4", "/", "#"]),
     "USERINFO": (["a@", "a:@", "a:b@", "a;x=1@"], ["@", "a", ":b@", "a@b@", "%4@"]),
-    "HOSTPORT": (["h", "h:5060", "[::1]:1", "h:999999"], ["", "h:", ":1", "h:x", "::1", "h:-1"]),
+    "HOSTPORT": (["h", "h:5060", "[::1]:1", "h:999999", "<null>:1"], ["", "h:", ":1", "h:x", "::1", "h:-1"]),
+    "READABLE_USERINFO": (["a[|]@", "%@", "a:b:c@", "a:@"], ["@", "a", "a@b@", "a;b@", "a?b@", "a/b@", ":a@", '"@']),
+    "READABLE_URI_PARAM": (["", "a=b=c", "a@b", "=", "%", "a,b"], ["a;b", "a?b", "a b", "<", ">", '"']),
+    "READABLE_URI_HEADERS": (["", "a=b;c@d,e?f&&"], ["a b", "<", ">", '"', "\x00"]),
     "URI_PARAM": (["lr", "a=b", "a=[x]/:&+$", "%61=%62", "a='b'"], ["", "=b", "a=", "a=b=c", "a@", "a;b", "a=%", "é"]),
     "URI_HEADER": (["a=", "a=b", "a?=[x]/:+$"], ["", "a", "=b", "a=b=c", "a=b&c=d", "a=%4", "a;=b", "a@=b"]),
     "STRICT_OPAQUE": (["//h/p?q=a,b;c#d[1]", "service:sos", "%20"], ["", "a b", "%2", "a|b", "é", "<", ">", '"', "\\"]),
@@ -119,8 +131,8 @@ RULES = {
     "HEADER": (["a:\r\n", "a : b\n c\n\td\r\n", "a\n"], ["a:b", ":b\n", "a:b\nc:d\n", " a:b\n"]),
     "HEAD_END": (["\n\r\n", "\n\n"], ["\r\n", "\n\r\r\n", "\n \n"]),
     "FIELD_VALUE": (
-        ["", 'a "b" \xff\t', '"\\\x01"', "a\r\n b\n\tc", '"a\r\n b', '"\\\r\n b"', "\\", '"\\'],
-        ["\x01", "\\\x01", '"\x01"', "a\r\nb", '"\\\n"', '"a" \\\x01', "a\rb", '"\\\\" \\\x7f'],
+        ["", 'a "b" \xff\t', '"\\\x01"', "(\\\x01)", "\\\x7f", "a\r\n b\n\tc", '"a\r\n b', '"\\\r\n b"', "\\", '"\\'],
+        ["\x01", "\\\\\x01", '"\x01"', "a\r\nb", '"\\\n"', "\\\r", "a\rb", '"\\\\\\\\\x7f"'],
     ),
 }
 """Rule to texts that are it from end to end, and texts that are not."""
@@ -136,7 +148,10 @@ def test_a_rule(name: str):
         assert not pattern.fullmatch(text), text
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name not in ("USER", "USERINFO", "OPAQUE")])
+FOR_TEXT_ALONE = ("USER", "USERINFO", "OPAQUE", "READABLE_HOST", "HOSTPORT")
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name not in FOR_TEXT_ALONE])
 def test_a_rule_of_bytes_is_that_of_text(name: str):
     taken, refused = RULES[name]
     pattern = re.compile(getattr(grammar, name).encode())
@@ -155,6 +170,9 @@ def test_groups():
     parameter = re.match(grammar.GENERIC_PARAM, ' a = "b\\"" ')
     assert parameter is not None
     assert parameter.groups() == ("a", None, 'b\\"')
+    odd = re.match(grammar.READABLE_PARAM, " a = b( ")
+    assert odd is not None
+    assert odd.groups() == ("a", "=", "b(")
     userinfo = re.match(grammar.USERINFO, "a:b@h")
     assert userinfo is not None
     assert userinfo.groups() == ("a", "b")

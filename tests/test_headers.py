@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipstack import headers
+from sipstack._values import Flaws
 from sipstack.errors import HeaderError, SerializeError
 from sipstack.headers import (
     STAR,
@@ -62,6 +63,9 @@ TOKEN = "abcXYZ019-.!%*_+`'~"
 ANY_TEXT = st.text(
     st.characters(exclude_characters="\r\n", exclude_categories=["Cs", "Cc"]) | st.sampled_from('\t\udc80\udcff"\\')
 )
+
+
+EMPTY = "parameter value is empty or holds an illegal character"
 
 
 def error_of(parse, text):
@@ -129,25 +133,20 @@ def test_received_with_and_without_brackets(received):
     [
         ("SIP/2.0/\x16UD~PTo :::]", "Via is not protocol/version/transport and host", 0),
         ("SIP/2.0/UDP :::]", "Via is not protocol/version/transport and host", 0),
-        ("SIP/2.0/UDP 192.0.2.15;;,;,,", "parameter without a name", 23),  # RFC 4475 badinv01
+        ("SIP/2.0/UDP 192.0.2.15;;,;,,", "parameter without a name", 24),  # RFC 4475 badinv01
         ("", "Via is not protocol/version/transport and host", 0),
         ("SIP/2.0/UDP", "Via is not protocol/version/transport and host", 0),
         ("SIP/2.0/UDP ", "Via is not protocol/version/transport and host", 0),
         ("SIP/2.0 h", "Via is not protocol/version/transport and host", 0),
         ("SIP/2.0/UDP\r\n h", "Via is not protocol/version/transport and host", 0),
         ("SIP/2.0/UDP [2001:db8::1", "Via is not protocol/version/transport and host", 0),
-        ("SIP/2.0/UDP [1::2::3]", "Via is not protocol/version/transport and host", 12),
-        ("SIP/2.0/UDP 2001:db8::1", "Via is not protocol/version/transport and host", 12),
+        ("SIP/2.0/UDP 2001:db8::1", "Via holds an illegal character", 16),
         ("SIP/2.0/UDP h:65536", "port is out of range", 14),
         ("SIP/2.0/UDP h:4294972356", "port is out of range", 14),
         ("SIP/2.0/UDP h:+5", "Via holds an illegal character", 13),
         ("SIP/2.0/UDP h:1_0", "Via holds an illegal character", 15),
         ("SIP/2.0/UDP h:\u0665", "Via holds an illegal character", 13),
         ("SIP/2.0/UDP h h", "Via holds an illegal character", 14),
-        ("SIP/2.0/UDP h;branch=", "parameter value is empty or holds an illegal character", 21),
-        ("SIP/2.0/UDP h;branch= ;x", "parameter value is empty or holds an illegal character", 22),
-        ("SIP/2.0/UDP h;branch", "branch has no value or a quoted one", 14),
-        ('SIP/2.0/UDP h;branch="a"', "branch has no value or a quoted one", 14),
         ("SIP/2.0/UDP h;branch=a;BRANCH=b", "parameter branch twice", 23),
         ("SIP/2.0/UDP h;branch=a b", "parameter holds an illegal character", 23),
         ("SIP/2.0/UDP h;branch=\x00", "parameter value is empty or holds an illegal character", 21),
@@ -155,21 +154,38 @@ def test_received_with_and_without_brackets(received):
         ('SIP/2.0/UDP h;x = "a\\', "quoted string is not closed or holds a control character", 18),
         ('SIP/2.0/UDP h;x="\x00"', "quoted string is not closed or holds a control character", 16),
         ('SIP/2.0/UDP h;x="\\\n"', "quoted string is not closed or holds a control character", 16),
-        ("SIP/2.0/UDP h;rport=65536", "rport is out of range", 14),
-        ("SIP/2.0/UDP h;rport=0", "rport is out of range", 14),
-        ("SIP/2.0/UDP h;rport=+5", "rport is not a number", 14),
-        ("SIP/2.0/UDP h;rport=1_0", "rport is not a number", 14),
-        ("SIP/2.0/UDP h;rport=", "parameter value is empty or holds an illegal character", 20),
-        ('SIP/2.0/UDP h;rport="1"', "rport has no value or a quoted one", 14),
-        ("SIP/2.0/UDP h;ttl=256", "ttl is out of range", 14),
-        ("SIP/2.0/UDP h;ttl=" + "9" * 10_000, "ttl is out of range", 14),
-        ("SIP/2.0/UDP h;received=a/b", "received is not a host name or address", 14),
-        ("SIP/2.0/UDP h;maddr=[::1", "maddr is not a host name or address", 14),
         ("SIP/2.0/UDP h;\u00e9=1", "parameter without a name", 14),
     ],
 )
 def test_via_refused(text, reason, offset):
     assert error_of(Via.parse, text) == (reason, offset)
+
+
+@pytest.mark.parametrize(
+    ("text", "noted"),
+    [
+        ("SIP/2.0/UDP [1::2::3]", ["host is not a host name or address"]),
+        ("SIP/2.0/UDP h;branch=", [EMPTY, "branch has no value or a quoted one"]),
+        ("SIP/2.0/UDP h;branch= ;x", [EMPTY, "branch has no value or a quoted one"]),
+        ("SIP/2.0/UDP h;branch", ["branch has no value or a quoted one"]),
+        ('SIP/2.0/UDP h;branch="a"', ["branch has no value or a quoted one"]),
+        ("SIP/2.0/UDP h;rport=65536", ["rport is out of range"]),
+        ("SIP/2.0/UDP h;rport=0", ["rport is out of range"]),
+        ("SIP/2.0/UDP h;rport=+5", ["rport is not a number"]),
+        ("SIP/2.0/UDP h;rport=1_0", ["rport is not a number"]),
+        ("SIP/2.0/UDP h;rport=", [EMPTY]),
+        ('SIP/2.0/UDP h;rport="1"', ["rport has no value or a quoted one"]),
+        ("SIP/2.0/UDP h;ttl=256", ["ttl is out of range"]),
+        ("SIP/2.0/UDP h;ttl=" + "9" * 10_000, ["ttl is out of range"]),
+        ("SIP/2.0/UDP h;received=a/b", ["received is not a host name or address"]),
+        ("SIP/2.0/UDP h;maddr=[::1", ["maddr is not a host name or address"]),
+    ],
+)
+def test_via_read_all_the_same(text, noted):
+    """What is against the grammar and has one reading."""
+    with Flaws() as found:
+        Via.parse(text)
+    assert found == noted
 
 
 def test_a_long_branch():
@@ -344,15 +360,12 @@ def test_the_contact_of_wsinv_and_regescrt():
 def test_q_and_expires():
     assert NameAddr.parse("<sip:a@b>;expires=4294967295;q=1.000").expires == 2**32 - 1
     assert (NameAddr.parse("<sip:a@b>").q, NameAddr.parse("<sip:a@b>;q=0").q) == (None, 0.0)
-    for bad in ("280297596632815", "x", "1:0", "-1"):
-        with pytest.raises(HeaderError):
-            _ = NameAddr.parse(f"<sip:a@b>;expires={bad}").expires
+    assert NameAddr.parse("<sip:a@b>;expires=280297596632815").expires == 2**32 - 1
+    for bad in ("x", "1:0", "-1", '"\u0665"'):
+        assert NameAddr.parse(f"<sip:a@b>;expires={bad}").expires == 3600
     for bad in ("1.1", "2", "0.1234", "0.\u0665", "-0", "01"):
-        with pytest.raises(HeaderError):
-            _ = NameAddr.parse(f'<sip:a@b>;q="{bad}"').q
-    for name in ("q", "expires"):
-        with pytest.raises(HeaderError):
-            getattr(NameAddr.parse(f"<sip:a@b>;{name}"), name)
+        assert NameAddr.parse(f'<sip:a@b>;q="{bad}"').q is None
+    assert (NameAddr.parse("<sip:a@b>;q").q, NameAddr.parse("<sip:a@b>;expires").expires) == (None, 3600)
 
 
 @pytest.mark.parametrize(
@@ -361,7 +374,6 @@ def test_q_and_expires():
         ("", "URI has no scheme", 0),
         (" ", "URI has no scheme", 1),
         (";;;;", "URI has no scheme", 0),
-        ('"Joe" <sip:joe@example.org>;;;;', "parameter without a name", 28),  # badinv01
         ("sip:user@example.com?Route=%3Csip:sip.example.com%3E", "URI with ? is not in <>", 20),  # regbadct
         ("sip:a,b@h", "URI with , is not in <>", 5),
         ("Bell, Alexander <sip:a.g.bell@example.com>;tag=43", "URI with , is not in <>", 4),  # baddn
@@ -383,11 +395,6 @@ def test_q_and_expires():
         ("<sip:a@b>>", "address holds an illegal character", 9),
         ("<sip:a@b>,", "address holds an illegal character", 9),
         ("<<sip:a@b>>", "URI has no scheme", 1),
-        ("<sip:a@b>;", "parameter without a name", 10),
-        ("<sip:a@b>;tag=", "parameter value is empty or holds an illegal character", 14),
-        ("<sip:a@b>;tag", "tag has no value or a quoted one", 10),
-        ('<sip:a@b>;tag="x"', "tag has no value or a quoted one", 10),
-        ("<sip:a@b>;tag=1;tag=1", "parameter tag twice", 16),
         ("<sip:a@b>;tag=1;x;TAG=2", "parameter tag twice", 18),
         ("<sip:a@b>;tag=a b", "parameter holds an illegal character", 16),
         ("<sip:a@b%>", "% without two hexadecimal digits", 8),
@@ -397,6 +404,24 @@ def test_q_and_expires():
 )
 def test_address_refused(text, reason, offset):
     assert error_of(NameAddr.parse, text) == (reason, offset)
+
+
+@pytest.mark.parametrize(
+    ("text", "noted"),
+    [
+        ('"Joe" <sip:joe@example.org>;;;;', ["parameter without a name"] * 4),  # badinv01
+        ("<sip:a@b>;", ["parameter without a name"]),
+        ("<sip:a@b>;tag=", [EMPTY, "tag has no value or a quoted one"]),
+        ("<sip:a@b>;tag", ["tag has no value or a quoted one"]),
+        ('<sip:a@b>;tag="x"', ["tag has no value or a quoted one"]),
+        ("<sip:a@b>;tag=1;tag=1", ["parameter tag twice"]),
+    ],
+)
+def test_address_read_all_the_same(text, noted):
+    """What is against the grammar and has one reading."""
+    with Flaws() as found:
+        NameAddr.parse(text)
+    assert found == noted
 
 
 def test_address_built():
@@ -484,7 +509,8 @@ def test_star():
     assert parse_contacts(" * ") == (Star.parse("*"),)
     assert (str(STAR), hash(STAR), STAR != "*") == ("*", hash(Star()), True)
     assert error_of(Star.parse, "a") == ("not a *", 0)
-    for text in ("*, <sip:a@b>", "<sip:a@b>, *", "**", "*;q=1", ""):
+    assert parse_contacts("") == ()
+    for text in ("*, <sip:a@b>", "<sip:a@b>, *", "**", "*,*", "*;q=1"):
         with pytest.raises(HeaderError):
             parse_contacts(text)
 
@@ -598,18 +624,14 @@ def test_split_list(value, parts):
 
 
 def test_an_error_in_a_list_has_its_place():
-    text = 'SIP/2.0/UDP a;x="," ,  SIP/2.0/UDP b;branch='
-    assert error_of(lambda value: parse_list(Via, value), text) == (
-        "parameter value is empty or holds an illegal character",
-        44,
-    )
+    text = 'SIP/2.0/UDP a;x="," ,  SIP/2.0/UDP b;branch=<'
+    assert error_of(lambda value: parse_list(Via, value), text) == (EMPTY, 44)
     with pytest.raises(HeaderError) as caught:
         parse_header("v", text)
     assert (caught.value.header, caught.value.offset) == ("Via", 44)
-    assert text[caught.value.offset :] == ""
-    for bad in ("", ",", "SIP/2.0/UDP a,", ",SIP/2.0/UDP a"):
-        with pytest.raises(HeaderError):
-            parse_list(Via, bad)
+    assert text[caught.value.offset :] == "<"
+    assert parse_list(Via, "SIP/2.0/UDP a,") == parse_list(Via, ",SIP/2.0/UDP a") == (Via("a"),)
+    assert parse_list(Via, "") == parse_list(Via, ",") == ()
 
 
 def test_params():
@@ -665,7 +687,7 @@ def test_content_type():
     assert hash(ContentType.parse("A/b")) == hash(ContentType.parse("a/B"))
     assert ContentType.parse("a/b") != ContentType.parse("a/b;c=d")
     assert built != str(built)
-    for text in ("", "a", "a/", "/b", "a/b/c", "a/b c", "a/b;", "a\x00/b"):
+    for text in ("", "a", "a/", "/b", "a/b/c", "a/b c", "a/b;=", "a\x00/b"):
         with pytest.raises(HeaderError):
             ContentType.parse(text)
     with pytest.raises(SerializeError):
@@ -683,9 +705,9 @@ def test_accept():
     languages = parse_header("Accept-Language", "da, en-gb;q=0.8, *;q=0.1")
     assert [(value.value, value.q) for value in languages] == [("da", None), ("en-gb", 0.8), ("*", 0.1)]
     assert parse_header("Accept-Encoding", "gzip") == (AcceptValue("GZIP"),)
-    for bad in ("a/b;q=2", "a/b;q", 'a/b;q="1"', "a/b,"):
-        with pytest.raises(HeaderError):
-            parse_header("Accept", bad)
+    for bad in ("a/b;q=2", "a/b;q", "a/b;q=x,"):
+        ((media_type, q),) = [(value.media_type, value.q) for value in parse_header("Accept", bad)]
+        assert (media_type, q) == ("a/b", None)
 
 
 def test_tokens():
@@ -700,12 +722,11 @@ def test_tokens():
     assert parse_header("In-Reply-To", "a@b, c") == ("a@b", "c")
     assert parse_header("SIP-ETag", " abc ") == "abc"
     for name, bad in (
-        ("Require", ""),
-        ("Require", ","),
+        ("Require", "A B"),
         ("Allow", "A B"),
         ("Allow", "A, B\x00"),
         ("SIP-ETag", "a b"),
-        ("Privacy", ";"),
+        ("Privacy", "a b;"),
     ):
         with pytest.raises(HeaderError) as caught:
             parse_header(name, bad)
@@ -768,7 +789,9 @@ def test_session_timers():
     assert str(parse_header("Min-SE", "90;a=b")) == "90;a=b"
     assert Interval(90) != SessionExpires(90)
     assert Interval(90) != 90
-    for bad in ("", "x", "4294967296", "90;refresher", "90;refresher=", "90 90", "90;"):
+    for odd in ("90;refresher", "90;refresher=", "90;"):
+        assert (SessionExpires.parse(odd).seconds, SessionExpires.parse(odd).refresher) == (90, None)
+    for bad in ("", "x", "4294967296", "90;=", "90 90"):
         with pytest.raises(HeaderError):
             parse_header("Session-Expires", bad)
     with pytest.raises(SerializeError):
@@ -791,12 +814,11 @@ def test_retry_after():
         "5 (a) b",
         "5 ()) ",
         "x",
-        "5;duration=x",
-        '5;duration="1"',
-        "5;duration",
     ):
         with pytest.raises(HeaderError):
             RetryAfter.parse(bad)
+    for odd in ("5;duration=x", "5;duration"):
+        assert RetryAfter.parse(odd).duration is None
     for arguments in ({"seconds": -1}, {"seconds": 1, "comment": "\n"}, {"seconds": 1, "duration": 2**32}):
         with pytest.raises(SerializeError):
             RetryAfter(**arguments)
@@ -844,23 +866,17 @@ def test_event_and_subscription_state():
     assert state == SubscriptionState("terminated", reason="probation", retry_after=30, expires=5)
     assert SubscriptionState.parse("active").expires is None
     assert str(SubscriptionState("active", expires=60, params={"a": "b"})) == "active;expires=60;a=b"
-    for bad in (
-        "",
-        "a b",
-        "active;expires=x",
-        "active;expires=4294967296",
-        "active;expires",
-        "active;reason",
-        "active;",
-    ):
+    for odd in ("expires=x", "expires=4294967296", "expires", "reason", ""):
+        state = SubscriptionState.parse(f"active;{odd}")
+        assert (state.state, state.expires, state.reason) == ("active", None, None)
+    for bad in ("", "a b"):
         with pytest.raises(HeaderError):
             SubscriptionState.parse(bad)
     with pytest.raises(SerializeError):
         SubscriptionState("active", params={"expires": "x"})
     with pytest.raises(SerializeError):
         EventValue("a", id="b c")
-    with pytest.raises(HeaderError):
-        EventValue.parse("a;id")
+    assert EventValue.parse("a;id").id is None
 
 
 def test_reason():
@@ -871,8 +887,7 @@ def test_reason():
     assert Reason.parse(str(Reason("SIP", cause=200, text='"\\,'))).text == '"\\,'
     assert sip != q850
     assert Reason("SIP") != TokenValue("SIP")
-    with pytest.raises(HeaderError):
-        parse_header("Reason", "SIP;cause=x")
+    assert parse_header("Reason", "SIP;cause=x")[0].cause is None
     with pytest.raises(SerializeError):
         Reason("SIP", text="\r\n")
     for cause in ("x", None, 2**32):  # what could not be read again
@@ -952,10 +967,9 @@ def test_warning():
         '099 a "b"',
         '307 a "b" c',
         '\u0663\u0660\u0667 a "b"',
-        "",
     ):
-        with pytest.raises(HeaderError):
-            parse_header("Warning", bad)
+        value = WarningValue.parse(bad)
+        assert (value.code, value.agent, value.text, str(value)) == (None, "", bad, bad)
     for arguments in ((99, "a", "b"), (1000, "a", "b"), (300, "a b", "c"), (300, "", "c"), (300, "a", "\n")):
         with pytest.raises(SerializeError):
             WarningValue(*arguments)

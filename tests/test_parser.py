@@ -282,14 +282,15 @@ CONTROLS = [*range(9), 11, 12, *range(14, 32), 127]
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_control_bytes_are_refused_but_behind_a_backslash_in_a_quoted_string(impl: ModuleType, control: int):
+def test_control_bytes_are_refused_but_behind_a_backslash(impl: ModuleType, control: int):
     byte = bytes((control,))
-    for prefix in (b"", b"a", b"\\", b'"a', b'"a\\\\', b'"" \\', b'"', b"x" * 100):
+    for prefix in (b"", b"a", b"\\\\", b'"a', b'"a\\\\', b"(\\\\\\\\", b'"', b"x" * 100):
         data = head(b"X: " + prefix + byte + b'b"')
         offset = len(START) + 3 + len(prefix)
         assert refusal(impl, data) == ("control byte in a header value", offset, 400)
-    quoted = request(impl, b'X: "a\\' + byte + b'b"', b"Y: 1")
-    assert quoted.headers.items() == [("X", f'"a\\{chr(control)}b"'), ("Y", "1")]
+    for before, behind in (('"a', 'b"'), ("(a", "b)"), ("", ""), ("a\\\\", "")):
+        quoted = request(impl, f"X: {before}\\".encode() + byte + behind.encode(), b"Y: 1")
+        assert quoted.headers.items() == [("X", f"{before}\\{chr(control)}{behind}"), ("Y", "1")]
     for line in (b"OPTIONS sip:" + byte + b"a SIP/2.0", b"SIP/2.0 200 O" + byte + b"K", b'A "\\' + byte + b'" SIP/2.0'):
         place = line.index(byte)
         assert refusal(impl, line + b"\r\n\r\n") == ("control byte in the start line", place, 400)
@@ -398,17 +399,17 @@ def test_two_content_lengths_that_differ(impl: ModuleType):
         ("via", b"Via: SIP/2.0/UDP h:65535", Via("h", port=65535)),
         ("via", b"Via: SIP/2.0/UDP h:65536", "port is out of range"),
         ("via", b"Via: SIP/2.0/UDP h:4295032832", "port is out of range"),
-        ("via", b"Via: SIP/2.0/\\\x16UD~PTo :::]", None),
-        ("via", b"Via: SIP/2.0/UDP h;branch=", "parameter value is empty or holds an illegal character"),
-        ("via", b"Via: SIP/2.0/UDP h;branch", "branch has no value or a quoted one"),
+        ("via", b"Via: SIP/2.0/\\\x16UD~PTo :::]", "Via is not protocol/version/transport and host"),
+        ("via", b"Via: SIP/2.0/UDP h;branch=", Via.parse("SIP/2.0/UDP h;branch")),
+        ("via", b"Via: SIP/2.0/UDP h;branch", Via.parse("SIP/2.0/UDP h;branch=")),
         ("via", b"Via:", "Via is not protocol/version/transport and host"),
-        ("via", b"Via: ,SIP/2.0/UDP h", "Via is not protocol/version/transport and host"),
+        ("via", b"Via: ,SIP/2.0/UDP h", Via("h")),
         ("via", b"Via: SIP/2.0/UDP [::1", "Via is not protocol/version/transport and host"),
         ("from_tag", b"From: <sip:a@b>;tag=x", "x"),
         ("from_tag", b"From: <sip:a@b>", None),
-        ("from_tag", b"From: <sip:a@b>;tag=", "parameter value is empty or holds an illegal character"),
-        ("from_tag", b"From: <sip:a@b>;tag", "tag has no value or a quoted one"),
-        ("from_tag", b"From: <sip:a@b>;tag=x;tag=x", "parameter tag twice"),
+        ("from_tag", b"From: <sip:a@b>;tag=", None),
+        ("from_tag", b"From: <sip:a@b>;tag", None),
+        ("from_tag", b"From: <sip:a@b>;tag=x;tag=x", "x"),
         ("from_tag", b"From: <sip:a@b>;tag=x;TAG=y", "parameter tag twice"),
         ("from_tag", b"From: <sip:a@b", "< is not closed"),
         ("to_tag", b't: "a <sip:a@b>', "quoted string is not closed or holds a control character"),
@@ -429,9 +430,6 @@ def test_two_content_lengths_that_differ(impl: ModuleType):
 )
 def test_values_by_attribute(impl: ModuleType, attribute: str, line: bytes, value: Any):
     """What is wrong with a value is raised where it is asked for, with the header's name; the message is readable."""
-    if b"\x16" in line:
-        assert refusal(impl, head(line))[0] == "control byte in a header value"
-        return
     message = request(impl, line)
     name = {b"t": "To", b"m": "Contact", b"i": "Call-ID", b"c": "Content-Type"}.get(
         line[:1], line.split(b":")[0].decode()
@@ -1081,7 +1079,9 @@ def test_push_and_pop_via(message: Any):
         (b"Via: a\r\n ,b,\r\n c", "a", [b"Via: b, c"]),
         (b"Via: a,", "a", []),
         (b"Via:", "", []),
-        (b"Via: ,a", "", [b"Via: a"]),
+        (b"Via: ,a", "a", []),
+        (b"Via: , ,a,,b", "a", [b"Via: b"]),
+        (b"Via: , ,", "", []),
         (b'Via: "a, b', '"a, b', []),
     ],
 )
@@ -1359,7 +1359,7 @@ PLACES: dict[str, Callable[[Any, str], Any]] = {
     "a known header": lambda message, bad: message.set_header("To", f"<sip:a>{bad}"),
     "the start of a value": lambda message, bad: message.set_header("To", f"{bad}x"),
     "a quoted string": lambda message, bad: message.set_header("X", f'"a{bad}b"'),
-    "behind quotes": lambda message, bad: message.set_header("X", f'"a" \\{bad}b"'),
+    "behind a backslash that is escaped": lambda message, bad: message.set_header("X", f'"a" \\\\{bad}b"'),
     "a header name": lambda message, bad: message.set_header(f"X{bad}", "a"),
     "an added name": lambda message, bad: message.add_header(f"{bad}X", "a"),
     "a view": lambda message, bad: message.headers.extend({"X": bad + "x"}),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipstack._grammar import is_host
+from sipstack._values import Flaws
 from sipstack.errors import HeaderError, SerializeError
 from sipstack.headers import NameAddr, Params, Via
 from sipstack.uri import AbsoluteUri, SipUri, TelUri, escape_uri, parse_uri, unescape_uri
@@ -112,13 +113,6 @@ def test_hosts_and_ports(text, host, port):
         ("sip:[2001:db8::10", "host is not a host name or address", 4),
         ("sip:[2001:db8::10%eth0]", "% without two hexadecimal digits", 17),
         ("sip:[fe80::1%25eth0]", "host is not a host name or address", 4),
-        ("sip:[1::2::3]", "host is not a host name or address", 4),
-        ("sip:[:::]", "host is not a host name or address", 4),
-        ("sip:256.1.1.1", "host is not a host name or address", 4),
-        ("sip:1.2.3", "host is not a host name or address", 4),
-        ("sip:1000", "host is not a host name or address", 4),
-        ("sip:-a.example.com", "host is not a host name or address", 4),
-        ("sip:a..b", "URI holds an illegal character", 6),
         ("sip:h:65536", "port is out of range", 6),
         ("sip:h:4294972356", "port is out of range", 6),
         ("sip:h:" + "9" * 10_000, "port is out of range", 6),
@@ -129,17 +123,6 @@ def test_hosts_and_ports(text, host, port):
         ("sip:h:\uff15", "URI holds an illegal character", 5),
         ("sip:a@h%", "% without two hexadecimal digits", 7),
         ("sip:%", "% without two hexadecimal digits", 4),
-        ("sip:a%4@h", "% without two hexadecimal digits", 5),
-        ("sip:a%4\u0665@h", "% without two hexadecimal digits", 5),
-        ("sip:a@h;x=%zz", "% without two hexadecimal digits", 10),
-        ("sip:a@h?x=%", "% without two hexadecimal digits", 10),
-        ("sip:a@h;", "URI parameter without a name", 8),
-        ("sip:a@h;;lr", "URI parameter without a name", 8),
-        ("sip:a@h;x=", "URI holds an illegal character", 9),
-        ("sip:a@h;lr;%6Cr", "URI parameter twice", 11),
-        ("sip:a@h?", "URI header without a name or without =", 8),
-        ("sip:a@h?x", "URI header without a name or without =", 8),
-        ("sip:a@h?x=1&", "URI header without a name or without =", 12),
         ("sip:a@h b", "URI holds an illegal character", 7),
         ("sip:a@b@c", "URI holds an illegal character", 7),
         ("sip:a@h\r\nX: y", "URI holds an illegal character", 7),
@@ -148,7 +131,6 @@ def test_hosts_and_ports(text, host, port):
         ("tel:+", "number is not a telephone number", 4),
         ("tel:()", "number is not a telephone number", 4),
         ("tel:+1 2", "URI holds an illegal character", 6),
-        ("tel:+1;x=1;X=2", "URI parameter twice", 11),
         ("http:", "URI holds an illegal character", 5),
         ("http://a b", "URI holds an illegal character", 8),
         ("http://a%", "% without two hexadecimal digits", 8),
@@ -159,6 +141,37 @@ def test_refused(text, reason, offset):
     with pytest.raises(HeaderError) as caught:
         parse_uri(text)
     assert (caught.value.reason, caught.value.offset, caught.value.status) == (reason, offset, 400)
+
+
+@pytest.mark.parametrize(
+    ("text", "noted"),
+    [
+        ("sip:[1::2::3]", ["host is not a host name or address"]),
+        ("sip:[:::]", ["host is not a host name or address"]),
+        ("sip:256.1.1.1", ["host is not a host name or address"]),
+        ("sip:1.2.3", ["host is not a host name or address"]),
+        ("sip:1000", ["host is not a host name or address"]),
+        ("sip:-a.example.com", ["host is not a host name or address"]),
+        ("sip:a..b", ["host is not a host name or address"]),
+        ("sip:a%4@h", ["% without two hexadecimal digits"]),
+        ("sip:a%4\u0665@h", ["% without two hexadecimal digits"]),
+        ("sip:a@h;x=%zz", ["% without two hexadecimal digits"]),
+        ("sip:a@h?x=%", ["% without two hexadecimal digits"]),
+        ("sip:a@h;", ["URI parameter without a name"]),
+        ("sip:a@h;;lr", ["URI parameter without a name"]),
+        ("sip:a@h;x=", ["URI parameter without a value"]),
+        ("sip:a@h;lr;%6Cr", ["URI parameter twice"]),
+        ("sip:a@h?", ["URI header without a name or without ="]),
+        ("sip:a@h?x", ["URI header without a name or without ="]),
+        ("sip:a@h?x=1&", ["URI header without a name or without ="]),
+        ("tel:+1;x=1;X=2", ["URI parameter twice"]),
+    ],
+)
+def test_read_all_the_same(text, noted):
+    """What is against the grammar and has one reading."""
+    with Flaws() as found:
+        parse_uri(text)
+    assert found == noted
 
 
 def test_the_classes_read_their_own_scheme_alone():

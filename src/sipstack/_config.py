@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_PORT, MAX_SIZE
 from .errors import ParseError
 from .message import Message
+from .methods import URI_SCHEMES
 from .transport import Address
 
 __all__ = ["EndpointConfig", "Event", "EventType", "Handler"]
@@ -105,7 +106,7 @@ class EndpointConfig:
     answer_cancel: bool = True
     answer_parse_errors: int = 10
     validate: bool = True
-    schemes: Collection[str] = ("sip", "sips", "tel")
+    schemes: Collection[str] = URI_SCHEMES
     supported: Collection[str] | None = ()
     use_maddr: bool = False
     max_size: int = MAX_SIZE

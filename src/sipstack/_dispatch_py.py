@@ -22,7 +22,7 @@ from .message import Message, parse
 from .methods import ACK, CANCEL, INVITE, METHODS, header_id
 from .stream import is_signaling_noise_datagram, is_stun
 from .transport import Address, Datagram
-from .validation import unsupported_options
+from .validation import Violation, check_scheme, unsupported_options
 
 REQUIRE = header_id("Require")
 
@@ -222,9 +222,10 @@ class Dispatcher:
         """What is wrong with a request before anything is done with it (RFC 3261 8.2.2, 16.3)."""
         if not request._is_in_order():
             for first in request.check():
-                return Fault(first.status, f"{first.header} {first.reason}" if first.status == 400 else None)
+                return _fault(first)
         if request._scheme() not in self.schemes:
-            return Fault(416)
+            for first in check_scheme(request, self.schemes):
+                return _fault(first)
         if self.supported is not None and request._has(REQUIRE) and request.method not in (ACK, CANCEL):
             return self.judge_options(request)
         return None
@@ -385,6 +386,10 @@ class Dispatcher:
             return None
         self.responses[result.status_code // 100] += 1
         return result
+
+
+def _fault(found: Violation) -> Fault:
+    return Fault(found.status, f"{found.header} {found.reason}" if found.status == 400 else None)
 
 
 def _wrong_result(result: object) -> TypeError:

@@ -321,7 +321,10 @@ cdef int set_request_uri(Message m, bytes uri) except -1:
 
 
 cdef str pop_element(Message m, unsigned int id):
-    """Remove the first element of a list header, and the header with its last element; None where there is none."""
+    """Remove the first element of a list header, and the header with its last element; None where there is none.
+
+    Empty elements round it go with it.
+    """
     cdef Py_ssize_t at = find_id(m, id)
     cdef sip_text value, first, rest
     cdef bytes line
@@ -332,26 +335,16 @@ cdef str pop_element(Message m, unsigned int id):
     if spans(m)[at].bits & SIP_FOLDED:
         line = unfolded(value)
         value = bytes_text(line)
-    first = sip_run(value.p, sip_element_end(value))
-    rest = sip_run(sip_skip_blanks(first.end + 1, value.end) if first.end < value.end else value.end, value.end)
+    first = sip_first_element(value)
+    rest = sip_run(sip_skip_commas(first.end, value.end), value.end)
     popped = to_str(sip_trim(first.p, first.end), m.high)
     if rest.p == rest.end:
         drop(m, at)
-    elif sip_has_bad_control(rest.p, rest.end):
-        refuse_rest(id, to_str(value, True), to_str(rest, True))
     else:
         line = rest.p[: sip_length(rest)]
         replace_value(m, at, bytes_text(line))
     forget(m)
     return popped
-
-
-cdef int refuse_rest(unsigned int id, str value, str rest) except -1:
-    """Refuse to let the rest of a list stand alone, for then a control byte in it stands in no quoted string.
-
-    Quotes inside <> or a comment do not quote for a list, but they do for who checks a value as a whole.
-    """
-    raise HeaderError("control byte behind the first value is in no quoted string", NAMES[id], len(value) - len(rest))
 
 
 cdef bint is_source(host, port) noexcept:

@@ -53,7 +53,7 @@ FOLD: Final = rf"{LINE_END}(?=[{BLANK}])"
 DIGITS: Final = f"[{DIGIT_CHARS}]++"
 TOKEN: Final = f"[{TOKEN_CHARS}]++"
 QUOTED_PAIR: Final = r"\\[^\r\n]"
-"""A control byte is legal behind a backslash inside quotes and nowhere else, and CR and LF not even there."""
+"""A control byte is legal behind a backslash and nowhere else, and CR and LF not even there."""
 QDTEXT: Final = rf'[^"\\{CONTROL_CHARS}]*+'
 QUOTED_STRING: Final = rf'"({QDTEXT}(?:{QUOTED_PAIR}{QDTEXT})*)"'
 """Group: what stands between the quotes."""
@@ -75,6 +75,9 @@ IPV6_REFERENCE: Final = rf"\[[{HEX_CHARS}:.]{{2,47}}\]"
 """The characters of one alone; see is_ipv6."""
 HOST: Final = f"(?:{IPV6_REFERENCE}|{HOSTNAME})"
 """Where a host ends; whether what was found is one, is_host says."""
+# What is sent in a host's place and is none: dial strings, names that are not in ASCII, and `<null>`.
+READABLE_HOST: Final = rf"(?:{IPV6_REFERENCE}|[{HOST_CHARS}+*#{UTF8_CHARS}]++|<[{HOST_CHARS}]*+>)"
+"""What is read as a host. Nothing in it can be mistaken for what may stand behind one."""
 
 # --- parameters of a header ------------------------------------------------------------------------------------------
 
@@ -85,6 +88,14 @@ STRICT_VALUE: Final = rf"(?:{TOKEN}|\[[{HEX_CHARS}:.]++\])"
 """What is written as a parameter's value without quotes."""
 GENERIC_PARAM: Final = rf"{SWS}({TOKEN})(?:{SWS}={SWS}(?:([{VALUE_CHARS}]++)|{QUOTED_STRING}))?{SWS}"
 """Groups: name, value without quotes, what stands between the quotes."""
+# What is read as a value: any characters that end none, and open nothing that does (a quoted string, <>, or a comment,
+# which begins with a parenthesis behind a blank).
+READABLE_VALUE: Final = rf"(?!(?<=[{BLANK}])\()[^{CTL_CHARS} \";,<>\\]++"
+READABLE_PARAM: Final = rf"{SWS}(?:({TOKEN}){SWS}(?:(=){SWS}({READABLE_VALUE})?{SWS})?)?"
+"""A parameter that is no generic-param, but readable: nothing at all, or a value that is odd or missing.
+
+Groups: name, equals sign, value.
+"""
 
 # --- URIs ------------------------------------------------------------------------------------------------------------
 
@@ -106,10 +117,15 @@ STRICT_USER: Final = _escapable(USER_CHARS)
 USER: Final = _escapable(f"{USER_CHARS}#{UTF8_CHARS}")
 PASSWORD: Final = _escapable(f"{UNRESERVED_CHARS}&=+$,", empty=True)
 USERINFO: Final = f"({USER})(?::({PASSWORD}))?@"
-HOSTPORT: Final = f"({HOST})(?::({DIGITS}))?"
+READABLE_USERINFO: Final = rf"([^{CTL_CHARS} \"<>@:;?,/\\]++)(?::([^{CTL_CHARS} \"<>@;?,/\\]*+))?@"
+"""Userinfo with odd characters, but none that could stand behind a host: then the @ could be one of a parameter."""
+HOSTPORT: Final = f"({READABLE_HOST})(?::({DIGITS}))?"
 URI_PARAM_PART: Final = _escapable(URI_PARAM_CHARS)
 URI_PARAM: Final = f"({URI_PARAM_PART})(?:=({URI_PARAM_PART}))?"
+READABLE_URI_PARAM: Final = rf"[^{CTL_CHARS} \"<>;?]*+"
 URI_HEADER: Final = f"({_escapable(URI_HEADER_CHARS)})=({_escapable(URI_HEADER_CHARS, empty=True)})"
+READABLE_URI_HEADERS: Final = rf"[^{CTL_CHARS} \"<>]*+"
+"""A whole header part: nothing stands behind it, so no delimiter in it means anything but `&`."""
 STRICT_OPAQUE: Final = _escapable(rf"{UNRESERVED_CHARS};/?:@&=+$,\[\]#")
 # Everything a URI may be made of, and what is often sent raw in one; never a blank, a control, or a delimiter.
 OPAQUE: Final = _escapable(rf"{UNRESERVED_CHARS};/?:@&=+$,\[\]#|^`{{}}{UTF8_CHARS}")
@@ -168,11 +184,8 @@ CONTENT_LENGTH: Final = rf"[{BLANK}\r\n]*+((?=[{DIGIT_CHARS}])0*+([{DIGIT_CHARS}
 HEAD_END: Final = rf"\n{LINE_END}"
 """Where the header section ends: the end of its last line, and the empty line."""
 
-FIELD_VALUE: Final = (
-    rf'(?>(?:[^"{CONTROL_CHARS}]++|{FOLD}'
-    rf'|"(?>(?:[^"\\{CONTROL_CHARS}]++|{FOLD}|{QUOTED_PAIR}|\\(?=[\r\n])|\\\Z)*)(?:"|\Z))*)'
-)
-"""The longest start of a header's value that holds no control byte outside of a quoted-pair."""
+FIELD_VALUE: Final = rf"(?>(?:[^\\{CONTROL_CHARS}]++|{FOLD}|{QUOTED_PAIR}|\\(?=[\r\n])|\\\Z)*)"
+"""The longest start of a header's value that holds no control byte but behind a backslash."""
 
 BYTE_CLASSES: Final = {
     name: members(chars)

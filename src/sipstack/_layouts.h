@@ -20,7 +20,7 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *_params, *number;
+    PyObject *_host, *_params, *number;
 } sip_tel_object;
 
 typedef struct {

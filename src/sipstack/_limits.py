@@ -28,6 +28,8 @@ MAX_RSEQ: Final = 2**32 - 1
 """RFC 3262 7.1; the smallest is 1."""
 MAX_SECONDS: Final = 2**32 - 1
 """delta-seconds (RFC 3261 20.19)."""
+DEFAULT_EXPIRES: Final = 3600
+"""What a malformed expires of a Contact counts as (RFC 3261 20.10)."""
 MAX_CAUSE: Final = 2**32 - 1
 """The cause of a Reason (RFC 3326 2), which gives no bound."""
 MAX_TTL: Final = 255

@@ -103,14 +103,12 @@ SIP_INLINE void sip_scan_start(sip_scanner *s, const sip_byte *data, const sip_b
     sip_scan_block(s, data);
 }
 
-/* Whether a value (its folds included) holds a control byte where none may stand: one may behind a backslash in a
- * quoted string, but never CR or LF (RFC 3261 25.1, quoted-pair). The same rule as _diagnose.bad_control. */
+/* Whether a value (its folds included) holds a control byte where none may stand: one may behind a backslash, but never
+ * CR or LF (RFC 3261 25.1, quoted-pair). The same rule as _diagnose.bad_control. */
 static int sip_has_bad_control(const sip_byte *p, const sip_byte *end)
 {
-    int quoted = 0;
     for (; p < end; p++) {
-        if (*p == '"') quoted = !quoted;
-        else if (*p == '\\' && quoted && p + 1 < end && p[1] != '\r' && p[1] != '\n') p++;
+        if (*p == '\\' && p + 1 < end && p[1] != '\r' && p[1] != '\n') p++;
         else if (*p == '\r') { if (p + 1 == end || p[1] != '\n') return 1; }
         else if (*p == '\n') { if (p + 1 == end || !sip_is_blank(p[1])) return 1; }
         else if (sip_is_control(*p)) return 1;

@@ -257,8 +257,8 @@ cdef class Message:
     def check(self):
         return [] if self._is_in_order() else check_message(self)
 
-    def validate(self):
-        return validate_message(self)
+    def validate(self, *, schemes=("sip", "sips", "tel")):  # URI_SCHEMES: a signature shows no name
+        return validate_message(self, schemes=schemes)
 
     cpdef bytes to_bytes(self):
         with cython.critical_section(self):

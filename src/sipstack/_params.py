@@ -1,17 +1,20 @@
 """Parameters: reading, writing, comparing, and the base of the values that end in some (RFC 3261 7.3.1, 25.1)."""
 
 import re  # noqa: I001 - the names of `_values` are wrapped
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import ClassVar, Final, Self
 
-from ._grammar import BLANK, GENERIC_PARAM, STRICT_VALUE
+from ._grammar import BLANK, GENERIC_PARAM, READABLE_PARAM, STRICT_VALUE
 from ._limits import MAX_PARAMETER
 from ._values import (
-    HeaderValue, assign, canonical_host, lower, need_number, need_str, need_text, need_token, quote, unquote,
+    HeaderValue, assign, canonical_host, lower, need_number, need_str, need_text, need_token, parse_quoted, quote,
+    skip_blanks, tolerate, unquote,
 )  # fmt: skip
 from .errors import HeaderError, SerializeError
 
 _PARAMETER: Final = re.compile(GENERIC_PARAM)
+_READABLE_PARAM: Final = re.compile(READABLE_PARAM)
+_ANY_PARAMETER: Final = re.compile(rf"{GENERIC_PARAM}(?![^;])|{READABLE_PARAM}")
 _STRICT_VALUE: Final = re.compile(STRICT_VALUE)
 
 Parameter = tuple[str, str | None, bool]
@@ -115,45 +118,61 @@ class WithParams(HeaderValue):
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def scan_parameters(text: str, position: int, separator: str = ";") -> Parameters:
-    """The parameters of a text from a position (behind the first separator) to its end; a name only once (7.3.1)."""
+_NAMELESS: Final = "parameter without a name"
+_BAD_VALUE: Final = "parameter value is empty or holds an illegal character"
+
+
+def scan_parameters(text: str, position: int, separator: str = ";", once: Container[str] = ()) -> Parameters:
+    """The parameters of a text from a position (behind the first separator) to its end.
+
+    Of a name that is there twice the first counts (7.3.1 forbids it); two values of one that is in `once` are an error.
+    """
     found: Parameters = {}
+    end_of_text = len(text)
     while True:
         match = _PARAMETER.match(text, position)
-        if match is None:
-            raise HeaderError("parameter without a name", offset=position)
-        name, value, quoted = match.groups()
-        end = match.end()
-        if end < len(text) and text[end] != separator:
-            raise _parameter_error(text, match)
-        key = name.lower()  # a token: ASCII
-        if key in found:
-            raise HeaderError(f"parameter {key} twice", offset=match.start(1))
-        found[key] = (name, value, False) if quoted is None else (name, unquote(quoted), True)
-        if end == len(text):
+        end = -1 if match is None else match.end()
+        if end == end_of_text or (end > 0 and text[end] == separator):
+            name, value, quoted = match.groups()  # type: ignore[union-attr]  # it has an end
+        else:
+            match = _read_odd(text, position, separator)
+            name, value, quoted, end = match[1], match[3], None, match.end()
+        if name is not None:
+            key = name.lower()  # a token: ASCII
+            parameter = (name, value, False) if quoted is None else (name, unquote(quoted), True)
+            if key not in found:
+                found[key] = parameter
+            elif key in once and parameter[1] != found[key][1]:
+                raise HeaderError(f"parameter {key} twice", offset=match.start(1))  # type: ignore[union-attr]
+            else:
+                tolerate(f"parameter {key} twice")
+        if end == end_of_text:
             return found
         position = end + 1
 
 
-def _parameter_error(text: str, found: re.Match[str]) -> HeaderError:
-    """Say what is wrong with a parameter that does not end where it should."""
-    if text[found.end()] != "=" or found.lastindex != 1:
-        return HeaderError("parameter holds an illegal character", offset=found.end())
-    value = text[found.end() + 1 :].lstrip(BLANK)
-    if value.startswith('"'):
-        reason = "quoted string is not closed or holds a control character"
-    else:
-        reason = "parameter value is empty or holds an illegal character"
-    return HeaderError(reason, offset=len(text) - len(value))
+def _read_odd(text: str, position: int, separator: str) -> re.Match[str]:
+    """The parameter at a position that is none by the grammar, but readable."""
+    found: re.Match[str] = _READABLE_PARAM.match(text, position)  # type: ignore[assignment]  # it matches nothing too
+    end = found.end()
+    if end == len(text) or text[end] == separator:
+        tolerate(_NAMELESS if found[1] is None else _BAD_VALUE)
+        return found
+    if found[1] is None:
+        raise HeaderError(_NAMELESS, offset=position)
+    if found.lastindex == 2 and text[end] == '"':
+        _, quotes_end = parse_quoted(text, end)
+        raise HeaderError("parameter holds an illegal character", offset=skip_blanks(text, quotes_end))
+    raise HeaderError(_BAD_VALUE if found.lastindex == 2 else "parameter holds an illegal character", offset=end)
 
 
-def parameters_behind(text: str, position: int, what: str = "value") -> Parameters:
+def parameters_behind(text: str, position: int, what: str = "value", once: Container[str] = ()) -> Parameters:
     """The parameters behind the first part of a value, which ends at a position; `what` names the value in an error."""
     if position == len(text):
         return {}
     if text[position] != ";":
         raise HeaderError(f"{what} holds an illegal character", offset=position)
-    return scan_parameters(text, position + 1)
+    return scan_parameters(text, position + 1, ";", once)
 
 
 def read_params(text: str, separator: str = ";") -> Params:
@@ -187,14 +206,13 @@ def write_parameters(params: ParamsLike | None, *known: tuple[str, str | None], 
 
 def merge_parameters(raw: str, added: str, dropped: Callable[[str], bool]) -> str:
     """The text of read parameters without those that are dropped (by lower-case name), and of written ones behind."""
-    kept = [found[0] for found in _PARAMETER.finditer(raw) if not dropped(lower(found[1]))]
-    text = ";".join([*kept, added] if added else kept)
-    try:
-        if text:
-            scan_parameters(text, 0)
-    except HeaderError as error:
-        raise SerializeError(error.reason) from None
-    return text
+    read = [(lower(found[1] or found[4] or ""), found[0]) for found in _ANY_PARAMETER.finditer(raw)]
+    kept = [(name, text) for name, text in read if name and not dropped(name)]
+    new = scan_parameters(added, 0) if added else {}
+    for name, _ in kept:
+        if name in new:
+            raise SerializeError(f"parameter {name} twice")
+    return ";".join([text for _, text in kept] + [added] * bool(added))
 
 
 def as_pairs(params: ParamsLike | None) -> list[tuple[str, "str | int | None"]]:

@@ -16,8 +16,6 @@ from libc.string cimport memchr, memcmp, memmove, memset
 
 from sipstack._sip cimport *
 
-from functools import partial
-
 from ._diagnose import diagnose
 from ._limits import MAX_HEADERS, MAX_SIZE, STATUS_CODES
 from ._rewrite import first_element
@@ -28,8 +26,9 @@ from ._writing import (
 )
 from .errors import HeaderError, ParseError
 from .headers import (
-    ContentType, RAck, parse_contacts, parse_hops, parse_list, parse_max_forwards, parse_value, parse_values,
+    ContentType, RAck, parse_contacts, parse_hops, parse_max_forwards, parse_value, parse_values,
 )
+from .headers._via import parse_vias
 from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS
 from .uri import parse_uri
 from .validation import check as check_message

@@ -7,13 +7,12 @@ the head into lines; a line is turned into text when it is asked for. An edit re
 import os  # noqa: I001 - the names of `_writing` and `headers` are wrapped
 import re
 import threading
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Collection
 from itertools import chain
 from typing import Any, TypeVar, final, overload
 
 from . import _grammar as grammar
-from ._diagnose import bad_control, diagnose
+from ._diagnose import diagnose
 from ._limits import LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers
@@ -24,10 +23,11 @@ from ._writing import (
 )  # fmt: skip
 from .errors import HeaderError, ParseError
 from .headers import (
-    Contact, ContentType, CSeq, HeaderValue, NameAddr, RAck, Via, parse_contacts, parse_hops, parse_list,
-    parse_max_forwards, parse_value, parse_values,
+    Contact, ContentType, CSeq, HeaderValue, NameAddr, RAck, Via, parse_contacts, parse_hops, parse_max_forwards,
+    parse_value, parse_values,
 )  # fmt: skip
-from .methods import COMPACT_FORMS, HEADER_NAMES, header_id
+from .headers._via import parse_vias
+from .methods import COMPACT_FORMS, HEADER_NAMES, URI_SCHEMES, header_id
 from .uri import Uri, parse_uri
 from .validation import Violation
 from .validation import check as check_message
@@ -115,7 +115,7 @@ def _parse_any(data: bytes, max_size: int, max_headers: int) -> "Message":
     headers = _HEADERS.match(data, line.end())
     head_end = headers.end() if headers else 0
     if not head_end:
-        diagnose(data, max_size, max_headers)  # returns where control bytes hide in quoted strings
+        diagnose(data, max_size, max_headers)  # returns where control bytes hide behind backslashes
         head_end = _HEAD_END.search(data, line.end() - 1).start() + 1  # type: ignore[union-attr]  # it is there
     if data.count(b"\n", line.end(), head_end) > max_headers:
         diagnose(data, max_size, max_headers)
@@ -214,8 +214,9 @@ class Message:
             self._cache = None
 
     def _scheme(self) -> str:
-        """The scheme of the Request-URI in lower case, all of that where it has no colon."""
-        return self.request_uri.partition(":")[0].lower()
+        """What stands before the first colon of the Request-URI, in lower case; "" where there is none."""
+        scheme, colon, _ = self.request_uri.partition(":")
+        return scheme.lower() if colon else ""
 
     @property
     def status_code(self) -> int:
@@ -502,7 +503,7 @@ class Message:
     @property
     def vias(self) -> tuple[Via, ...]:
         """Every Via value, the top one first. Raises HeaderError."""
-        return self._all(VIA, partial(parse_list, Via))
+        return self._all(VIA, parse_vias)
 
     @property
     def from_(self) -> NameAddr | None:
@@ -593,14 +594,7 @@ class Message:
                 at, line = self._find(number)
                 if line is None:
                     return None
-                value = _value(line)
-                first, rest = split_first(value)
-                if rest and bad_control(rest.encode("utf-8", "surrogateescape")) >= 0:
-                    # Quotes inside <> or a comment are no quoted string for a list, but they are for who checks the
-                    # value as a whole: what stood in quotes there may stand outside of them when the rest stands alone,
-                    # and a control byte may not.
-                    reason = "control byte behind the first value is in no quoted string"
-                    raise HeaderError(reason, HEADER_NAMES[number], len(value) - len(rest))
+                first, rest = split_first(_value(line))
                 if self._replace(at, line, _line(line[0], rest) if rest else None):
                     return first
 
@@ -701,9 +695,12 @@ class Message:
         """What the header table alone shows to be wrong; see `sipstack.validation.check`."""
         return check_message(self)
 
-    def validate(self) -> list[Violation]:
-        """Everything a server would check before it acts; see `sipstack.validation.validate`."""
-        return validate_message(self)
+    def validate(self, *, schemes: Collection[str] = URI_SCHEMES) -> list[Violation]:
+        """Everything a server would check before it acts; see `sipstack.validation.validate`.
+
+        `schemes` are those of Request-URIs that are served.
+        """
+        return validate_message(self, schemes=schemes)
 
     def to_bytes(self) -> bytes:
         """The message as it goes on the wire; the bytes it was parsed from where nothing was edited."""

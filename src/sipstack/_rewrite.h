@@ -65,6 +65,20 @@ static const sip_byte *sip_element_end(sip_text list)
     return p;
 }
 
+/* Where the commas and blanks end that stand at p. */
+static const sip_byte *sip_skip_commas(const sip_byte *p, const sip_byte *end)
+{
+    while (p < end && (*p == ',' || sip_is_blank(*p))) p++;
+    return p;
+}
+
+/* The first element of a list that is not empty, with the blanks behind it. */
+static sip_text sip_first_element(sip_text list)
+{
+    list.p = sip_skip_commas(list.p, list.end);
+    return sip_run(list.p, sip_element_end(list));
+}
+
 /* Where a parameter of a value ends: at a semicolon outside quotes. */
 static const sip_byte *sip_param_end(const sip_byte *p, const sip_byte *end)
 {
@@ -137,6 +151,14 @@ static sip_text sip_sent_by_host(sip_text head)
     return host;
 }
 
+/* Whether a < or a comment opens in a text that does not start at one: a comma behind that ends no element. */
+static int sip_hides_comma(sip_text text)
+{
+    for (const sip_byte *p = text.p; p < text.end; p++)
+        if (*p == '<' || (*p == '(' && p > text.p && sip_is_blank(p[-1]))) return 1;
+    return 0;
+}
+
 #define SIP_STAMP_ROOM 20 /* what a stamp can add besides the source address: ";received=", and "=65535" */
 
 /* Writes the value of a Via line with `received` and `rport` in its first Via as a receiver sets them, and returns
@@ -144,8 +166,9 @@ static sip_text sip_sent_by_host(sip_text head)
  * responses to others. *asked: whether rport is there, which the response goes back by. */
 static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32_t port, int *asked)
 {
-    const sip_byte *end = sip_trim(value.p, sip_element_end(value)).end;
-    const sip_byte *params = sip_param_end(value.p, end), *from = value.p;
+    const sip_text first = sip_first_element(value);
+    const sip_byte *end = sip_trim(first.p, first.end).end;
+    const sip_byte *params = sip_param_end(first.p, end), *from = value.p;
     int received = 0, rport = 0;
     for (const sip_byte *p = params; p < end;) {
         const sip_byte *next = sip_param_end(p + 1, end);
@@ -153,7 +176,7 @@ static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32
         int *seen = sip_is_word(name, "received") ? &received : sip_is_word(name, "rport") ? &rport : NULL;
         /* A < or a comment that is overwritten may hide the comma that ends the Via: what is left of it goes too. */
         const sip_text rest = sip_run(name.end, next);
-        if (seen != NULL && (sip_find(rest, '<') || sip_find(rest, '('))) next = end;
+        if (seen != NULL && sip_hides_comma(rest)) next = end;
         if (seen != NULL && *seen) {
             to = sip_put_text(to, sip_run(from, p));
             from = next;
@@ -166,7 +189,7 @@ static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32
         p = next;
     }
     *asked = rport;
-    const sip_text host = sip_sent_by_host(sip_run(value.p, params));
+    const sip_text host = sip_sent_by_host(sip_run(first.p, params));
     if (!received && !rport && sip_same(host, source)) return sip_put_text(to, value);
     to = sip_put_text(to, sip_run(from, end));
     if (!received) to = sip_put_text(sip_put(to, ";received=", 10), source);

@@ -14,6 +14,7 @@ from .headers._lists import each_part
 _TO_SEMICOLON = f'(?>(?:[^";]++|{OPEN_QUOTED_STRING})*)'
 _UP_TO_SEMICOLON = re.compile(_TO_SEMICOLON, re.DOTALL)
 _PARAMETER = re.compile(rf';{SWS}([^{BLANK}=";]*+)({_TO_SEMICOLON})', re.DOTALL)
+_HIDES_COMMA = re.compile(rf"<|[{BLANK}]\(")
 _UP_TO_ANGLE = re.compile(f'(?>(?:[^"<]++|{OPEN_QUOTED_STRING})*)', re.DOTALL)
 
 
@@ -23,12 +24,12 @@ def unfold(value: bytes) -> bytes:
 
 
 def split_first(value: str) -> tuple[str, str]:
-    """The first element of a header's list, and the rest of the list ("" where there is none)."""
+    """The first element of a header's list that is not empty, and the rest of the list ("" where there is none)."""
     if "," not in value:
         return value, ""
-    parts = each_part(value)
-    _, first = next(parts)
-    second = next(parts, None)
+    given = (part for part in each_part(value) if part[1])
+    _, first = next(given, (0, ""))
+    second = next(given, None)
     return first, "" if second is None else value[second[0] :]
 
 
@@ -67,29 +68,30 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
     What the sender wrote there is overwritten, and what it wrote twice taken out: it would send our responses to
     others. Returns the line, and whether rport is there, which the response goes back by.
     """
-    via, _ = split_first(value)
-    via = via.rstrip(BLANK)
+    via = split_first(value)[0].rstrip(BLANK)
+    before = len(value) - len(value.lstrip(f"{BLANK},"))
     values = {"received": host, "rport": str(port)}
     written: set[str] = set()
-    parts = [via[: _UP_TO_SEMICOLON.match(via).end()]]  # type: ignore[union-attr]  # it matches nothing too
+    head = via[: _UP_TO_SEMICOLON.match(via).end()]  # type: ignore[union-attr]  # it matches nothing too
+    parts = [value[:before], head]
     for start, end, name, rest in _parameters(via):
         key = lower(name)
         if key not in values:
             parts.append(via[start:end])
             continue
         # A < or a comment that is overwritten may hide the comma that ends the Via: what is left of it goes too.
-        hides = "<" in rest or "(" in rest
+        hides = _HIDES_COMMA.search(rest) is not None
         if key not in written:
             written.add(key)
             blanks = "" if hides else rest[len(rest.rstrip(BLANK)) :]
             parts.append(f"{via[start : end - len(rest)]}={values[key]}{blanks}")
         if hides:
             break
-    if not written and lower(_sent_by_host(parts[0])) == lower(host):
+    if not written and lower(_sent_by_host(head)) == lower(host):
         return value, False
     if "received" not in written:
         parts.append(f";received={host}")
-    return ("".join(parts) + value[len(via) :]).rstrip(BLANK), "rport" in written
+    return ("".join(parts) + value[before + len(via) :]).rstrip(BLANK), "rport" in written
 
 
 def _sent_by_host(head: str) -> str:

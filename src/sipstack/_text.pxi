@@ -72,9 +72,12 @@ cdef str method_str(sip_text method):
 
 
 cdef str scheme_str(sip_text uri):
-    """The scheme of a URI in lower case, all of it where it has no colon; those of SIP are always the same object."""
+    """What stands before the first colon of a URI, in lower case, "" where there is none.
+
+    The schemes of SIP are always the same object.
+    """
     cdef const sip_byte *colon = sip_find(uri, c":")
-    cdef sip_text scheme = sip_run(uri.p, uri.end if colon == NULL else colon)
+    cdef sip_text scheme = sip_run(uri.p, uri.p if colon == NULL else colon)
     cdef str known
     for known in ("sip", "sips"):
         if is_str(scheme, known):

@@ -8,7 +8,7 @@ cdef extern from "_layouts.h":
     ctypedef class sipstack.uri.SipUri [object sip_uri_object, check_size error]:
         cdef Slot _headers, _params, host, password, port, scheme, user
     ctypedef class sipstack.uri.TelUri [object sip_tel_object, check_size error]:
-        cdef Slot _params, number
+        cdef Slot _host, _params, number
     ctypedef class sipstack.headers.NameAddr [object sip_address_object, check_size error]:
         cdef Slot _params, display_name, uri
     ctypedef class sipstack.headers.CSeq [object sip_cseq_object, check_size error]:
@@ -53,7 +53,7 @@ cdef make_uri(const sip_uri *parts):
     cdef SipUri uri
     if parts.tel:
         tel = PyType_GenericAlloc(<PyTypeObject *>TelUri, 0)
-        tel.number, tel._params = kept(user), kept(params)
+        tel.number, tel._host, tel._params = kept(user), kept(""), kept(params)
         return tel
     cdef str scheme = "sips" if parts.secure else "sip"
     uri = PyType_GenericAlloc(<PyTypeObject *>SipUri, 0)
@@ -81,7 +81,6 @@ cdef make_cseq(const sip_cseq *parts):
 # Kept here, because looking up a method makes an object, which may run Python: that must not come between finding a
 # header and taking its value.
 parse_address, parse_cseq, parse_rack, parse_content_type = NameAddr.parse, CSeq.parse, RAck.parse, ContentType.parse
-parse_vias = partial(parse_list, Via)
 
 
 def parse_first_via(text):

@@ -2,10 +2,14 @@
 
 Reading takes values that are unfolded already and raises HeaderError; writing raises SerializeError, or TypeError for
 what has the wrong type.
+
+Reading is tolerant: what can be read in one way is read, and what is wrong with it is noted (`tolerate`) for who asks
+(`Flaws`).
 """
 
 import re
 from collections.abc import Callable
+from contextvars import ContextVar, Token
 from types import MemberDescriptorType
 from typing import Any, ClassVar, Final, Self
 
@@ -121,6 +125,29 @@ def canonical_host(host: str) -> str:
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
+
+_NOTED: Final[ContextVar[list[str] | None]] = ContextVar("noted", default=None)
+
+
+def tolerate(reason: str) -> None:
+    """Note what is wrong with a text that is read all the same."""
+    noted = _NOTED.get()
+    if noted is not None:
+        noted.append(reason)
+
+
+class Flaws:
+    """Collects what is noted: `with Flaws() as found:` gives a list that grows while values are read inside."""
+
+    __slots__ = ("_before", "_found")
+
+    def __enter__(self) -> list[str]:
+        self._found: list[str] = []
+        self._before: Token[list[str] | None] = _NOTED.set(self._found)
+        return self._found
+
+    def __exit__(self, *_: object) -> None:
+        _NOTED.reset(self._before)
 
 
 def parse_token(text: str, what: str) -> str:

@@ -22,6 +22,9 @@ METHODS: Final[tuple[str, ...]] = (
 )  # fmt: skip
 """Every method in IANA's registry, the most frequent first."""
 
+URI_SCHEMES: Final = ("sip", "sips", "tel")
+"""The schemes of a Request-URI that are served, where nobody says others."""
+
 REASON_PHRASES: Final[dict[int, str]] = {
     100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress",
     199: "Early Dialog Terminated",

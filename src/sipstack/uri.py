@@ -10,7 +10,7 @@ from . import _grammar as grammar
 from ._grammar import is_host, is_ipv6, is_telephone_number
 from ._limits import MAX_PARAMETER, MAX_PORT
 from ._params import Parameters, Params, ParamsLike, WithParams, as_pairs
-from ._values import HeaderValue, assign, canonical_host, lower, need_number, need_str, parse_number
+from ._values import HeaderValue, assign, canonical_host, lower, need_number, need_str, parse_number, tolerate
 from .errors import HeaderError, SerializeError
 
 __all__ = ["AbsoluteUri", "SipUri", "TelUri", "Uri", "escape_uri", "parse_uri", "unescape_uri"]
@@ -22,9 +22,13 @@ _UNRESERVED: Final = grammar.members(grammar.UNRESERVED_CHARS)
 _STRICT_USER: Final = re.compile(grammar.STRICT_USER)
 _PASSWORD: Final = re.compile(grammar.PASSWORD)
 _USERINFO: Final = re.compile(grammar.USERINFO)
+_READABLE_USERINFO: Final = re.compile(grammar.READABLE_USERINFO)
 _HOSTPORT: Final = re.compile(grammar.HOSTPORT)
+_TEL_HOST: Final = re.compile(f"@{grammar.HOSTPORT}")
 _URI_PARAM: Final = re.compile(grammar.URI_PARAM)
+_READABLE_URI_PARAM: Final = re.compile(grammar.READABLE_URI_PARAM)
 _URI_HEADER: Final = re.compile(grammar.URI_HEADER)
+_READABLE_URI_HEADERS: Final = re.compile(grammar.READABLE_URI_HEADERS)
 _OPAQUE: Final = re.compile(grammar.OPAQUE)
 _STRICT_OPAQUE: Final = re.compile(grammar.STRICT_OPAQUE)
 _TELEPHONE_SUBSCRIBER: Final = re.compile(grammar.TELEPHONE_SUBSCRIBER)
@@ -37,6 +41,10 @@ _NOT_IN_FROM_OR_TO: Final = ("method", "maddr", "ttl", "transport", "lr")
 _NOT_IN_A_CONTACT: Final = ("method", "lr")
 _NOT_IN_A_ROUTE: Final = ("method", "ttl")
 _USER_UNRESERVED: Final = "&=+$,;?/"
+
+
+NO_HOST: Final = "host is not a host name or address"
+_ILLEGAL: Final = "URI holds an illegal character"
 
 
 def unescape_uri(text: str) -> str:
@@ -79,8 +87,12 @@ def need_port(value: object, what: str = "port") -> int | None:
 def host_port(text: str, position: int) -> tuple[str, int | None, int]:
     """The host and the port at a position of a URI, and where they end."""
     found = _HOSTPORT.match(text, position)
-    if found is None or not is_host(found[1]):
-        raise HeaderError("host is not a host name or address", offset=position)
+    if found is None:
+        raise HeaderError(NO_HOST, offset=position)
+    if not is_host(found[1]):
+        if text.startswith(":", found.end()):  # an IPv6 address without brackets: is its last colon that of a port?
+            raise HeaderError(NO_HOST, offset=position)
+        tolerate(NO_HOST)
     port = None if found[2] is None else parse_number(found[2], MAX_PORT, "port", found.start(2))
     return found[1], port, found.end()
 
@@ -191,13 +203,15 @@ class SipUri(_UriWithParams):
         scheme = text[: max(colon, 0)].lower()
         if scheme not in ("sip", "sips"):
             raise HeaderError("scheme is neither sip nor sips", status=416)
-        found = _USERINFO.match(text, colon + 1)
+        found = _USERINFO.match(text, colon + 1) or _read_odd_userinfo(text, colon + 1)
         user, password, start = (found[1], found[2], found.end()) if found else (None, None, colon + 1)
         if found is None and "%" in text:
             _check_escapes(text)
         host, port, end = host_port(text, start)
         params, end = _scan_params(text, end)
         headers = _scan_headers(text, end)
+        if found is None and "@" in text:  # it may end the user, or stand in a parameter
+            raise HeaderError(_ILLEGAL, offset=text.index("@"))
         return cls._of(
             scheme=scheme, user=user, password=password, host=host, port=port, _params=params, _headers=headers
         )
@@ -207,7 +221,7 @@ class SipUri(_UriWithParams):
         """The URI's header part, names and values without escapes."""
         if not self._headers:
             return ()
-        parts = (part.partition("=") for part in self._headers.split("&"))
+        parts = (part.partition("=") for part in self._headers.split("&") if part)
         return tuple((unescape_uri(name), unescape_uri(value)) for name, _, value in parts)
 
     @property
@@ -277,7 +291,7 @@ class SipUri(_UriWithParams):
 
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed, such as `uri.replace(port=5070, params=None)`."""
-        given = {"host": self.host, **changes}
+        given = {"host": "unchanged", **changes}
         if given.get("password") is not None:
             given.setdefault("user", "user" if self.user else None)
         made = type(self)(**given)  # type: ignore[arg-type]
@@ -327,9 +341,10 @@ class TelUri(_UriWithParams):
     extension and of a number as the phone-context do not count either (RFC 3966 4).
     """
 
-    # The compiled core fills exactly these slots.
-    __slots__ = ("_params", "number")
+    # The compiled core fills exactly these slots. _host: what some senders write behind the number, with its @.
+    __slots__ = ("_host", "_params", "number")
     number: str
+    _host: str
 
     def __init__(self, number: str, *, params: ParamsLike | None = None) -> None:
         """Build a tel URI; a number that does not start with `+` needs a phone-context parameter (RFC 3966 5.1.5).
@@ -338,22 +353,26 @@ class TelUri(_UriWithParams):
         """
         if not is_telephone_number(need_str(number, "number")):
             raise SerializeError("number is not a telephone number")
-        assign(self, number=number, _params=_write_params(sorted(as_pairs(params), key=_tel_param_place)))
+        written = _write_params(sorted(as_pairs(params), key=_tel_param_place))
+        assign(self, number=number, _host="", _params=written)
         if not number.startswith("+") and "phone-context" not in self.params:
             raise SerializeError("a local number needs a phone-context")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a `tel:` URI. A local number without a phone-context is tolerated."""
+        """Read a `tel:` URI. A local number without a phone-context is tolerated, and so is a host."""
         if text[:4].lower() != "tel:":
             raise HeaderError("scheme is not tel", status=416)
         found = _TELEPHONE_SUBSCRIBER.match(text, 4)
         if found is None or not is_telephone_number(found[0]):
             raise HeaderError("number is not a telephone number", offset=4)
-        params, end = _scan_params(text, found.end())
+        host = _TEL_HOST.match(text, found.end())
+        if host is not None:
+            tolerate("tel URI with a host")
+        params, end = _scan_params(text, host.end() if host else found.end())
         if end < len(text):
-            raise HeaderError("URI holds an illegal character", offset=end)
-        return cls._of(number=found[0], _params=params)
+            raise HeaderError(_ILLEGAL, offset=end)
+        return cls._of(number=found[0], _host=host[0] if host else "", _params=params)
 
     @property
     def scheme(self) -> str:
@@ -364,16 +383,16 @@ class TelUri(_UriWithParams):
         context = self.params.get("phone-context")
         params = {} if context is None or self.number.startswith("+") else {"phone-context": _tel_context(context)}
         number = _without_separators(self.number)
-        return self._of(number=number, _params=_write_params(params))
+        return self._of(number=number, _host="", _params=_write_params(params))
 
     def _key(self) -> tuple[object, ...]:
         params = frozenset(
             (name, _tel_param_key(name, value or "")) for name, (value, _) in self.params._meaning().items()
         )
-        return _without_separators(self.number), params
+        return _without_separators(self.number), lower(self._host), params
 
     def _head(self) -> str:
-        return f"tel:{self.number}"
+        return f"tel:{self.number}{self._host}"
 
 
 class AbsoluteUri(AnyUri):
@@ -407,7 +426,7 @@ class AbsoluteUri(AnyUri):
         rest = _OPAQUE.match(text, found.end())
         if rest is None or rest.end() < len(text):
             _check_escapes(text)
-            raise HeaderError("URI holds an illegal character", offset=rest.end() if rest else found.end())
+            raise HeaderError(_ILLEGAL, offset=rest.end() if rest else found.end())
         return cls._of(scheme=lower(found[1]), rest=rest[0])
 
     def _key(self) -> tuple[object, ...]:
@@ -421,10 +440,15 @@ Uri = SipUri | TelUri | AbsoluteUri
 """Any URI that parse_uri returns."""
 
 
+def uri_scheme(text: str) -> str:
+    """The scheme of a URI in lower case, "" where there is none."""
+    found = _SCHEME.match(text)
+    return lower(found[1]) if found else ""
+
+
 def parse_uri(text: str) -> Uri:
     """Read a URI of any scheme. Raises HeaderError where it breaks its scheme's grammar."""
-    found = _SCHEME.match(text)
-    scheme = lower(found[1]) if found else ""
+    scheme = uri_scheme(text)
     if scheme in ("sip", "sips"):
         return SipUri.parse(text)
     return TelUri.parse(text) if scheme == "tel" else AbsoluteUri.parse(text)
@@ -440,38 +464,69 @@ def _check_escapes(text: str) -> None:
 
 
 def _scan_params(text: str, position: int) -> tuple[str, int]:
-    """Check the `;`-parameters at a position; their text and where they end. A name only once (19.1.1)."""
+    """The text of the `;`-parameters at a position, and where they end. Of two with one name the first counts."""
     start = position + 1
     names: set[str] = set()
     while text[position : position + 1] == ";":
         found = _URI_PARAM.match(text, position + 1)
-        if found is None:
-            _check_escapes(text)
-            raise HeaderError("URI parameter without a name", offset=position + 1)
-        name = lower(unescape_uri(found[1]))
+        end = position + 1 if found is None else found.end()
+        if found is None or (end < len(text) and text[end] not in ";?"):
+            name, end = _read_odd_param(text, position + 1)
+        else:
+            name = found[1]
+        position = end
+        name = lower(unescape_uri(name))
         if name in names:
-            raise HeaderError("URI parameter twice", offset=position + 1)
-        names.add(name)
-        position = found.end()
+            tolerate("URI parameter twice")
+        elif name:
+            names.add(name)
     return text[start:position], position
 
 
+def _read_odd_param(text: str, position: int) -> tuple[str, int]:
+    """The name of a parameter that is none by the grammar, but readable, and where it ends."""
+    found: re.Match[str] = _READABLE_URI_PARAM.match(text, position)  # type: ignore[assignment]  # it matches nothing too
+    name, equals, value = found[0].partition("=")
+    if equals and not name:
+        raise HeaderError("URI parameter without a name", offset=position)
+    if not name:
+        tolerate("URI parameter without a name")
+    elif equals and not value:
+        tolerate("URI parameter without a value")
+    else:
+        tolerate(_oddity(found[0]))
+    return name, found.end()
+
+
+def _read_odd_userinfo(text: str, position: int) -> re.Match[str] | None:
+    """The userinfo at a position that is none by the grammar, but readable."""
+    found = _READABLE_USERINFO.match(text, position) if "@" in text else None
+    if found is not None:
+        tolerate(_oddity(found[0]))
+    return found
+
+
 def _scan_headers(text: str, position: int) -> str:
-    """Check the `?`-headers at a position, which end the URI; their text."""
+    """The text of the `?`-headers at a position, which end the URI."""
     start = position + 1
     if text[position : position + 1] == "?":
-        separator = "?"
-        while text[position : position + 1] == separator:
-            found = _URI_HEADER.match(text, position + 1)
-            if found is None:
-                _check_escapes(text)
-                raise HeaderError("URI header without a name or without =", offset=position + 1)
-            position = found.end()
-            separator = "&"
+        position = _READABLE_URI_HEADERS.match(text, start).end()  # type: ignore[union-attr]  # it matches nothing too
+        for part in text[start:position].split("&"):
+            if not _URI_HEADER.fullmatch(part):
+                tolerate(_oddity(part) if part.find("=") > 0 else "URI header without a name or without =")
     if position < len(text):
         _check_escapes(text)
-        raise HeaderError("URI holds an illegal character", offset=position)
+        raise HeaderError(_ILLEGAL, offset=position)
     return text[start:position]
+
+
+def _oddity(text: str) -> str:
+    """What is wrong with a part of a URI that is readable."""
+    try:
+        _check_escapes(text)
+    except HeaderError as error:
+        return error.reason
+    return _ILLEGAL
 
 
 def _read_params(text: str) -> Params:
@@ -479,9 +534,10 @@ def _read_params(text: str) -> Params:
         return Params.EMPTY
     found: Parameters = {}
     for part in text.split(";"):
-        name, equals, value = part.partition("=")
+        name, _, value = part.partition("=")
         name = unescape_uri(name)
-        found[lower(name)] = (name, unescape_uri(value) if equals else None, False)
+        if name:
+            found.setdefault(lower(name), (name, unescape_uri(value) if value else None, False))
     return Params._of(_text=text, _found=found)
 
 

@@ -4,20 +4,38 @@
 decides what an element only may decide: Max-Forwards 0 is in order (a proxy answers 483), so are a To of a strange
 scheme, a Require (420), a body of an unknown type (415), and what RFC 2543 left out: a branch, a From tag,
 Max-Forwards. `unsupported_options` helps with 420.
+
+A finding is serious where the message cannot be acted on. What a server can do without (8.2.2, 16.3) is not, and
+neither is what is against the grammar but can be read in one way.
 """
 
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ._grammar import BLANK
+from ._values import Flaws, lower
 from .errors import HeaderError
-from .headers import MAGIC_COOKIE, STAR, CSeq, NameAddr, has_structure, parse_header, parse_max_forwards, parse_tokens
-from .methods import ACK, CANCEL, NOTIFY, PRACK, REFER, REGISTER, SUBSCRIBE, canonical_name
-from .uri import AbsoluteUri, SipUri, parse_uri
+from .headers import MAGIC_COOKIE, READERS, STAR, CSeq, NameAddr, parse_max_forwards, parse_tokens
+from .methods import (
+    ACK,
+    CANCEL,
+    INVITE,
+    NOTIFY,
+    PRACK,
+    PUBLISH,
+    REFER,
+    REGISTER,
+    SUBSCRIBE,
+    UPDATE,
+    URI_SCHEMES,
+    canonical_name,
+)
+from .uri import SipUri, parse_uri, uri_scheme
 
 if TYPE_CHECKING:
     from .message import Message
 
-__all__ = ["Violation", "check", "unsupported_options", "validate"]
+__all__ = ["Violation", "check", "check_scheme", "unsupported_options", "validate"]
 
 MANDATORY: Final = ("Via", "From", "To", "Call-ID", "CSeq")
 """What every message has (8.1.1), but for Max-Forwards, whose absence 16.3 tolerates."""
@@ -27,9 +45,10 @@ SINGLETONS: Final = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-T
 
 OTHER_SINGLETONS: Final = frozenset(
     {
-        "Content-Disposition", "Date", "Event", "Expires", "Join", "MIME-Version", "Min-Expires", "Min-SE",
-        "P-Called-Party-ID", "Priority", "RAck", "RSeq", "Refer-To", "Referred-By", "Replaces", "Reply-To",
-        "Retry-After", "SIP-ETag", "SIP-If-Match", "Session-Expires", "Subscription-State", "Timestamp",
+        "Content-Disposition", "Content-Length", "Date", "Event", "Expires", "Info-Package", "Join", "MIME-Version",
+        "Min-Expires", "Min-SE", "P-Called-Party-ID", "P-Charging-Vector", "Priority", "RAck", "RSeq", "Refer-To",
+        "Referred-By", "Replaces", "Reply-To", "Retry-After", "SIP-ETag", "SIP-If-Match", "Server", "Session-Expires",
+        "Session-ID", "Subscription-State", "Target-Dialog", "Timestamp", "User-Agent",
     }
 )  # fmt: skip
 """What `validate` lets a message have once besides."""
@@ -42,6 +61,22 @@ NEEDED: Final[dict[str, tuple[tuple[str, int], ...]]] = {
 }
 """What a method cannot do without, and the answer where it is missing (RFC 3262 7.2, RFC 3515 2.4.1, RFC 6665 8.2)."""
 
+_USED_BY_ALL: Final = frozenset(
+    {*MANDATORY, "Max-Forwards", "Route", "Require", "Proxy-Require", "Content-Type", "Content-Encoding"}
+)
+_USED_BY_DIALOGS: Final = _USED_BY_ALL | {"Contact", "Record-Route"}
+_USED: Final[dict[str, frozenset[str]]] = {
+    INVITE: _USED_BY_DIALOGS | {"Replaces", "Join"},
+    SUBSCRIBE: _USED_BY_DIALOGS | {"Event"},
+    NOTIFY: _USED_BY_DIALOGS | {"Event", "Subscription-State"},
+    REFER: _USED_BY_DIALOGS | {"Refer-To"},
+    UPDATE: _USED_BY_DIALOGS,
+    REGISTER: _USED_BY_ALL | {"Contact", "Path"},
+    PUBLISH: _USED_BY_ALL | {"Event", "SIP-If-Match"},
+    PRACK: _USED_BY_ALL | {"RAck"},
+}
+"""What is necessary to process a method's messages; the rest should be ignored where it is malformed (8.2.2)."""
+
 
 class Violation(NamedTuple):
     """One finding.
@@ -49,12 +84,16 @@ class Violation(NamedTuple):
     Attributes:
         header: the header's long name, `"Request-URI"`, or "" for the start line.
         reason: short, stable text.
-        status: what a server answers to a request; a response that has a finding is discarded (8.1.3, 18.1.2).
+        status: what a server answers to a request that it refuses for this.
+        serious: whether the message has to be refused: a request is answered `status`, a response discarded (8.1.3,
+            18.1.2). If not, the finding should be ignored: the header is one that the message can be processed without
+            (8.2.2, 16.3), or it is against the grammar and can be read all the same.
     """
 
     header: str
     reason: str
     status: int
+    serious: bool = True
 
 
 def check(message: "Message") -> list[Violation]:
@@ -71,19 +110,32 @@ def check(message: "Message") -> list[Violation]:
     return found
 
 
-def validate(message: "Message") -> list[Violation]:
-    """Everything: `check`, the Request-URI, every header with a structure, and what the method needs."""
+def validate(message: "Message", *, schemes: Collection[str] = URI_SCHEMES) -> list[Violation]:
+    """Everything: `check`, the Request-URI, every header with a structure, and what the method needs.
+
+    `schemes` are those of Request-URIs that are served, in any case.
+    """
     found = message.check()
     if message.is_request:
-        found += _read("Request-URI", lambda: _check_request_uri(message.request_uri))
-        needed = NEEDED.get(message.method, ())
-        found += [Violation(name, "is missing", status) for name, status in needed if message.get_header(name) is None]
-    found += _check_headers(message)
-    found += _check_contacts(message)
+        found += check_scheme(message, schemes) or _read("Request-URI", lambda: _check_request_uri(message.request_uri))
+        found += _check_needed(message)
+    used = _USED.get(_method_of(message), _USED_BY_ALL)
+    found += _check_headers(message, used)
+    found += _check_contacts(message, "Contact" in used)
     found += _check_branch(message)
-    if message.body and message.get_header("Content-Type") is None:
+    if message.body.strip(b"\r\n") and message.get_header("Content-Type") is None:
         found.append(Violation("Content-Type", "is missing, and there is a body", 400))
     return list(dict.fromkeys(found))
+
+
+def check_scheme(message: "Message", schemes: Collection[str]) -> list[Violation]:
+    """What is wrong with a Request-URI's scheme: 400 where there is none, 416 for one not in `schemes` (8.2.2.1)."""
+    scheme = uri_scheme(message.request_uri)
+    if not scheme:
+        return [Violation("Request-URI", "URI has no scheme", 400)]
+    if scheme not in schemes and scheme not in map(lower, schemes):
+        return [Violation("Request-URI", "scheme is not supported", 416)]
+    return []
 
 
 def unsupported_options(message: "Message", supported: Collection[str]) -> tuple[str, ...]:
@@ -98,13 +150,30 @@ def unsupported_options(message: "Message", supported: Collection[str]) -> tuple
     return tuple(dict.fromkeys(tag for tag in tags if tag.lower() not in known))
 
 
-def _read(header: str, read: Callable[[], object]) -> list[Violation]:
-    """Read a value; what is wrong with it."""
+def _read(header: str, read: Callable[[], object], used: bool = True) -> list[Violation]:
+    """Read a value; what is wrong with it. What cannot be read is serious where the value is used."""
+    with Flaws() as flaws:
+        try:
+            read()
+        except HeaderError as error:
+            return [Violation(header, error.reason, error.status, used)]
+    return _tolerated(header, flaws)
+
+
+def _tolerated(header: str, flaws: list[str]) -> list[Violation]:
+    """What was noted while a header was read."""
+    return [Violation(header, reason, 400, False) for reason in flaws]
+
+
+def _method_of(message: "Message") -> str:
+    """The method of a request, or of the request that a response is to."""
+    if message.is_request:
+        return message.method
     try:
-        read()
-    except HeaderError as error:
-        return [Violation(header, error.reason, error.status)]
-    return []
+        cseq = message.cseq
+    except HeaderError:
+        return ""
+    return "" if cseq is None else cseq.method
 
 
 def _check_cseq(message: "Message", value: str) -> None:
@@ -113,40 +182,57 @@ def _check_cseq(message: "Message", value: str) -> None:
 
 
 def _check_request_uri(text: str) -> None:
-    """RFC 3261 8.2.2.1 and 19.1.1: a known scheme, and no header part."""
+    """RFC 3261 19.1.1: no header part."""
     uri = parse_uri(text)
-    if isinstance(uri, AbsoluteUri):
-        raise HeaderError("scheme is not supported", status=416)
     if isinstance(uri, SipUri) and uri.headers:
         raise HeaderError("has a header part")
 
 
-def _check_headers(message: "Message") -> list[Violation]:
+def _check_needed(message: "Message") -> list[Violation]:
+    """The headers of the method. A NOTIFY of keep-alive, which PBXs and phones send, belongs to no subscription."""
+    needed = NEEDED.get(message.method)
+    if needed is None:
+        return []
+    package = message.get_header("Event", "").partition(";")[0].rstrip(BLANK)
+    if message.method == NOTIFY and lower(package) == "keep-alive":
+        return []
+    return [Violation(name, "is missing", status) for name, status in needed if message.get_header(name) is None]
+
+
+def _check_headers(message: "Message", used: Collection[str]) -> list[Violation]:
     found: list[Violation] = []
     seen: set[str] = set()
-    for sent_name, value in message.headers.items():
-        name = canonical_name(sent_name)
-        if name in seen and name in OTHER_SINGLETONS:
-            found.append(Violation(name, "is there twice", 400))
-        seen.add(name)
-        if has_structure(name):
-            found += _read(name, lambda name=name, value=value: parse_header(name, value))  # type: ignore[misc]
+    with Flaws() as flaws:
+        for sent_name, value in message.headers.items():
+            name = canonical_name(sent_name)
+            if name in seen and name in OTHER_SINGLETONS:
+                found.append(Violation(name, "is there twice", 400, name in used))
+            seen.add(name)
+            reader = READERS.get(name)
+            if reader is None:
+                continue
+            try:
+                reader(value)
+            except HeaderError as error:
+                found.append(Violation(name, error.reason, error.status, name in used))
+                flaws.clear()
+            if flaws:
+                found += _tolerated(name, flaws)
+                flaws.clear()
     return found
 
 
-def _check_contacts(message: "Message") -> list[Violation]:
+def _check_contacts(message: "Message", used: bool) -> list[Violation]:
     """A Contact's q and expires are numbers; `*` stands alone, in a REGISTER, with Expires 0 (10.2.2, 10.3)."""
     try:
         contacts = message.contacts
     except HeaderError:
         return []  # found with the other headers
-    found: list[Violation] = []
-    for contact in contacts:
-        if isinstance(contact, NameAddr):
-            found += _read("Contact", lambda contact=contact: (contact.q, contact.expires))  # type: ignore[misc]
+    addresses = [contact for contact in contacts if isinstance(contact, NameAddr)]
+    found = _read("Contact", lambda: [(contact.q, contact.expires) for contact in addresses])
     unregisters_all = message.method == REGISTER and message.get_header("Expires", "never").strip("0") == ""
     if STAR in contacts and (len(contacts) > 1 or not unregisters_all):
-        found.append(Violation("Contact", "* is not alone, or not in a REGISTER with Expires 0", 400))
+        found.append(Violation("Contact", "* is not alone, or not in a REGISTER with Expires 0", 400, used))
     return found
 
 

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `sipstack parse`: 0 for a valid message, 1 for one that is not, 2 where the file cannot be read."""
+    """Runs `sipstack parse`: 0 for a message that can be served, 1 for others, 2 where the file cannot be read."""
     try:
         data = _read(options.file, options.max_size + 1)
     except OSError as error:
@@ -38,9 +38,10 @@ def run(options: argparse.Namespace) -> int:
     print("\n".join(_describe(message, len(data))))
     violations = message.validate()
     for violation in violations:
+        mark, what = ("!", f"a server answers {violation.status}") if violation.serious else ("-", "to be ignored")
         where = f"{visible(violation.header)}: " if violation.header else ""
-        print(f"! {where}{visible(violation.reason)} (a server answers {violation.status})")
-    return 1 if violations else 0
+        print(f"{mark} {where}{visible(violation.reason)} ({what})")
+    return 1 if any(violation.serious for violation in violations) else 0
 
 
 def _read(name: str, limit: int) -> bytes:

@@ -71,12 +71,13 @@ _FAMILIES: Final = (
     _via, _address, _numbers, _media, _lists, _dialogs, _events, _intervals, _dates, _reasons, _auth, _infos,
     _products, _identity, _preferences, _ims,
 )  # fmt: skip
-_READERS: Final[dict[str, Reader]] = {name: reader for family in _FAMILIES for name, reader in family.READERS.items()}
+READERS: Final[dict[str, Reader]] = {name: reader for family in _FAMILIES for name, reader in family.READERS.items()}
+"""What reads a header's value, by its long name."""
 
 
 def has_structure(name: str) -> bool:
     """Whether parse_header reads this header as more than text."""
-    return canonical_name(name) in _READERS
+    return canonical_name(name) in READERS
 
 
 def parse_header(name: str, value: str) -> ParsedHeader:
@@ -86,7 +87,7 @@ def parse_header(name: str, value: str) -> ParsedHeader:
     one, gives the text without the blanks round it. Raises HeaderError, with the header's name.
     """
     header = canonical_name(name)
-    reader = _READERS.get(header)
+    reader = READERS.get(header)
     return value.strip(BLANK) if reader is None else parse_value(header, reader, value)
 
 

@@ -1,22 +1,25 @@
 """Addresses: a URI with a display name and parameters, as From, To, Contact, Route and many others have them."""
 
-import re
+import re  # noqa: I001 - the names of `_values` are wrapped
 from functools import partial
 from typing import Final, Self
 
-from .._grammar import BLANK, CONTROL_CHARS, SWS
-from .._limits import MAX_SECONDS
+from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, SWS
+from .._limits import DEFAULT_EXPIRES, MAX_SECONDS
 from .._params import ParamsLike, merge_parameters, write_parameters
-from .._values import HeaderValue, assign, lower, need_text, need_token, parse_number, parse_quoted, quote, skip_blanks
+from .._values import (
+    HeaderValue, assign, lower, need_text, need_token, parse_number, parse_quoted, quote, skip_blanks, tolerate,
+)  # fmt: skip
 from ..errors import HeaderError
 from ..uri import Uri, parse_uri
-from ._base import Parametrized, need_uri, parse_qvalue
-from ._lists import Reader, parse_each, parse_list
+from ._base import Parametrized, need_uri, parse_qvalue, readable
+from ._lists import Reader, each_given, or_nothing, parse_list
 
 # RFC 3261 has tokens in a display name without quotes. Anything that is no delimiter and no control is read as one;
 # a colon, a semicolon and a comma are delimiters: the text in front of < may be an address by itself.
 _DISPLAY_NAME: Final = re.compile(rf'[^{CONTROL_CHARS}"<>,;:\\]*+')
 _TAG: Final = re.compile(rf"(?:\A|;){SWS}tag{SWS}={SWS}([^;{BLANK}]++)", re.IGNORECASE | re.ASCII)
+_QUOTED_STRING: Final = re.compile(QUOTED_STRING)
 _BARE_URI: Final = re.compile(rf"[^;{BLANK}]*+")
 
 
@@ -41,8 +44,8 @@ class NameAddr(Parametrized):
     display_name: str
     uri: Uri
     _what = "address"
-    _tokens = frozenset({"tag"})
-    _qvalues = frozenset()  # it is checked when it is asked for
+    _tokens = _once = frozenset({"tag"})
+    _qvalues = frozenset()  # it is looked at when it is asked for
 
     def __init__(
         self, uri: Uri | str, *, display_name: str = "", tag: str | None = None, params: ParamsLike | None = None
@@ -69,6 +72,8 @@ class NameAddr(Parametrized):
         angle = text[position : position + 1] == "<"
         uri, end = _read_bracketed_uri(text, position) if angle else _read_bare_uri(text, position)
         params = cls._read_params(text, skip_blanks(text, end))
+        if not angle and "?" in _QUOTED_STRING.sub("", params):  # it could begin the URI's header part (RFC 3261 20)
+            raise HeaderError("URI with ? is not in <>", offset=text.index("?", end))
         return cls._of(display_name=name, uri=uri, _params=params)
 
     @property
@@ -81,15 +86,18 @@ class NameAddr(Parametrized):
 
     @property
     def q(self) -> float | None:
-        """A Contact's preference, 0.0 to 1.0; HeaderError where it is something else."""
+        """A Contact's preference, 0.0 to 1.0; None where it is something else."""
         params = self.params
-        return parse_qvalue(params["q"] or "") if "q" in params else None
+        return readable(parse_qvalue, params["q"] or "") if "q" in params else None
 
     @property
     def expires(self) -> int | None:
-        """A Contact's expires parameter in seconds; HeaderError where it is no number below 2**32."""
+        """A Contact's expires parameter in seconds.
+
+        What is no number is 3600, and what is over 2**32 - 1 is that (RFC 3261 20.10).
+        """
         params = self.params
-        return parse_number(params["expires"] or "", MAX_SECONDS, "expires") if "expires" in params else None
+        return _read_expires(params["expires"] or "") if "expires" in params else None
 
     def with_tag(self, tag: str) -> Self:
         """A copy with this tag behind its other parameters, in place of the one it has."""
@@ -136,6 +144,8 @@ def _read_bracketed_uri(text: str, position: int) -> tuple[Uri, int]:
     close = text.find(">", position)
     if close < 0:
         raise HeaderError("< is not closed", offset=position)
+    if text[close + 1 : close + 2] == ">" and "<" in text[position + 1 : close]:
+        close += 1  # a host such as <null>
     inside = text[position + 1 : close]
     if inside != inside.strip(BLANK):
         raise HeaderError("blank inside <>", offset=position + 1)
@@ -149,6 +159,14 @@ def _read_bare_uri(text: str, position: int) -> tuple[Uri, int]:
         if mark in bare:
             raise HeaderError(f"URI with {mark} is not in <>", offset=position + bare.index(mark))
     return _uri_at(bare, position), position + len(bare)
+
+
+def _read_expires(value: str) -> int:
+    try:
+        return parse_number(value, MAX_SECONDS, "expires")
+    except HeaderError as error:
+        tolerate(error.reason)
+        return MAX_SECONDS if value.isascii() and value.isdecimal() else DEFAULT_EXPIRES
 
 
 def _uri_at(text: str, offset: int) -> Uri:
@@ -184,7 +202,9 @@ Contact = NameAddr | Star
 
 def parse_contacts(value: str) -> tuple[Contact, ...]:
     """The values of a Contact field: addresses, or `*` alone (RFC 3261 20.10)."""
-    return (STAR,) if value.strip(BLANK) == "*" else parse_list(NameAddr, value)
+    if value.strip(" \t,") == "*":
+        return each_given(value, lambda _: STAR)
+    return parse_list(NameAddr, value)
 
 
 def parse_hops(value: str) -> tuple[NameAddr, ...]:
@@ -193,7 +213,7 @@ def parse_hops(value: str) -> tuple[NameAddr, ...]:
     Their grammar has `<>` round every URI (RFC 3261 20.30, 20.34). Where a sender leaves them out, the parameters are
     the URI's: as the header's, `;lr` would make a strict router of a loose one.
     """
-    return parse_each(value, _parse_hop)
+    return each_given(value, _parse_hop)
 
 
 def _parse_hop(text: str) -> NameAddr:
@@ -201,12 +221,13 @@ def _parse_hop(text: str) -> NameAddr:
         return NameAddr.parse(text)
     if "?" in text:
         raise HeaderError("URI with ? is not in <>", offset=text.index("?"))
+    tolerate("URI is not in <>")
     return NameAddr._of(display_name="", uri=_uri_at(text, 0), _params="")
 
 
 _ONE: Final = ("From", "To", "Refer-To", "Referred-By", "Reply-To", "P-Called-Party-ID", "P-Served-User")
 _SEVERAL: Final = (
-    "Diversion", "History-Info", "Remote-Party-ID", "P-Asserted-Identity", "P-Preferred-Identity", "P-Associated-URI",
+    "Diversion", "History-Info", "Remote-Party-ID", "P-Asserted-Identity", "P-Preferred-Identity",
 )  # fmt: skip
 _HOPS: Final = ("Route", "Record-Route", "Path", "Service-Route")
 READERS: Final[dict[str, Reader]] = {
@@ -214,6 +235,7 @@ READERS: Final[dict[str, Reader]] = {
     **dict.fromkeys(_ONE, NameAddr.parse),
     **dict.fromkeys(_SEVERAL, partial(parse_list, NameAddr)),
     **dict.fromkeys(_HOPS, parse_hops),
+    "P-Associated-URI": or_nothing(partial(parse_list, NameAddr)),  # RFC 7315 5.1
 }
 
 URI_IN_ANGLES: Final = frozenset(

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Self
 from .._grammar import BLANK, LWS, OPEN_QUOTED_STRING, SWS, TOKEN, is_token
 from .._limits import MAX_PARAMETER
 from .._params import Params, ParamsLike, WithParams, as_pairs, scan_parameters, write_parameters, write_value
-from .._values import assign, lower, need_number, need_text, need_token, quote
+from .._values import Flaws, assign, lower, need_number, need_text, need_token, quote
 from ..errors import HeaderError, SerializeError
 from ._lists import Reader, read_each
 
@@ -146,8 +146,12 @@ def _split(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _check_auth_params(text: str, position: int) -> None:
-    """Check parameters with commas between them, each of which has a value."""
-    for key, (_, value, _) in scan_parameters(text, position, ",").items():
+    """Check parameters with commas between them, each of which has a value. Nothing is tolerated in a proof."""
+    with Flaws() as flaws:
+        found = scan_parameters(text, position, ",")
+    for reason in flaws:
+        raise HeaderError(reason, offset=position)
+    for key, (_, value, _) in found.items():
         if value is None:
             raise HeaderError(f"parameter {key} has no value", offset=position)
 

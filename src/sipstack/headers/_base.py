@@ -1,14 +1,16 @@
 """The values that end in parameters: their parent, and the shapes that serve many headers (token, text, URI)."""
 
 import re
-from typing import ClassVar, Final, Self
+from collections.abc import Callable
+from typing import ClassVar, Final, Self, TypeVar
 
 from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, SWS, TOKEN, VALUE_CHARS, is_token
 from .._params import Parameter, ParamsLike, WithParams, parameters_behind, write_parameters
-from .._values import assign, need_number, need_text, need_token, parse_number, quote, unquote
+from .._values import Flaws, assign, need_number, need_text, need_token, parse_number, quote, tolerate, unquote
 from ..errors import HeaderError, SerializeError
 from ..uri import AbsoluteUri, SipUri, TelUri, Uri, parse_uri
 
+_Read = TypeVar("_Read")
 _TOKEN_OR_QUOTED: Final = re.compile(f"{SWS}(?:([{VALUE_CHARS}]++)|{QUOTED_STRING}){SWS}")
 _BRACKETED: Final = re.compile(f"{SWS}<([^<>{CONTROL_CHARS}]*+)>{SWS}")
 _NOT_BRACKETED: Final = re.compile(f'{SWS}([^<>";{CONTROL_CHARS}]*+)')
@@ -22,11 +24,20 @@ def parse_qvalue(value: str, offset: int = 0) -> float:
     return float(value)
 
 
+def readable(read: Callable[[str], _Read], value: str | None) -> _Read | None:
+    """A parameter's value as `read` reads it; None where it cannot be read, or is none."""
+    try:
+        return None if value is None else read(value)
+    except HeaderError as error:
+        tolerate(error.reason)
+        return None
+
+
 class Parametrized(WithParams):
-    """The parent of values whose parameters are checked when they are read.
+    """The parent of values whose parameters are looked at when they are read, and strictly checked when written.
 
     `_numbers` names the parameters of the class that are numbers, with the largest; `_tokens` those that are tokens;
-    `_qvalues` those that are preferences.
+    `_qvalues` those that are preferences; `_once` those that identify something, which two different ones do not.
     """
 
     __slots__ = ()
@@ -37,6 +48,7 @@ class Parametrized(WithParams):
     _numbers: ClassVar[dict[str, int]] = {}
     _tokens: ClassVar[frozenset[str]] = frozenset()
     _qvalues: ClassVar[frozenset[str]] = frozenset({"q"})
+    _once: ClassVar[frozenset[str]] = frozenset()
     _what: ClassVar[str] = "value"
 
     @classmethod
@@ -49,34 +61,33 @@ class Parametrized(WithParams):
 
     @property
     def q(self) -> float | None:
-        """The preference, 0.0 to 1.0; None where it is not given."""
-        value = self.params.get("q")
-        return None if value is None else parse_qvalue(value)
+        """The preference, 0.0 to 1.0; None where it is not given or something else."""
+        return readable(parse_qvalue, self.params.get("q"))
 
     @classmethod
     def _read_params(cls, text: str, position: int) -> str:
-        """Check the parameters behind a value's first part, which ends at a position; their text."""
+        """Look at the parameters behind a value's first part, which ends at a position; their text."""
         if position == len(text):
             return ""
-        for key, parameter in parameters_behind(text, position, cls._what).items():
-            cls._check(key, parameter, position + 1)
+        for key, parameter in parameters_behind(text, position, cls._what, cls._once).items():
+            cls._check(key, parameter)
         return text[position + 1 :].strip(BLANK)
 
     @classmethod
-    def _check(cls, key: str, parameter: Parameter, offset: int) -> None:
+    def _check(cls, key: str, parameter: Parameter) -> None:
+        """Note what is wrong with a parameter of the class."""
         _, value, quoted = parameter
         bare = None if quoted else value
         if key in cls._numbers:
-            parse_number(bare or "", cls._numbers[key], key, offset)
+            readable(lambda text: parse_number(text, cls._numbers[key], key), bare or "")
         elif key in cls._tokens and bare is None:
-            raise HeaderError(f"{key} has no value or a quoted one", offset=offset)
+            tolerate(f"{key} has no value or a quoted one")
         elif key in cls._qvalues:
-            parse_qvalue(bare or "", offset)
+            readable(parse_qvalue, bare or "")
 
     def _number(self, name: str) -> int | None:
-        """A parameter of `_numbers`; None where it is not given."""
-        value = self.params.get(name)
-        return None if value is None else parse_number(value, self._numbers[name], name)
+        """A parameter of `_numbers`; None where it is not given, or no number up to the largest."""
+        return readable(lambda text: parse_number(text, self._numbers[name], name), self.params.get(name))
 
     @classmethod
     def _write_params(cls, params: ParamsLike | None, **known: object) -> str:
@@ -89,11 +100,11 @@ class Parametrized(WithParams):
             elif value is not None:
                 mine.append((name, need_token(value, name) if name in cls._tokens else quote(need_text(value, name))))
         text = write_parameters(params, *mine)
-        try:
-            if params and text:  # what came by arguments was checked
+        if params and text:  # what came by arguments was checked
+            with Flaws() as found:
                 cls._read_params(f";{text}", 0)
-        except HeaderError as error:
-            raise SerializeError(error.reason) from None
+            for reason in found:
+                raise SerializeError(reason)
         return text
 
 

@@ -5,10 +5,10 @@ from typing import Final, Self
 
 from .._grammar import BLANK, CTL_CHARS, SWS
 from .._params import ParamsLike, write_parameters
-from .._values import assign, lower, need_text, need_token
+from .._values import assign, lower, need_text, need_token, tolerate
 from ..errors import HeaderError, SerializeError
 from ._base import Parametrized, TokenValue
-from ._lists import Reader, each_given
+from ._lists import Reader
 
 # RFC 3261 25.1 names the letters of a word. Any letters without a blank are read; where parameters or a list may
 # follow, a semicolon and a comma are no part of it.
@@ -40,7 +40,7 @@ class Replaces(_DialogValue):
     """
 
     __slots__ = ()
-    _tokens = frozenset({"to-tag", "from-tag"})
+    _tokens = _once = frozenset({"to-tag", "from-tag"})
 
     def __init__(
         self, call_id: str, *, to_tag: str, from_tag: str, early_only: bool = False, params: ParamsLike | None = None
@@ -52,11 +52,11 @@ class Replaces(_DialogValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a Call-ID with its to-tag and from-tag, both of which must be there."""
+        """Read a Call-ID with its to-tag and from-tag, without both of which it means no dialog."""
         made = super().parse(text)
         params = made.params
         for name in ("to-tag", "from-tag"):
-            if name not in params:
+            if not params.get(name):
                 raise HeaderError(f"{name} is missing", offset=len(text))
         return made
 
@@ -148,9 +148,18 @@ def parse_call_id(value: str) -> str:
     return call_id
 
 
+def _parse_call_ids(value: str) -> tuple[str, ...]:
+    """Call-IDs: a quote or a parenthesis in one is a letter of a word, and hides no comma."""
+    parts = [part.strip(BLANK) for part in value.split(",")]
+    given = tuple(map(parse_call_id, filter(None, parts)))
+    if len(given) < len(parts):
+        tolerate("list has an empty element" if len(parts) > 1 else "list is empty")
+    return given
+
+
 READERS: Final[dict[str, Reader]] = {
     "Call-ID": parse_call_id,
-    "In-Reply-To": lambda value: each_given(value, parse_call_id),
+    "In-Reply-To": _parse_call_ids,
     "Replaces": Replaces.parse,
     "Join": Replaces.parse,
     "Target-Dialog": TargetDialog.parse,

@@ -7,7 +7,7 @@ from .._limits import MAX_SECONDS
 from .._params import ParamsLike
 from .._values import assign, lower, need_token
 from ._base import TokenValue
-from ._lists import Reader, each_given, parse_tokens
+from ._lists import Reader, each_given, or_nothing, parse_tokens
 
 
 class EventValue(TokenValue):
@@ -17,7 +17,7 @@ class EventValue(TokenValue):
     """
 
     __slots__ = ()
-    _tokens = frozenset({"id"})
+    _tokens = _once = frozenset({"id"})
 
     def __init__(self, package: str, *, id: str | None = None, params: ParamsLike | None = None) -> None:  # noqa: A002
         """Build an Event. Raises SerializeError."""
@@ -69,12 +69,12 @@ class SubscriptionState(TokenValue):
 
     @property
     def expires(self) -> int | None:
-        """The seconds that are left."""
+        """The seconds that are left; None where they are not given or no number."""
         return self._number("expires")
 
     @property
     def retry_after(self) -> int | None:
-        """The seconds to wait."""
+        """The seconds to wait; None where they are not given or no number."""
         return self._number("retry-after")
 
 
@@ -82,7 +82,7 @@ READERS: Final[dict[str, Reader]] = {
     "Event": EventValue.parse,
     "Subscription-State": SubscriptionState.parse,
     "Refer-Sub": TokenValue.parse,
-    "Allow-Events": parse_tokens,
+    "Allow-Events": or_nothing(parse_tokens),
     "Info-Package": TokenValue.parse,
     "Recv-Info": partial(each_given, read=TokenValue.parse),
 }

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from .._grammar import BLANK, OPEN_QUOTED_STRING
-from .._values import HeaderValue, parse_token
+from .._values import HeaderValue, parse_token, tolerate
 from ..errors import HeaderError
 
 _Value = TypeVar("_Value", bound=HeaderValue)
@@ -70,56 +70,53 @@ def comment_end(text: str, position: int) -> int:
 
 
 def parse_list(cls: type[_Value], value: str) -> tuple[_Value, ...]:
-    """Every value of a comma-separated header field, each read by `cls.parse`. An empty part is an error."""
-    return parse_each(value, cls.parse)
-
-
-def parse_each(value: str, read: Callable[[str], _Item]) -> tuple[_Item, ...]:
-    """Every part of a list, read; an empty part, and a list without parts, is read too."""
-    return tuple(read_each(list_parts(value) or [(0, "")], read))
+    """Every value of a comma-separated header field, each read by `cls.parse`. Empty parts are skipped."""
+    return each_given(value, cls.parse)
 
 
 def parse_tokens(value: str) -> tuple[str, ...]:
-    """The tokens of a list such as Allow or Supported. Empty parts (a comma at the end) are skipped."""
-    return each_given(value, lambda part: parse_token(part, "list element"))
+    """The tokens of a list such as Allow or Require. Empty parts (a comma at the end) are skipped."""
+    return each_given(value, _parse_element)
 
 
-def parse_required_tokens(value: str) -> tuple[str, ...]:
-    """The tokens of a list that has at least one, such as Require."""
-    tokens = parse_tokens(value)
-    if not tokens:
-        raise HeaderError("list is empty")
-    return tokens
+def _parse_element(text: str) -> str:
+    return parse_token(text, "list element")
 
 
 def each_given(value: str, read: Callable[[str], _Item]) -> tuple[_Item, ...]:
     """Every part of a list, read; empty parts are skipped."""
-    return tuple(read_each([part for part in list_parts(value) if part[1]], read))
+    parts = list_parts(value)
+    if not parts:
+        tolerate("list is empty")
+    return tuple(read_each(parts, read))
 
 
 def read_each(parts: Iterable[tuple[int, str]], read: Callable[[str], _Item]) -> Iterator[_Item]:
-    """Parts with the places where they start, read; an error says where it is in the whole."""
+    """Parts with the places where they start, read but for empty ones; an error says where it is in the whole."""
     for offset, part in parts:
+        if not part:
+            tolerate("list has an empty element")
+            continue
         try:
             yield read(part)
         except HeaderError as error:
             raise HeaderError(error.reason, offset=offset + error.offset, status=error.status) from None
 
 
-def list_or_nothing(cls: type[HeaderValue]) -> Reader:
+def or_nothing(reader: Reader) -> Reader:
     """The reader of a list that may be empty."""
-    return lambda value: parse_list(cls, value) if value.strip(BLANK) else ()
+    return lambda value: reader(value) if value else ()
 
 
 def _parse_privacy(value: str) -> tuple[str, ...]:
     """RFC 3323 4.2: tokens with semicolons; commas are common."""
-    return tuple(parse_token(part, "privacy value") for part in value.replace(",", ";").split(";"))
+    return each_given(value.replace(";", ","), partial(parse_token, what="privacy value"))
 
 
 READERS: Final[dict[str, Reader]] = {
     # RFC 3261 lets these be empty: Allow and Supported then say "nothing".
-    **dict.fromkeys(("Allow", "Supported", "Accept-Resource-Priority"), parse_tokens),
-    **dict.fromkeys(("Require", "Proxy-Require", "Unsupported", "Resource-Priority"), parse_required_tokens),
+    **dict.fromkeys(("Allow", "Supported", "Accept-Resource-Priority"), or_nothing(parse_tokens)),
+    **dict.fromkeys(("Require", "Proxy-Require", "Unsupported", "Resource-Priority"), parse_tokens),
     **dict.fromkeys(("Priority", "SIP-ETag", "SIP-If-Match"), partial(parse_token, what="value")),
     "Privacy": _parse_privacy,
 }

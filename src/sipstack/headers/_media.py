@@ -1,14 +1,15 @@
 """What a body is: its length, its type and what is accepted of it, its disposition (RFC 3261 20.1 to 20.15)."""
 
 import re
-from typing import Final
+from functools import partial
+from typing import ClassVar, Final
 
 from .._grammar import BLANK, BODY_LINE_END, SWS, TOKEN, read_content_length
 from .._params import ParamsLike
 from .._values import assign, lower, need_str, need_token
 from ..errors import HeaderError
 from ._base import Parametrized, TokenValue
-from ._lists import Reader, list_or_nothing, parse_required_tokens
+from ._lists import Reader, or_nothing, parse_list, parse_tokens
 
 _LINE_END: Final = re.compile(BODY_LINE_END)
 _MIME_VERSION: Final = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
@@ -26,6 +27,7 @@ class ContentType(Parametrized):
     type: str
     subtype: str
     _malformed = "media type is not type/subtype"
+    _once: ClassVar[frozenset[str]] = frozenset({"boundary"})
     _pattern = re.compile(f"{SWS}(?P<type>{TOKEN}){SWS}/{SWS}(?P<subtype>{TOKEN}){SWS}")
 
     def __init__(self, type: str, subtype: str, *, params: ParamsLike | None = None) -> None:  # noqa: A002
@@ -78,10 +80,10 @@ READERS: Final[dict[str, Reader]] = {
     "Content-Type": ContentType.parse,
     "Content-Length": lambda value: read_content_length(value.encode("utf-8", "surrogatepass")),
     "Content-Disposition": ContentDisposition.parse,
-    "Content-Encoding": parse_required_tokens,
-    "Content-Language": parse_required_tokens,
+    "Content-Encoding": parse_tokens,
+    "Content-Language": parse_tokens,
     "MIME-Version": _parse_mime_version,
-    "Accept": list_or_nothing(ContentType),
-    "Accept-Encoding": list_or_nothing(AcceptValue),
-    "Accept-Language": list_or_nothing(AcceptValue),
+    "Accept": or_nothing(partial(parse_list, ContentType)),
+    "Accept-Encoding": or_nothing(partial(parse_list, AcceptValue)),
+    "Accept-Language": or_nothing(partial(parse_list, AcceptValue)),
 }

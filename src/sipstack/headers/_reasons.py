@@ -4,15 +4,16 @@ import re
 from functools import partial
 from typing import ClassVar, Final, Self
 
-from .._grammar import BLANK, CTL_CHARS, DIGITS, LWS, QUOTED_STRING, SWS
+from .._grammar import BLANK, CONTROL_CHARS, CTL_CHARS, DIGITS, LWS, QUOTED_STRING, SWS
 from .._limits import MAX_CAUSE, WARN_CODES
 from .._params import ParamsLike
-from .._values import HeaderValue, assign, lower, need_number, need_text, need_token, quote, unquote
+from .._values import HeaderValue, assign, lower, need_number, need_text, need_token, quote, tolerate, unquote
 from ..errors import HeaderError, SerializeError
 from ._base import TokenValue
 from ._lists import Reader, parse_list
 
 _WARN_AGENT: Final = rf'[^ {CTL_CHARS}",]++'
+_ANY_TEXT: Final = re.compile(f"[^{CONTROL_CHARS}]++")
 _AGENT: Final = re.compile(_WARN_AGENT)
 _WARNING: Final = re.compile(f"{SWS}({DIGITS}){LWS}({_WARN_AGENT}){LWS}{QUOTED_STRING}")
 
@@ -36,7 +37,7 @@ class Reason(TokenValue):
 
     @property
     def cause(self) -> int | None:
-        """The cause: a status code or a Q.850 one."""
+        """The cause: a status code or a Q.850 one; None where it is not given or no number."""
         return self._number("cause")
 
     @property
@@ -49,13 +50,13 @@ class WarningValue(HeaderValue):
     """A Warning value (RFC 3261 20.43).
 
     Attributes:
-        code: three digits, 100 to 999.
-        agent: the host with its port, or the pseudonym, that added it.
+        code: three digits, 100 to 999; None where the value is something else, which is in `text` then as it was sent.
+        agent: the host with its port, or the pseudonym, that added it; "" where there is no code.
         text: the text for people.
     """
 
     __slots__ = ("agent", "code", "text")
-    code: int
+    code: int | None
     agent: str
     text: str
 
@@ -69,19 +70,21 @@ class WarningValue(HeaderValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read one Warning value."""
+        """Read one Warning value. It is for people, so any text without a control character is one."""
         found = _WARNING.fullmatch(text.rstrip(BLANK))
-        if found is None:
-            raise HeaderError("Warning is not a code, an agent and a quoted text")
-        if len(found[1]) != 3 or found[1] < "100":
-            raise HeaderError("warn-code has not three digits", offset=found.start(1))
-        return cls._of(code=int(found[1]), agent=found[2], text=unquote(found[3]))
+        if found is not None and len(found[1]) == 3 and found[1] >= "100":
+            return cls._of(code=int(found[1]), agent=found[2], text=unquote(found[3]))
+        reason = "warn-code has not three digits" if found else "Warning is not a code, an agent and a quoted text"
+        if _ANY_TEXT.fullmatch(text) is None:
+            raise HeaderError(reason)
+        tolerate(reason)
+        return cls._of(code=None, agent="", text=text.strip(BLANK))
 
     def _key(self) -> tuple[object, ...]:
         return self.code, lower(self.agent), self.text
 
     def _head(self) -> str:
-        return f"{self.code} {self.agent} {quote(self.text)}"
+        return self.text if self.code is None else f"{self.code} {self.agent} {quote(self.text)}"
 
 
 READERS: Final[dict[str, Reader]] = {

@@ -2,22 +2,22 @@
 
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Final, Self
 
-from .._grammar import BLANK, DIGITS, HEX_CHARS, HOST, LWS, QUOTED_STRING, SWS, TOKEN, is_host, is_ipv6
+from .._grammar import BLANK, DIGITS, HEX_CHARS, LWS, QUOTED_STRING, READABLE_HOST, SWS, TOKEN, is_host, is_ipv6
 from .._limits import DEFAULT_PORT, DEFAULT_PORTS, MAX_PORT, MAX_TTL
 from .._params import Parameter, ParamsLike, WithParams, as_pairs, merge_parameters, parameters_behind, write_parameters
-from .._values import assign, canonical_host, lower, need_number, need_str, need_token, parse_number
+from .._values import assign, canonical_host, lower, need_number, need_str, need_token, parse_number, tolerate
 from ..errors import HeaderError, SerializeError
-from ..uri import need_host, need_port
+from ..uri import NO_HOST, need_host, need_port
+from ._base import readable
 from ._lists import Reader, parse_list
 
 MAGIC_COOKIE: Final = "z9hG4bK"
 """What a branch by RFC 3261 starts with (8.1.1.7)."""
 
 _SENT_PROTOCOL: Final = f"({TOKEN}){SWS}/{SWS}({TOKEN}){SWS}/{SWS}({TOKEN})"
-_SENT_BY: Final = f"({HOST})(?:{SWS}:{SWS}({DIGITS}))?"
+_SENT_BY: Final = f"({READABLE_HOST})(?:{SWS}:{SWS}({DIGITS}))?"
 _VIA: Final = re.compile(f"{SWS}{_SENT_PROTOCOL}{LWS}{_SENT_BY}{SWS}")
 # RFC 5118 4.5: received with brackets must be read, and must not be sent. Quoted strings are stepped over.
 _RECEIVED_BRACKETS: Final = re.compile(
@@ -37,6 +37,8 @@ class Via(WithParams):
         received: the address the request came from; an IPv6 address has no brackets, even if it was sent with them.
         rport: None: not there; 0: there without a value; else the source port.
         maddr: the maddr parameter; ttl: 0 to 255. None where absent.
+
+    One of these parameters that cannot be read is None too; `params` has its text.
     """
 
     # The compiled core fills exactly these slots.
@@ -91,15 +93,17 @@ class Via(WithParams):
     def parse(cls, text: str) -> Self:
         """Read one Via value."""
         found = _VIA.match(text)
-        if found is None or not is_host(found[4]):
-            raise HeaderError("Via is not protocol/version/transport and host", offset=found.start(4) if found else 0)
+        if found is None:
+            raise HeaderError("Via is not protocol/version/transport and host")
         name, version, transport, host, port = found.groups()
+        if not is_host(host):
+            tolerate(NO_HOST)
         port = None if port is None else parse_number(port, MAX_PORT, "port", found.start(5))
         end = found.end()
         known: dict[str, object] = dict.fromkeys(_KNOWN)
-        for key, parameter in parameters_behind(text, end, "Via").items():
+        for key, parameter in parameters_behind(text, end, "Via", _ONCE).items():
             if key in known:
-                known[key] = _read_known(key, parameter, end + 1)
+                known[key] = _read_known(key, parameter)
         raw = text[end + 1 :].strip(BLANK)
         if "[" in raw and known["received"] is not None:
             raw = _RECEIVED_BRACKETS.sub(lambda match: match[2] + match[3] if match[2] else match[0], raw)
@@ -123,13 +127,13 @@ class Via(WithParams):
 
     def replace(self, **changes: object) -> Self:
         """A copy with some of the constructor's arguments changed: `via.replace(received="192.0.2.1", rport=5061)`."""
-        mine = {name: getattr(self, name) for name in ("host", "port", "transport", "protocol")}
-        made = type(self)(**{**mine, **changes})
+        made = type(self)(**{"host": "unchanged", **changes})  # type: ignore[arg-type]
+        kept = {name: getattr(self, name) for name in ("host", "port", "transport", "protocol") if name not in changes}
         known = {name: getattr(made if name in changes else self, name) for name in _KNOWN}
         params = merge_parameters(
             self._params, made._params, lambda name: name in changes or (name not in _KNOWN and "params" in changes)
         )
-        assign(made, _params=params, **known)
+        assign(made, _params=params, **kept, **known)
         return made
 
     def _key(self) -> tuple[object, ...]:
@@ -143,15 +147,13 @@ class Via(WithParams):
         return f"{self.protocol}/{self.transport} {self.sent_by}"
 
 
-def _read_known(key: str, parameter: Parameter, offset: int) -> object:
-    """The value of a Via parameter that has a meaning."""
+def _read_known(key: str, parameter: Parameter) -> object:
+    """The value of a Via parameter that has a meaning; None where it cannot be read."""
     _, value, quoted = parameter
     if quoted or (value is None and key != "rport"):
-        raise HeaderError(f"{key} has no value or a quoted one", offset=offset)
-    try:
-        return 0 if value is None else _KNOWN[key](value)
-    except HeaderError as error:
-        raise HeaderError(error.reason, offset=offset) from None
+        tolerate(f"{key} has no value or a quoted one")
+        return None
+    return 0 if value is None else readable(_KNOWN[key], value)
 
 
 def _read_host(value: str, what: str) -> str:
@@ -176,5 +178,12 @@ _KNOWN: Final[dict[str, Callable[[str], object]]] = {
     "ttl": lambda value: parse_number(value, MAX_TTL, "ttl"),
 }
 """The parameters with an attribute of their own, and what reads their values."""
+_ONCE: Final = frozenset({"branch"})
 
-READERS: Final[dict[str, Reader]] = {"Via": partial(parse_list, Via)}
+
+def parse_vias(value: str) -> tuple[Via, ...]:
+    """The values of a Via field, of which there is one at least."""
+    return parse_list(Via, value) or (Via.parse(value),)
+
+
+READERS: Final[dict[str, Reader]] = {"Via": parse_vias}
