@@ -28,9 +28,6 @@ cdef extern from "_bytes.h" nogil:
     sip_byte *sip_put_number(sip_byte *to, uint32_t number)
     int64_t sip_number(sip_text text, int64_t most)
 
-cdef extern from "_lines.h" nogil:
-    bint sip_has_bad_control(const sip_byte *p, const sip_byte *end)
-
 cdef extern from "_names.h" nogil:
     enum:
         SIP_UNKNOWN, SIP_VIA, SIP_FROM, SIP_TO, SIP_CALL_ID, SIP_CSEQ, SIP_MAX_FORWARDS, SIP_CONTENT_LENGTH,
