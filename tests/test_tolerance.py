@@ -277,7 +277,18 @@ def test_an_empty_element_of_a_list(request_with, value):
     for header, name in (("Contact", "contacts"), ("Route", "routes"), ("Record-Route", "record_routes")):
         message = request_with(f"{header}: {value}")
         assert [str(item.uri) for item in getattr(message, name)] == ["sip:a@b"]
-        assert tolerated(message) == [(header, HOLE)]
+        bare = [] if "<" in value or header == "Contact" else [(header, "URI is not in <>")]
+        assert tolerated(message) == [*bare, (header, HOLE)]
+
+
+def test_a_hop_that_is_not_in_angle_brackets(request_with):
+    message = request_with("Route: sip:p1;lr;lr, sip:p2;lr;;")
+    assert [(str(route.uri), route.uri.lr) for route in message.routes] == [
+        ("sip:p1;lr;lr", True),
+        ("sip:p2;lr;;", True),
+    ]
+    flaws = ("URI is not in <>", "URI parameter twice", "URI parameter without a name")
+    assert set(tolerated(message)) == {("Route", flaw) for flaw in flaws}
 
 
 def test_the_first_element_is_the_first_that_is_there(request_with):

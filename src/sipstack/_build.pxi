@@ -261,7 +261,8 @@ cdef bytes make_tag(Message m):
     cdef bytes cseq_line = value_of_folded(m, SIP_CSEQ)
     cdef sip_text call_id = identity(m, SIP_CALL_ID, call_id_line), cseq = identity(m, SIP_CSEQ, cseq_line)
     cdef sip_text via = identity(m, SIP_VIA, via_line), number = without_zeros(cseq)
-    via = sip_trim(via.p, sip_element_end(via))
+    via = sip_first_element(via)
+    via = sip_trim(via.p, via.end)
     cdef bytes data = PyBytes_FromStringAndSize(
         NULL, PyBytes_GET_SIZE(TAG_KEY) + sip_length(call_id) + sip_length(via) + sip_length(number) + 3
     )

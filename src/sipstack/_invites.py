@@ -74,7 +74,7 @@ class Invites:
     def sweep(self) -> None:
         """Forgets those whose tasks have ended without a word."""
         for same in list(self._by_call.values()):
-            for invite in same[:]:
+            for invite in [*same]:
                 if invite.task is not None and invite.task.done():
                     self.remove(invite)
 

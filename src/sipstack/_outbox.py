@@ -78,10 +78,11 @@ class Outbox:
         if not self.waiting:
             return
         with self._lock:
-            # Another thread may be adding to them, the datagram first: so what is noted here is among what leaves.
-            if notes := self._notes[:]:
+            # Another thread may be adding to them, the datagram first: so what is noted here is among what leaves. A
+            # finalizer may too: not x[:], see _parser_py.
+            if notes := [*self._notes]:
                 del self._notes[: len(notes)]
-            leaving = self.waiting[:]
+            leaving = [*self.waiting]
             del self.waiting[: len(leaving)]
             failures = self._pass_on(leaving)
         for failure in failures:

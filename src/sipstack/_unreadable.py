@@ -48,11 +48,11 @@ class Allowance:
 def answer_unreadable(data: bytes, addr: Address, error: ParseError) -> Message | None:
     """The response to a datagram from `addr` that `parse` refused with this error.
 
-    None where it is not clearly a request, is an ACK, has not all that a response copies, or would get an answer that
-    is longer than itself: who forges a source must not gain by us.
+    None where it is not clearly a request, is an ACK, has not all that a response copies, comes from no port, or would
+    get an answer that is longer than itself: who forges a source must not gain by us.
     """
     headers = _read_head(data)
-    if headers is None:
+    if headers is None or not addr[1]:
         return None
     method, pairs = headers
     try:

@@ -84,7 +84,7 @@ class TargetDialog(_DialogValue):
     """
 
     __slots__ = ()
-    _tokens = frozenset({"local-tag", "remote-tag"})
+    _tokens = _once = frozenset({"local-tag", "remote-tag"})
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class SessionId(TokenValue):
     """A Session-ID value (RFC 7989 5): `value` is the local UUID, as sent."""
 
     __slots__ = ()
-    _tokens = frozenset({"remote"})
+    _tokens = _once = frozenset({"remote"})
 
     def __init__(self, local: str, *, remote: str | None = None, params: ParamsLike | None = None) -> None:
         """Build a Session-ID of UUIDs as 32 hexadecimal digits in lower case. Raises SerializeError."""

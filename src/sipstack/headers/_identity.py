@@ -34,6 +34,7 @@ class Identity(Parametrized):
     _malformed = "value does not start with a signed token"
     _pattern = re.compile(f"{SWS}({_PASSPORT}){SWS}")
     _qvalues = frozenset()
+    _once = frozenset({"alg", "ppt"})
 
     def __init__(
         self,
