@@ -18,7 +18,7 @@ from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers
 from ._writing import (
     DIALOG_METHODS, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source, encode_body,
-    encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_lines, lines_apart,
+    encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, lines_apart,
     refuse_copied,
 )  # fmt: skip
 from .errors import HeaderError, ParseError
@@ -47,7 +47,7 @@ _LENGTHS = re.compile(grammar.CONTENT_LENGTHS.encode())
 _EMPTY_LINES = re.compile(grammar.EMPTY_LINES.encode())
 _HEAD_END = re.compile(grammar.HEAD_END.encode())
 _NOT_CONTROL = re.sub(f"[{grammar.CONTROL_CHARS}]".encode(), b"", bytes(range(256)))
-_WORDS = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_WORDS = re.compile(rf"[!-~](?:[ -~]{{0,{LARGEST_MAX_SIZE - 2}}}[!-~])?")
 
 
 class _Ids(dict[bytes, int]):
@@ -771,8 +771,7 @@ def _new_line(name: str, value: HeaderInput) -> Line:
     """A caller's header, checked."""
     known = _NAMES.get(name) if type(name) is str else None
     start = known[1] if known else encode_name(name)
-    is_plain = type(value) is str and len(value) <= LARGEST_MAX_SIZE and _WORDS.fullmatch(value)
-    data = value.encode("ascii") if is_plain else encode_value(name, value)  # type: ignore[union-attr]  # it is a str
+    data = value.encode("ascii") if type(value) is str and _WORDS.fullmatch(value) else encode_value(name, value)
     return start, b": %b\r\n" % data
 
 
@@ -832,15 +831,18 @@ def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes) 
     """A message of a start line, headers that were copied, and the caller's headers."""
     message = _message(None, _START.match(start), 0, lines, body)
     copied = {_IDS[line[0]] for line in lines}
-    for name, value in header_lines(headers):
-        line = _new_line(name, value)
-        message._check_length(line)
-        if (number := _IDS[line[0]]) in copied:
-            if number != TIMESTAMP:
-                refuse_copied(name)
-            copied.remove(number)  # the caller's, which has the delay, is in its place (RFC 3261 8.2.6.1)
-            lines[:] = [line for line in lines if _IDS[line[0]] != number]
-        lines.append(line)
+    for name, value in header_pairs(headers):
+        for part in (value,) if type(value) is str else lines_apart(name, value) or (value,):
+            line = _new_line(name, part)
+            number = _IDS[line[0]]
+            if number == CONTENT_LENGTH:
+                check_content_length(_raw_value(line), len(body))
+            if number in copied:
+                if number != TIMESTAMP:
+                    refuse_copied(name)
+                copied.remove(number)  # the caller's, which has the delay, is in its place (RFC 3261 8.2.6.1)
+                lines[:] = [line for line in lines if _IDS[line[0]] != number]
+            lines.append(line)
     if _first_of(lines, CONTENT_LENGTH) is None:
         lines.append((b"Content-Length", b": %d\r\n" % len(body)))
     return message

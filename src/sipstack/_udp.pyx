@@ -274,7 +274,7 @@ cdef class Batch:
     """Receives and sends datagrams of one non-blocking UDP socket, up to `size` in a system call.
 
     The buffers are made once. Each method is called by one thread at a time; the interpreter is released for the system
-    calls. A finalizer that runs in the middle of `send`, in the same thread, may call it too: that one takes nothing, as
+    calls. A finalizer that runs in the middle of `send`, in the same thread, may call it too: it takes nothing then, as
     if the socket were full.
     """
 
