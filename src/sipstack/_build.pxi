@@ -184,7 +184,7 @@ cdef int copy_headers(Message m, Message request, const sip_copied *copied, byte
     for id in range(SIP_FROM, SIP_CSEQ + 1):
         at = copied.first[id]
         if at >= 0 and id == SIP_TO and m.status_code != 100 and not has_tag(request, at):
-            copy_header(m, request, at, make_tag(request) if tag is None else tag)
+            copy_header(m, request, at, make_tag(request, copied) if tag is None else tag)
         elif at >= 0:
             copy_header(m, request, at, None)
     if m.status_code == 100:
@@ -252,15 +252,17 @@ cdef sip_span put_line_anew(Message m, unsigned int id, sip_text name, sip_text 
     return span
 
 
-cdef bytes make_tag(Message m):
+cdef bytes make_tag(Message m, const sip_copied *copied):
     """A keyed hash of what identifies a request, so that its retransmissions and its CANCEL (9.2) get the same.
 
     That is its Call-ID, its top Via, which a CANCEL has alone (9.1), and the number of its CSeq.
     """
-    cdef bytes call_id_line = value_of_folded(m, SIP_CALL_ID), via_line = value_of_folded(m, SIP_VIA)
-    cdef bytes cseq_line = value_of_folded(m, SIP_CSEQ)
-    cdef sip_text call_id = identity(m, SIP_CALL_ID, call_id_line), cseq = identity(m, SIP_CSEQ, cseq_line)
-    cdef sip_text via = identity(m, SIP_VIA, via_line), number = without_zeros(cseq)
+    cdef Py_ssize_t call_id_at = copied.first[SIP_CALL_ID], via_at = copied.first[SIP_VIA]
+    cdef Py_ssize_t cseq_at = copied.first[SIP_CSEQ]
+    cdef bytes call_id_line = value_of_folded(m, call_id_at), via_line = value_of_folded(m, via_at)
+    cdef bytes cseq_line = value_of_folded(m, cseq_at)
+    cdef sip_text call_id = identity(m, call_id_at, call_id_line), via = identity(m, via_at, via_line)
+    cdef sip_text number = without_zeros(identity(m, cseq_at, cseq_line))
     via = sip_first_element(via)
     via = sip_trim(via.p, via.end)
     cdef bytes data = PyBytes_FromStringAndSize(
@@ -273,18 +275,15 @@ cdef bytes make_tag(Message m):
     return hexadecimal(<uint64_t>PyObject_Hash(data))
 
 
-cdef bytes value_of_folded(Message m, unsigned int id):
-    """The first value of a header without its folds; None where it has none."""
-    cdef Py_ssize_t at = find_id(m, id)
+cdef inline bytes value_of_folded(Message m, Py_ssize_t at):
+    """The value of the header at a place, or none at -1, without its folds; None where it has none."""
     return unfolded(span_value(m, &spans(m)[at])) if at >= 0 and spans(m)[at].bits & SIP_FOLDED else None
 
 
-cdef sip_text identity(Message m, unsigned int id, bytes line) noexcept:
-    """The first value of a header, nothing where there is none; `line` is what `value_of_folded` gave."""
-    cdef Py_ssize_t at
+cdef inline sip_text identity(Message m, Py_ssize_t at, bytes line) noexcept:
+    """The same value, which may not be there; `line` is what `value_of_folded` gave."""
     if line is not None:
         return bytes_text(line)
-    at = find_id(m, id)
     return sip_run(NULL, NULL) if at < 0 else span_value(m, &spans(m)[at])
 
 
