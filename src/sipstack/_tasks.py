@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
+_SWEPT: Final = 16
+"""How many tasks may be looked at for a request that is refused."""
+
+
 class Tasks:
     """The tasks of a dispatcher's coroutine handlers.
 
@@ -33,6 +37,7 @@ class Tasks:
         self._tasks: dict[Coroutine[Any, Any, Any], asyncio.Task[None]] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
         self.invites = Invites()
+        self._refusals = 0  # those that are to come before it is worth another look for tasks that ended
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -59,14 +64,22 @@ class Tasks:
         return True
 
     def _make_room(self) -> bool:
-        """Forgets tasks that somebody else cancelled before they began, which is why they did not sign off."""
+        """Forgets tasks that somebody else cancelled before they began, which is why they did not sign off.
+
+        That looks at all of them, so it is not done for each request that is refused.
+        """
+        if self._refusals:
+            self._refusals -= 1
+            return False
         ended = [coroutine for coroutine, task in self._tasks.items() if task.done()]
         for coroutine in ended:
             coroutine.close()
             del self._tasks[coroutine]
         if ended:
             self.invites.sweep()
-        return len(self._tasks) < self._limit
+            return True
+        self._refusals = self._limit // _SWEPT
+        return False
 
     async def _follow(
         self,
@@ -88,7 +101,7 @@ class Tasks:
             if invite is None or not invite.cancelled:
                 raise
             if not invite.answered:
-                self._dispatcher.terminate(request, addr)
+                self._dispatcher.terminate(invite.asked, addr)  # the handler may have edited the other
         except Exception as error:
             self._dispatcher.fail(request, addr, error)
         finally:
