@@ -279,6 +279,26 @@ def test_which_invite_it_is_for(invite, cancel, source, status):
     played(main())
 
 
+@pytest.mark.parametrize(
+    ("to", "same"),
+    [("<sip:b@h>", True), ("<sip:b@h>;tag", True), ('<sip:b@h>;tag="a b"', False), ('"b <sip:b@h>', False)],
+)
+def test_the_to_tag_is_the_invites_behind_a_nat_that_changes_the_port(to, same):
+    """RFC 3261 9.2. A To that cannot be told keeps no CANCEL from its answer."""
+
+    async def main():
+        async with calling(waits) as it:
+            await it.send(request_bytes("INVITE", via="192.0.2.7:5062;rport", To=to))
+            await it.send(changed(To="<sip:b@h>"), source=("192.0.2.7", 40_000))
+            assert it.heard == ["200 CANCEL", "487 INVITE"]
+            ok, terminated = (response.get_header("To").partition(";tag=")[2] for response in it.responses)
+            assert (ok == terminated) is same
+            assert ok
+            assert it.endpoint.stats.handler_errors == 0
+
+    played(main())
+
+
 def test_only_the_invite_it_is_for():
     async def main():
         async with calling(waits) as it:

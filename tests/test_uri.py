@@ -448,7 +448,7 @@ def test_a_percent_is_as_odd_without_a_user():
 
 
 def test_without_its_user_a_uri_has_the_same_host():
-    """An @ in a parameter or a header is odd, and read, for it is behind the user's: without that it would be the one."""
+    """An @ in a parameter is odd, and read, for it is behind that of the user; without a user it would be that."""
     uri = SipUri.parse("sip:a@h;x=c@d;y?z=e@f")
     made = uri.replace(user=None)
     assert str(made) == "sip:h;x=c%40d;y?z=e%40f"

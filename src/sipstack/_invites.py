@@ -3,6 +3,7 @@
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from ._grammar import is_token
 from ._limits import DEFAULT_PORT
 from ._values import lower
 from .errors import HeaderError
@@ -42,6 +43,15 @@ class Invite:
         self.task: asyncio.Task[None] | None = None
         self.key: _Key | None = None
         self.answered = self.cancelled = False
+
+    @property
+    def to_tag(self) -> str | None:
+        """The To tag that a response to it has; None where that cannot be said."""
+        try:
+            tag = self.asked.reply(200).to_tag
+        except HeaderError:
+            return None
+        return tag if tag and is_token(tag) else None
 
 
 class Invites:

@@ -60,6 +60,7 @@ def _is_bare(name: str, rest: str) -> bool:
 
 
 def _address_parameters(address: str) -> Iterator[tuple[int, int, str, str]]:
+    """The parameters of an address, not those of a URI in its <>."""
     angle = _UP_TO_ANGLE.match(address).end()  # type: ignore[union-attr]  # it matches nothing too
     start = address.find(">", angle) if angle < len(address) else 0
     return _parameters(address, start) if start >= 0 else iter(())

@@ -109,8 +109,8 @@ class Tasks:
             if invite is not None:
                 self.invites.remove(invite)
 
-    def end_invite(self, cancel: "Message", host: str) -> bool:
-        """Cancels the handler of the INVITE that a CANCEL is for (RFC 3261 9.2); whether there is one.
+    def end_invite(self, cancel: "Message", host: str) -> list[Invite]:
+        """Cancels the handler of the INVITE that a CANCEL is for (RFC 3261 9.2), and of its retransmissions.
 
         It is cancelled once, with the CANCEL as the argument of its CancelledError; one that has not begun never will.
         One that has sent a final response with `respond` goes on.
@@ -121,7 +121,7 @@ class Tasks:
                 invite.cancelled = True
                 if invite.task is not None and inspect.getcoroutinestate(invite.coroutine) != inspect.CORO_CREATED:
                     invite.task.cancel(cancel)
-        return bool(found)
+        return found
 
     def cancel(self) -> None:
         """Cancels them all."""

@@ -211,12 +211,16 @@ def read_uri(text: str) -> Uri | str:
 
 
 def need_uri(uri: Uri | str, what: str) -> Uri:
-    """A URI, or what a str that is one means."""
+    """A URI, or what a str that is one by the grammar means."""
     if isinstance(uri, str):
         try:
-            return parse_uri(uri)
+            with Flaws() as found:
+                made = parse_uri(uri)
         except HeaderError as error:
             raise SerializeError(f"{what}: {error.reason}") from error
+        for reason in found:
+            raise SerializeError(f"{what}: {reason}")
+        return made
     if not isinstance(uri, SipUri | TelUri | AbsoluteUri):
         raise TypeError(f"{what} must be a URI or str, not {type(uri).__name__}")
     return uri
