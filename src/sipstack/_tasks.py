@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .transport import Address
 
 _EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-
-
 _SWEPT: Final = 16
 """How many tasks may be looked at for a request that is refused."""
 
