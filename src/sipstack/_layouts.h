@@ -25,7 +25,7 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *_params, *display_name, *uri;
+    PyObject *_params, *display_name, *tag, *uri;
 } sip_address_object;
 
 typedef struct {
