@@ -336,7 +336,9 @@ def test_addresses(text, name, uri, tag):
     assert (again.display_name, again.uri, again.params) == (name, address.uri, address.params)
 
 
-@pytest.mark.parametrize("params", ["", ";tag=a", ";x=1; TAG = a", ';tag="a"', ";tag", ";tag=", ";x=tag=a", ';x=";tag=b";tag=a'])
+@pytest.mark.parametrize(
+    "params", ["", ";tag=a", ";x=1; TAG = a", ';tag="a"', ";tag", ";tag=", ";x=tag=a", ';x=";tag=b";tag=a']
+)
 def test_a_tag_is_the_parameter_however_the_address_was_made(params, impl):
     text = f"<sip:a@b>{params}"
     message = impl.parse(f"OPTIONS sip:a@b SIP/2.0\r\nFrom: {text}\r\n\r\n".encode())
