@@ -336,6 +336,22 @@ def test_addresses(text, name, uri, tag):
     assert (again.display_name, again.uri, again.params) == (name, address.uri, address.params)
 
 
+@pytest.mark.parametrize(
+    "params", ["", ";tag=a", ";x=1; TAG = a", ';tag="a"', ";tag", ";tag=", ";x=tag=a", ';x=";tag=b";tag=a']
+)
+def test_a_tag_is_the_parameter_however_the_address_was_made(params, impl):
+    text = f"<sip:a@b>{params}"
+    message = impl.parse(f"OPTIONS sip:a@b SIP/2.0\r\nFrom: {text}\r\n\r\n".encode())
+    read = NameAddr.parse(text)
+    made = NameAddr("sip:a@b", params=dict(read.params) if read.tag else {"x": "1"})
+    for address in (read, message.from_, made, read.replace(display_name="D"), pickle.loads(pickle.dumps(read))):
+        assert address.tag == address.params.get("tag")
+    assert read.tag == message.from_.tag == message.from_tag
+    assert read.with_tag("c").tag == "c"
+    assert read.replace(tag=None).tag is None
+    assert type(vars(NameAddr)["tag"]) is type(vars(NameAddr)["uri"])  # a slot: to read it costs no search
+
+
 def test_parameters_behind_a_bare_uri_are_the_headers():
     """RFC 4475 cparam01, cparam02, inv2543: without <> the parameter is the header's, within them the URI's."""
     bare = NameAddr.parse("sip:+19725552222@gw1.example.net;unknownparam")

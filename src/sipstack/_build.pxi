@@ -84,7 +84,8 @@ cdef int append_headers(Message m, headers, uint32_t copied) except -1:
                 continue
             span = write_header(m, header_name(name), header_value(name, value))
         else:
-            span = write_header(m, name, value, id)
+            make_header_room(m, id, ascii_text(<str>name), ascii_text(<str>value))
+            span = put_line(m, id, ascii_text(<str>name), ascii_text(<str>value))
         if copied and is_among_first(m, copied, sip_id(&span)):
             if sip_id(&span) != SIP_TIMESTAMP:
                 refuse_copied(name)

@@ -185,15 +185,20 @@ cdef inline unsigned int writable_id(name, value) noexcept:
     return SIP_UNKNOWN
 
 
-cdef sip_span write_header(Message m, name, value, unsigned int id=SIP_UNKNOWN) except *:
+cdef inline int make_header_room(Message m, unsigned int id, sip_text name, sip_text value) except -1:
+    """Make room for a caller's header in the text and in the table, where a Content-Length is the body's."""
+    if id == SIP_CONTENT_LENGTH and sip_number(value, SIP_LARGEST_CONTENT_LENGTH) != body_size(m):
+        check_content_length(value.p[: sip_length(value)], body_size(m))
+    make_text_room(m, sip_length(name) + sip_length(value) + 4)
+    make_table_room(m, 1)
+    return 0
+
+
+cdef sip_span write_header(Message m, name, value) except *:
     """Write what header_name and header_value gave into the text, and make room in the table for its entry."""
     cdef sip_text n = written_text(name), v = written_text(value)
-    if id == SIP_UNKNOWN:
-        id = sip_find_id(n)
-    if id == SIP_CONTENT_LENGTH and sip_number(v, SIP_LARGEST_CONTENT_LENGTH) != body_size(m):
-        check_content_length(v.p[: sip_length(v)], body_size(m))
-    make_text_room(m, sip_length(n) + sip_length(v) + 4)
-    make_table_room(m, 1)
+    cdef unsigned int id = sip_find_id(n)
+    make_header_room(m, id, n, v)
     if type(value) is bytes:
         m.high = True
     return put_line(m, id, n, v)

@@ -3,6 +3,7 @@
 ctypedef PyObject *Slot
 
 cdef extern from "_layouts.h":
+    void sip_free_value(PyObject *value)
     ctypedef class sipstack.headers.Via [object sip_via_object, check_size error]:
         cdef Slot _params, branch, host, maddr, port, protocol, received, rport, transport, ttl
     ctypedef class sipstack.uri.SipUri [object sip_uri_object, check_size error]:
@@ -10,9 +11,14 @@ cdef extern from "_layouts.h":
     ctypedef class sipstack.uri.TelUri [object sip_tel_object, check_size error]:
         cdef Slot _host, _params, number
     ctypedef class sipstack.headers.NameAddr [object sip_address_object, check_size error]:
-        cdef Slot _params, display_name, uri
+        cdef Slot _params, display_name, tag, uri
     ctypedef class sipstack.headers.CSeq [object sip_cseq_object, check_size error]:
         cdef Slot method, num
+
+
+cdef type value_class
+for value_class in (Via, SipUri, TelUri, NameAddr, CSeq):
+    (<PyTypeObject *>value_class).tp_dealloc = sip_free_value
 
 
 cdef inline PyObject *kept(value) noexcept:
@@ -64,9 +70,9 @@ cdef make_uri(const sip_uri *parts):
 
 cdef make_address(const sip_address *parts, bint high):
     cdef str display = to_str(parts.display, high), params = to_str(parts.params, False)
-    uri = make_uri(&parts.uri)
+    tag, uri = to_str_or_none(parts.tag), make_uri(&parts.uri)
     cdef NameAddr address = PyType_GenericAlloc(<PyTypeObject *>NameAddr, 0)
-    address.display_name, address.uri, address._params = kept(display), kept(uri), kept(params)
+    address.display_name, address.uri, address._params, address.tag = kept(display), kept(uri), kept(params), kept(tag)
     return address
 
 

@@ -4,9 +4,9 @@ import re  # noqa: I001 - the names of `_values` are wrapped
 from functools import partial
 from typing import Final, Self
 
-from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, SWS
+from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING
 from .._limits import DEFAULT_EXPIRES, MAX_SECONDS
-from .._params import ParamsLike, merge_parameters, write_parameters
+from .._params import ParamsLike, merge_parameters, read_params, write_parameters
 from .._values import (
     HeaderValue, assign, lower, need_text, need_token, parse_number, parse_quoted, quote, skip_blanks, tolerate,
 )  # fmt: skip
@@ -18,7 +18,6 @@ from ._lists import Reader, each_given, or_nothing, parse_list
 # RFC 3261 has tokens in a display name without quotes. Anything that is no delimiter and no control is read as one;
 # a colon, a semicolon and a comma are delimiters: the text in front of < may be an address by itself.
 _DISPLAY_NAME: Final = re.compile(rf'[^{CONTROL_CHARS}"<>,;:\\]*+')
-_TAG: Final = re.compile(rf"(?:\A|;){SWS}tag{SWS}={SWS}([^;{BLANK}]++)", re.IGNORECASE | re.ASCII)
 _QUOTED_STRING: Final = re.compile(QUOTED_STRING)
 _BARE_URI: Final = re.compile(rf"[^;{BLANK}]*+")
 
@@ -31,6 +30,7 @@ class NameAddr(Parametrized):
     Attributes:
         display_name: without quotes and quoted-pairs, `""` where there is none.
         uri: a SipUri, TelUri or AbsoluteUri.
+        tag: the tag parameter, None where there is none.
 
     `params` are the parameters of the header; those of the URI are in `uri.params`.
 
@@ -40,9 +40,10 @@ class NameAddr(Parametrized):
     """
 
     # The compiled core fills exactly these slots.
-    __slots__ = ("_params", "display_name", "uri")
+    __slots__ = ("_params", "display_name", "tag", "uri")
     display_name: str
     uri: Uri
+    tag: str | None
     _what = "address"
     _tokens = _once = frozenset({"tag"})
     _qvalues = frozenset()  # it is looked at when it is asked for
@@ -57,9 +58,9 @@ class NameAddr(Parametrized):
         uri = need_uri(uri, "uri")
         known = [] if tag is None else [("tag", need_token(tag, "tag"))]
         assign(self, display_name=need_text(display_name, "display name"), uri=uri)
-        assign(self, _params=write_parameters(params, *known))
+        self._set_params(write_parameters(params, *known))
         if "tag" in self.params:  # one that came by `params` too
-            need_token(self.params["tag"] or "", "tag")
+            need_token(self.tag or "", "tag")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -71,18 +72,15 @@ class NameAddr(Parametrized):
         name, position = _read_display_name(text, skip_blanks(text, 0))
         angle = text[position : position + 1] == "<"
         uri, end = _read_bracketed_uri(text, position) if angle else _read_bare_uri(text, position)
-        params = cls._read_params(text, skip_blanks(text, end))
+        end = skip_blanks(text, end)
+        found, params = cls._scan_params(text, end), text[end + 1 :].strip(BLANK)
         if not angle and "?" in _QUOTED_STRING.sub("", params):  # it could begin the URI's header part (RFC 3261 20)
             raise HeaderError("URI with ? is not in <>", offset=text.index("?", end))
-        return cls._of(display_name=name, uri=uri, _params=params)
+        return cls._of(display_name=name, uri=uri, _params=params, tag=found["tag"][1] if "tag" in found else None)
 
-    @property
-    def tag(self) -> str | None:
-        """The tag parameter, None where there is none."""
-        if '"' in self._params:
-            return self.params.get("tag")
-        found = _TAG.search(self._params)
-        return found[1] if found else None
+    def _set_params(self, text: str) -> None:
+        """Give a value that is being made its parameters, and the tag that is among them."""
+        assign(self, _params=text, tag=read_params(text).get("tag"))
 
     @property
     def q(self) -> float | None:
@@ -109,7 +107,7 @@ class NameAddr(Parametrized):
         params = merge_parameters(
             self._params, made._params, lambda name: name in changes if name == "tag" else "params" in changes
         )
-        assign(made, _params=params)
+        made._set_params(params)
         if "display_name" not in changes:
             assign(made, display_name=self.display_name)
         return made
@@ -222,7 +220,7 @@ def _parse_hop(text: str) -> NameAddr:
     if "?" in text:
         raise HeaderError("URI with ? is not in <>", offset=text.index("?"))
     tolerate("URI is not in <>")
-    return NameAddr._of(display_name="", uri=_uri_at(text, 0), _params="")
+    return NameAddr._of(display_name="", uri=_uri_at(text, 0), _params="", tag=None)
 
 
 _ONE: Final = ("From", "To", "Refer-To", "Referred-By", "Reply-To", "P-Called-Party-ID", "P-Served-User")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final, Self, TypeVar
 
 from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, SWS, TOKEN, VALUE_CHARS, is_token
-from .._params import Parameter, ParamsLike, WithParams, parameters_behind, write_parameters
+from .._params import Parameter, Parameters, ParamsLike, WithParams, parameters_behind, write_parameters
 from .._values import Flaws, assign, need_number, need_text, need_token, parse_number, quote, tolerate, unquote
 from ..errors import HeaderError, SerializeError
 from ..uri import AbsoluteUri, SipUri, TelUri, Uri, parse_uri
@@ -70,9 +70,16 @@ class Parametrized(WithParams):
         """Look at the parameters behind a value's first part, which ends at a position; their text."""
         if position == len(text):
             return ""
-        for key, parameter in parameters_behind(text, position, cls._what, cls._once).items():
-            cls._check(key, parameter)
+        cls._scan_params(text, position)
         return text[position + 1 :].strip(BLANK)
+
+    @classmethod
+    def _scan_params(cls, text: str, position: int) -> Parameters:
+        """The same parameters themselves."""
+        found = parameters_behind(text, position, cls._what, cls._once)
+        for key, parameter in found.items():
+            cls._check(key, parameter)
+        return found
 
     @classmethod
     def _check(cls, key: str, parameter: Parameter) -> None:
