@@ -44,6 +44,7 @@ cdef str dialog_id(Message m, bint sent):
     cdef sip_byte[KEY_SPACE] space
     cdef sip_address sender, to
     cdef sip_text local, remote, call_id
+    cdef bint to_is_local = (m.status_code == 0) != sent
     cdef Py_ssize_t at = find_id(m, SIP_CALL_ID)
     if not find_address(m, SIP_TO, &to):
         return None
@@ -52,7 +53,8 @@ cdef str dialog_id(Message m, bint sent):
     if at < 0 or spans(m)[at].bits & SIP_FOLDED or not find_address(m, SIP_FROM, &sender):
         return None
     call_id = span_value(m, &spans(m)[at])
-    local, remote = (sender.tag, to.tag) if (m.status_code == 0) == sent else (to.tag, sender.tag)
+    local = to.tag if to_is_local else sender.tag
+    remote = sender.tag if to_is_local else to.tag
     if sip_length(call_id) + sip_length(local) + sip_length(remote) + 2 > KEY_SPACE:
         return None
     cdef sip_byte *end = sip_put(sip_put_text(space, call_id), b" ", 1)
