@@ -139,7 +139,8 @@ def test_who_shares_a_transaction(impl, branch):
     assert cancel.transaction_key("INVITE") == key
     assert cancel.reply(200).transaction_key() == cancel.transaction_key()
     others = {impl.parse(data).transaction_key() for data in (
-        request(via="SIP/2.0/UDP h;branch=z9hG4bKb"), request(via=via.replace("h;", "h2;")), request(via=via.replace("h;", "h:5061;")),
+        request(via="SIP/2.0/UDP h;branch=z9hG4bKb"), request(via=via.replace("h;", "h2;")),
+        request(via=via.replace("h;", "h:5061;")),
         request("BYE", via), request("invite", via),
     )}  # fmt: skip
     assert len(others | {key}) == 6
@@ -329,11 +330,11 @@ def cancel_to(message):
 
 ODD = (
     "INVITE sip:b@h;x=y?z=1 SIP/2.0\r\n"
-    "v: SIP/2.0/UDP\r\n h:5070;branch=z9hG4bKa;x=\"a,b\" , SIP/2.0/UDP h2;branch=z9hG4bKb\r\n"
+    'v: SIP/2.0/UDP\r\n h:5070;branch=z9hG4bKa;x="a,b" , SIP/2.0/UDP h2;branch=z9hG4bKb\r\n'
     "Via: SIP/2.0/UDP h3\r\n"
     "Route: <sip:p1;lr>,\r\n <sip:p2;lr>\r\n"
     "Record-Route: <sip:r>\r\n"
-    "f: \"A, \\\"\\\x01\" <sip:a@h>;tag=f\r\n"
+    'f: "A, \\"\\\x01" <sip:a@h>;tag=f\r\n'
     "t: \u00e9 <sip:b@h>\r\n"
     "i: c\udcff\r\n"
     "CSeq:   0007\r\n\tINVITE\r\n"

@@ -12,7 +12,8 @@ static sip_byte *sip_put_lower(sip_byte *to, sip_text text)
     return to;
 }
 
-/* Whether a branch names a transaction: it begins with the magic cookie, and is more (RFC 3261 8.1.1.7, RFC 4475 3.2.1). */
+/* Whether a branch names a transaction: the magic cookie does not (RFC 4475 3.2.1), with more behind it does (RFC 3261
+ * 8.1.1.7). */
 static int sip_is_rfc3261_branch(sip_text branch)
 {
     return sip_length(branch) > 7 && sip_is_word(sip_run(branch.p, branch.p + 7), "z9hG4bK");
@@ -61,8 +62,8 @@ static sip_byte *sip_put_group(sip_byte *to, unsigned group)
     return to;
 }
 
-/* Writes an IPv6 address in its one form (RFC 5952 4, 5): the first of the longest runs of zeros is ::, IPv4-mapped ones
- * end in an IPv4 address. The same as _values.canonical_host. */
+/* Writes an IPv6 address in its one form (RFC 5952 4, 5): the first of the longest runs of zeros is ::, and an
+ * IPv4-mapped one ends in an IPv4 address. The same as _values.canonical_host. */
 static sip_byte *sip_put_groups(sip_byte *to, const uint16_t *groups)
 {
     int start = 0, length = 1, at, run = 0;

@@ -1,7 +1,7 @@
 """The identities of messages: the transaction (RFC 3261 17.1.3, 17.2.3) and the dialog (12) that one belongs to.
 
-All of it is said here. The compiled core makes the same of what nearly every sender writes (`_keys.pxi`), and comes here
-with the rest.
+All of it is said here. The compiled core makes the same of what nearly every sender writes (`_keys.pxi`), and comes
+here with the rest.
 """
 
 from typing import TYPE_CHECKING, Final, TypeVar
