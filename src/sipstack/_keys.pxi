@@ -9,7 +9,7 @@ cdef str transaction_key(Message m, str method):
     """The key of a transaction, under this method where there is one; None where that takes a closer look."""
     cdef sip_byte[KEY_SPACE] space
     cdef sip_via via
-    cdef sip_text name = ascii_text("ACK") if method is None else ascii_text(method)
+    cdef sip_text name = sip_run(NULL, NULL) if method is None else ascii_text(method)
     cdef Py_ssize_t at = find_id(m, SIP_VIA)
     if at < 0 or spans(m)[at].bits & SIP_FOLDED or not sip_read_via(span_value(m, &spans(m)[at]), &via):
         return None
