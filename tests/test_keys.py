@@ -238,6 +238,7 @@ def test_a_dialog_from_both_ends(impl):
     assert bye.reply(200).dialog_id() == alice
     assert from_bob.reply(200).dialog_id() == bob
     assert invite.reply(100).dialog_id() is None
+    assert bye.dialog_id(sent="yes") == bye.dialog_id(sent=1) == alice
 
 
 def test_early_dialogs(impl):

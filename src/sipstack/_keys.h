@@ -1,5 +1,4 @@
-/* Keys: the words that a message is known by, in the form that equal ones share. _keys.py is the twin.
- */
+/* Keys: the words that a message is known by, in the form that equal ones share. _keys.py has the rules. */
 #ifndef SIPSTACK_KEYS_H
 #define SIPSTACK_KEYS_H
 

@@ -598,7 +598,7 @@ class Message:
         sent. At the other end the tags change places. Each fork of an INVITE answers with a tag, and so has a dialog,
         of its own. Raises HeaderError where one of these is malformed or missing; a missing From tag is empty (12.1.1).
         """
-        return _keys.dialog_id(self, sent)
+        return _keys.dialog_id(self, bool(sent))
 
     @property
     def route_set(self) -> tuple[NameAddr, ...]:

@@ -1,6 +1,6 @@
 """Random words for branches, tags and Call-IDs.
 
-The kernel is asked for many at once, because a system call for each costs eight times as much.
+The kernel is asked for many at once: one for each would cost more than twice as much.
 """
 
 import os
