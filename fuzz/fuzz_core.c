@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "_head.h"
+#include "_keys.h"
 #include "_rewrite.h"
 #include "_values.h"
 
@@ -90,7 +91,7 @@ static void note_part(sip_text part, sip_text whole)
 
 /* ---------------------------------------------------------------- blocks of an exact length */
 
-enum { FOR_DATA, FOR_SPANS, FOR_VALUE, FOR_UNFOLDED, FOR_AGAIN, FOR_STAMP, FOR_STAMP_AGAIN, BLOCKS };
+enum { FOR_DATA, FOR_SPANS, FOR_VALUE, FOR_UNFOLDED, FOR_AGAIN, FOR_STAMP, FOR_STAMP_AGAIN, FOR_HOST, BLOCKS };
 
 static int at_front; /* whether what is read begins behind a guarded page, instead of ending before one */
 
@@ -310,11 +311,29 @@ static void check_via_parts(const sip_via *via, sip_text text)
     note_part(via->received, text);
 }
 
+/* A host in the form that equal ones share: that of itself, and no longer than there is room for. */
+static void check_host(sip_text host)
+{
+    const size_t room = sip_length(host) + SIP_HOST_ROOM;
+    sip_byte *start = block(FOR_AGAIN, room), *again = block(FOR_HOST, room + SIP_HOST_ROOM);
+    const sip_text put = sip_run(start, sip_put_host(start, host));
+    sip_text read;
+    int port;
+    CHECK(sip_length(put) <= room && (*host.p == '[' || sip_same(put, host)));
+    if (sip_read_host_port(put.p, put.end, &read, &port) == put.end)
+        CHECK(is_equal(put, sip_run(again, sip_put_host(again, put))));
+    else
+        CHECK(sip_find(put, '.') && memcmp(put.p, "[::ffff:", 8) == 0);
+    note_text(put);
+}
+
 static void check_via(sip_text text)
 {
     sip_via via, again;
     if (!sip_read_via(text, &via)) return;
     check_via_parts(&via, text);
+    check_host(via.host);
+    note((uint64_t)sip_is_rfc3261_branch(via.branch) + sip_default_port(via.transport));
     CHECK(sip_read_via(sip_run(text.p, via.end), &again) && again.end == via.end);
     CHECK(is_equal(via.host, again.host) && is_equal(via.params, again.params) && via.port == again.port);
 }

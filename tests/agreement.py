@@ -248,10 +248,29 @@ def agree(both: tuple[ModuleType, ModuleType], data: bytes, *, deep: bool = Fals
     return compiled, simple
 
 
+def identities(message: Any) -> list[Any]:
+    """What a transaction layer asks of a message; what it makes is compared as bytes."""
+    calls = {
+        "key": message.transaction_key,
+        "key of INVITE": lambda: message.transaction_key("INVITE"),
+        "dialog": message.dialog_id,
+        "dialog of the sender": lambda: message.dialog_id(sent=True),
+        "route set": lambda: message.route_set,
+    }
+    found = [(name, plain(outcome(call))) for name, call in calls.items()]
+    routed = message.copy() if message.is_request else type(message).request("BYE", "sip:x")
+    found.append(("routed", outcome(lambda: routed.set_route("sip:target", message.route_set)), routed.to_bytes()))
+    if message.method == "INVITE":
+        made = [outcome(message.cancel), outcome(lambda: message.ack(message.reply(486, to_tag="t")))]
+        found += [one if type(one) is tuple else one.to_bytes() for one in made]
+    return found
+
+
 def agree_deeply(both: tuple[ModuleType, ModuleType], compiled: Any, simple: Any, what: Any) -> None:
     """Assert that values, findings, replies, stamps and pops are the same, and that what is written can be read."""
     assert_same(structured(compiled), structured(simple), what)
     assert_same(findings(compiled), findings(simple), what)
+    assert_same(identities(compiled), identities(simple), what)
     for name in {name.lower() for name, _ in compiled._items()} | set(LISTS):
         values = [plain(outcome(message.get_values, name)) for message in (compiled, simple)]
         assert_same(*values, (name, what))
@@ -480,6 +499,7 @@ def agree_on_value(both: tuple[ModuleType, ModuleType], header: str, value: byte
     for _ in range(2):
         assert_same(structured(compiled, names), structured(simple, names), data)
     assert_same(compiled.check(), simple.check(), data)
+    assert_same(identities(compiled), identities(simple), data)
     if header == "Via":
         calls: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("stamp_received", ("192.0.2.1", 5060)), ("stamp_received", ("2001:db8::1", 5061)), ("pop_via", ()),

@@ -534,6 +534,40 @@ def test_asyncio_handler_and_probe(free_port: int) -> None:
     assert "respond" in second.text
 
 
+def test_transactions() -> None:
+    """An INVITE that comes twice is handled once; its answer comes again until it is acknowledged."""
+    page = DOCS / "how-to/transactions.md"
+    names: dict[str, Any] = {"__name__": "sample"}
+    for fence in fences(page, "python"):
+        text = fence.text.replace("5060", "0").replace("T1, T2 = 0.5, 4.0", "T1, T2 = 0.1, 0.2")
+        run(Fence("python", text, fence.line), page, names)
+
+    async def call() -> list[int]:
+        async with names["endpoint"] as endpoint:
+            serving = asyncio.create_task(endpoint.serve())
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+                caller.connect(endpoint.listen_addr)
+                caller.settimeout(5)
+                heard = []
+                invite = sipstack.parse(request("INVITE"))
+                for _ in range(2):
+                    caller.send(bytes(invite))
+                    heard.append(await asyncio.to_thread(caller.recv, 9000))
+                heard.append(await asyncio.to_thread(caller.recv, 9000))  # of its own accord
+                caller.send(bytes(invite.ack(sipstack.parse(heard[0]))))
+                caller.settimeout(0.6)
+                with contextlib.suppress(TimeoutError):
+                    heard.append(await asyncio.to_thread(caller.recv, 9000))  # what was under way already
+                    await asyncio.to_thread(caller.recv, 9000)
+                    pytest.fail("an ACK does not stop it")
+            serving.cancel()
+            assert endpoint.stats.handler_errors == 0
+        assert len(set(heard)) == 1  # one To tag
+        return [sipstack.parse(heard[0]).status_code, len(names["table"])]
+
+    assert asyncio.run(call()) == [486, 1]
+
+
 def test_load_balance() -> None:
     page = DOCS / "how-to/load-balance.md"
     names: dict[str, Any] = {"__name__": "sample"}

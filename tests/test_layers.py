@@ -20,8 +20,9 @@ LAYERS = """
     headers._infos headers._intervals headers._media headers._numbers headers._preferences headers._products
     headers._reasons headers._via
     headers
-    _diagnose _rewrite validation
+    _diagnose _keys _random _rewrite validation
     _writing
+    _derived
     _view multipart
     _parser _parser_py
     message

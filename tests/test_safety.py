@@ -85,11 +85,13 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "__repr__": repr,
     "__sizeof__": lambda m: sys.getsizeof(m) > 0,
     "__str__": str,
+    "ack": lambda m: m.ack(m.reply(486, to_tag="t")),
     "add_header": lambda m: m.add_header("Subject", "one more"),
     "add_header several": lambda m: m.add_header("Authorization", ["Basic a", "Basic b"]),
     "body": lambda m: m.body,
     "body = ": lambda m: setattr(m, "body", "x"),
     "call_id": lambda m: m.call_id,
+    "cancel": lambda m: m.cancel(),
     "check": lambda m: m.check(),
     "contacts": lambda m: m.contacts,
     "content_length": lambda m: m.content_length,
@@ -97,6 +99,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "copy": lambda m: m.copy(),
     "cseq": lambda m: m.cseq,
     "decrement_max_forwards": lambda m: m.decrement_max_forwards(),
+    "dialog_id": lambda m: m.dialog_id(),
     "from_": lambda m: m.from_,
     "from_tag": lambda m: m.from_tag,
     "get_header": lambda m: m.get_header("x-empty"),
@@ -123,15 +126,18 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "request_uri": lambda m: m.request_uri,
     "request_uri = ": lambda m: setattr(m, "request_uri", "sip:other"),
     "response": lambda m: type(m).response(200, **GIVEN),
+    "route_set": lambda m: m.route_set,
     "routes": lambda m: m.routes,
     "set_header": lambda m: m.set_header("Subject", "the one"),
     "set_header several": lambda m: m.set_header("Authorization", ["Basic a", "Basic b", "Basic c"]),
+    "set_route": lambda m: m.set_route("sip:other", m.route_set),
     "stamp_received": lambda m: m.stamp_received("192.0.2.1", 5070),
     "status_code": lambda m: m.status_code,
     "status_text": lambda m: m.status_text,
     "to": lambda m: m.to,
     "to_bytes": lambda m: m.to_bytes(),
     "to_tag": lambda m: m.to_tag,
+    "transaction_key": lambda m: m.transaction_key(),
     "uri": lambda m: m.uri,
     "validate": lambda m: m.validate(),
     "version": lambda m: m.version,
@@ -166,9 +172,10 @@ VIEW_CALLS: dict[str, Callable[[Any], Any]] = {
     "values": lambda m: m.headers.values(),
 }
 
-IN_STEPS = {"__eq__", "__repr__", "add_header several", "check", "prepend_header several", "set_header several",
-            "validate", "headers.__eq__", "headers.clear", "headers.extend", "headers.pop", "headers.popall",
-            "headers.popitem", "headers.popone", "headers.setdefault", "headers.update"}  # fmt: skip
+IN_STEPS = {"__eq__", "__repr__", "ack", "add_header several", "check", "dialog_id", "prepend_header several",
+            "set_header several", "set_route", "validate", "headers.__eq__", "headers.clear", "headers.extend",
+            "headers.pop", "headers.popall", "headers.popitem", "headers.popone", "headers.setdefault",
+            "headers.update"}  # fmt: skip
 """Calls that are several of the others: an edit may come between these."""
 
 ALL_CALLS = CALLS | {"headers." + name: call for name, call in VIEW_CALLS.items()}

@@ -4,6 +4,7 @@
 """
 
 from . import headers, methods  # noqa: I001 - the names of `headers` are wrapped
+from ._random import random_branch, random_token
 from ._view import Headers
 from ._writing import HeaderInput, HeaderSource
 from .endpoint import Endpoint, EndpointConfig, Event, EventType, Handler, Stats
@@ -27,8 +28,8 @@ __all__ = [
     "Receiver", "SerializeError", "SipError", "SipUri", "Stats", "StreamParser", "TelUri", "TransportError",
     "UDPTransport", "Uri", "Via", "Violation", "__version__", "body_bytes_len", "body_parts", "escape_uri", "headers",
     "is_signaling_noise_datagram", "is_stun", "join_parts", "methods", "parse", "parse_cseq_num", "parse_header",
-    "parse_list", "parse_rack", "parse_uri", "read_message", "read_message_from", "reason_phrase", "split_list",
-    "unescape_uri", "unsupported_options", "with_cseq_ack",
+    "parse_list", "parse_rack", "parse_uri", "random_branch", "random_token", "read_message", "read_message_from",
+    "reason_phrase", "split_list", "unescape_uri", "unsupported_options", "with_cseq_ack",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

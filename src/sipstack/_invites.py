@@ -1,20 +1,17 @@
 """INVITEs whose handlers are in flight, and how a CANCEL is matched to its INVITE (RFC 3261 9.2, 17.2.3)."""
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ._grammar import is_token
-from ._limits import DEFAULT_PORT
-from ._values import lower
 from .errors import HeaderError
 from .message import Message
+from .methods import INVITE
 
 if TYPE_CHECKING:
     import asyncio
 
-_COOKIE: Final = "z9hg4bk"  # what a branch by RFC 3261 begins with, in lower case
-
-_Key: TypeAlias = tuple[object, ...]
+_Key: TypeAlias = tuple[str | None, ...]
 _Place = TypeVar("_Place")
 
 
@@ -115,17 +112,10 @@ def _take(kept: "dict[_Place, dict[Invite, None]]", place: _Place, invite: Invit
 def _key(request: Message, host: str) -> _Key:
     """What an INVITE and its CANCEL have in common; nothing where that cannot be read.
 
-    The branch and the sent-by. Before RFC 3261 a branch named no transaction: there it is also all else that a CANCEL
-    copies (9.1). And the host it came from: a CANCEL cannot be asked for credentials, and is to be accepted from the
-    hop that sent the INVITE (22.1). The port is not compared, for a NAT may have changed it.
+    The key of the INVITE's transaction, and the host it came from: a CANCEL cannot be asked for credentials, and is to
+    be accepted from the hop that sent the INVITE (22.1). The port is not compared, for a NAT may have changed it.
     """
     try:
-        via, cseq = request.via, request.cseq
+        return host, request.transaction_key(INVITE)
     except HeaderError:
         return ()
-    if via is None or cseq is None:
-        return ()
-    hop = (host, lower(via.host), via.port or DEFAULT_PORT, lower(via.branch or ""))
-    if hop[3].startswith(_COOKIE):
-        return hop
-    return (*hop, request.request_uri, cseq.num, request.get_header("From"), request.get_header("To"))

@@ -205,6 +205,42 @@ cdef class Message:
     def content_type(self):
         return one(self, SIP_CONTENT_TYPE, parse_content_type)
 
+    # --- which transaction and which dialog it belongs to
+
+    def transaction_key(self, method=None):
+        cdef str key = None
+        if method is None or is_ascii(method):
+            with cython.critical_section(self):
+                key = transaction_key(self, method)
+        return _keys.transaction_key(self, method) if key is None else key
+
+    def dialog_id(self, *, sent=False):
+        cdef str key
+        cdef bint by_us = sent
+        with cython.critical_section(self):
+            key = dialog_id(self, by_us)
+        return _keys.dialog_id(self, by_us) if key is None else key or None
+
+    @property
+    def route_set(self):
+        return _derived.route_set(self)
+
+    def set_route(self, target, route_set):
+        if self.status_code:
+            raise TypeError("set_route is for requests")
+        uri, route = _derived.dialog_route(target, route_set)
+        self.request_uri = uri
+        if route:
+            self.set_header("Route", route)
+        else:
+            self.remove_header("Route")
+
+    def ack(self, response):
+        return _derived.ack(self, response)
+
+    def cancel(self):
+        return _derived.cancel(self)
+
     # --- what a proxy does
 
     def push_via(self, value):

@@ -16,6 +16,7 @@ from libc.string cimport memchr, memcmp, memmove, memset
 
 from sipstack._sip cimport *
 
+from . import _derived, _keys
 from ._diagnose import diagnose
 from ._limits import MAX_HEADERS, MAX_SIZE, STATUS_CODES
 from ._rewrite import first_element
@@ -55,6 +56,7 @@ include "_text.pxi"
 include "_table.pxi"
 include "_edit.pxi"
 include "_values.pxi"
+include "_keys.pxi"
 include "_build.pxi"
 include "_message.pxi"
 include "_docs.pxi"

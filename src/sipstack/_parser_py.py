@@ -7,13 +7,14 @@ the head into lines; a line is turned into text when it is asked for. An edit re
 import os  # noqa: I001 - the names of `_writing` and `headers` are wrapped
 import re
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from typing import Any, TypeVar, final, overload
 
+from . import _derived, _keys
 from . import _grammar as grammar
 from ._diagnose import diagnose
-from ._limits import LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
+from ._limits import FIRST_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers
 from ._writing import (
@@ -571,6 +572,77 @@ class Message:
         """The Content-Type value (RFC 3261 20.15). Raises HeaderError."""
         return self._one(CONTENT_TYPE, ContentType.parse)
 
+    # --- which transaction and which dialog it belongs to
+
+    def transaction_key(self, method: str | None = None) -> str:
+        """What the transaction is known by: alike in a request, its retransmissions and all its responses.
+
+        It is text, for a dictionary and a log line: the branch and the sent-by of the top Via in lower case, the port
+        written out, and the method (RFC 3261 17.1.3, 17.2.3). An ACK has the key of its INVITE, unless that was
+        answered with a 2xx: then it is a transaction of its own. A CANCEL is one of its own too;
+        `cancel.transaction_key("INVITE")` is the key of its INVITE (9.2).
+
+        A branch by RFC 2543 names no transaction. The key has the number of the CSeq, the From tag and the Call-ID
+        then; not the Request-URI, which a response has not, nor the To tag, which an INVITE and its ACK do not share.
+
+        Raises HeaderError where one of these is malformed or missing, with status 400. Keep servers and clients in two
+        dictionaries: who sends a request to itself has two transactions of one key.
+        """
+        return _keys.transaction_key(self, method)
+
+    def dialog_id(self, *, sent: bool = False) -> str | None:
+        """What the dialog is known by at one end of it; None outside of dialogs, where the To has no tag.
+
+        It is text: the Call-ID, the local tag and the remote tag, these in lower case (RFC 3261 12). All messages of
+        a dialog have one, the requests and responses of both directions, if `sent` says which of them this end has
+        sent. At the other end the tags change places. Each fork of an INVITE answers with a tag, and so has a dialog,
+        of its own. Raises HeaderError where one of these is malformed or missing; a missing From tag is empty (12.1.1).
+        """
+        return _keys.dialog_id(self, bool(sent))
+
+    @property
+    def route_set(self) -> tuple[NameAddr, ...]:
+        """The route set of the dialog that this message makes, as its receiver has it (RFC 3261 12.1.1, 12.1.2).
+
+        That is the Record-Route of a request in its order, that of a response in reverse. Raises HeaderError.
+        """
+        return _derived.route_set(self)
+
+    def set_route(self, target: str | Uri, route_set: Sequence[NameAddr]) -> None:
+        """Send this request to a remote target by a route set: its Request-URI and Route (RFC 3261 12.2.1.1).
+
+        Where the first hop is a strict router (no `lr`), it is the Request-URI, and the target ends the Route. A Route
+        that was there is replaced. Raises TypeError on a response, SerializeError for what cannot be written.
+        """
+        if not self.is_request:
+            raise TypeError("set_route is for requests")
+        uri, route = _derived.dialog_route(target, route_set)
+        with _EDITING:
+            self.request_uri = uri
+            if route:
+                self.set_header("Route", route)
+            else:
+                self.remove_header("Route")
+
+    def ack(self, response: "Message") -> "Message":
+        """The ACK to a response of 300 to 699 to this INVITE, with this INVITE as it was sent (RFC 3261 17.1.1.3).
+
+        It has the INVITE's Request-URI, top Via, Route, From, Call-ID and the number of its CSeq, and the To of the
+        response. The ACK to a 2xx is made as another request of the dialog is, with a branch of its own (13.2.2.4); for
+        that, and for a 1xx, ValueError is raised. Raises TypeError on what is no INVITE, HeaderError where one of these
+        is missing.
+        """
+        return _derived.ack(self, response)
+
+    def cancel(self) -> "Message":
+        """The CANCEL of this INVITE, with this INVITE as it was sent (RFC 3261 9.1).
+
+        It has the INVITE's Request-URI, top Via, Route, From, To, Call-ID and the number of its CSeq. It may be sent
+        when a provisional response has come. Raises TypeError on what is no INVITE, HeaderError where one of these is
+        missing.
+        """
+        return _derived.cancel(self)
+
     # --- what a proxy does
 
     def push_via(self, value: str | Via) -> None:
@@ -626,8 +698,8 @@ class Message:
             while True:
                 at, line = self._find(MAX_FORWARDS)
                 if line is None:
-                    self.add_header("Max-Forwards", 70)
-                    return 70
+                    self.add_header("Max-Forwards", FIRST_MAX_FORWARDS)
+                    return FIRST_MAX_FORWARDS
                 left = _max_forwards(line)
                 if left == 0:
                     raise HeaderError("Max-Forwards is 0", "Max-Forwards", 0, 483)

@@ -84,3 +84,10 @@ cdef extern from "_rewrite.h" nogil:
     bint sip_has_tag(sip_text address)
     sip_byte *sip_add_tag(sip_byte *start, sip_byte *end, sip_text tag)
     sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32_t port, int *asked)
+
+cdef extern from "_keys.h" nogil:
+    size_t SIP_HOST_ROOM
+    sip_byte *sip_put_lower(sip_byte *to, sip_text text)
+    sip_byte *sip_put_host(sip_byte *to, sip_text host)
+    bint sip_is_rfc3261_branch(sip_text branch)
+    uint32_t sip_default_port(sip_text transport)

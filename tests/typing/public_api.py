@@ -117,6 +117,22 @@ def editing(message: Message) -> None:
     message.method = "BYE"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def identities(message: Message, response: Message) -> None:
+    assert_type(message.transaction_key(), str)
+    assert_type(message.transaction_key("INVITE"), str)
+    assert_type(message.dialog_id(), str | None)
+    assert_type(message.dialog_id(sent=True), str | None)
+    message.dialog_id(True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    assert_type(message.ack(response), Message)
+    assert_type(message.cancel(), Message)
+    assert_type(message.route_set, tuple[NameAddr, ...])
+    message.set_route("sip:a@b", response.route_set)
+    message.set_route(SipUri("h"), [NameAddr("sip:p;lr")])
+    message.set_route("sip:a@b", ["<sip:p;lr>"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    assert_type(sipstack.random_branch(), str)
+    assert_type(sipstack.random_token(), str)
+
+
 def building(message: Message) -> None:
     request = Message.request("OPTIONS", "sip:bob@example.com", headers={"Max-Forwards": "70"}, body=b"")
     assert_type(request, Message)
