@@ -1758,3 +1758,19 @@ def test_headers_that_were_fine_in_a_request_are_still_refused_in_a_reply(impl):
     impl.Message.request("OPTIONS", "sip:a@b", headers=headers)
     with pytest.raises(SerializeError, match="Via is copied"):
         impl.parse(REQUEST).reply(200, headers=headers)
+
+
+@pytest.mark.parametrize("control", ["\0", "\x1f", "\x7f", "\n", "\r"])
+def test_a_control_byte_is_not_written_wherever_it_stands(impl, control):
+    """The compiled core looks at 16 and at 8 bytes at a time, and the last 8 twice."""
+    message = impl.parse(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n")
+    for length in range(1, 42):
+        for at in range(length):
+            text = "~" * at + control + "!" * (length - at - 1)
+            with pytest.raises(SerializeError):
+                message.add_header("Subject", text)
+            with pytest.raises(SerializeError):
+                message.reply(200, headers=[("Subject", text)])
+        value = "~" + "\t" * length + "!"
+        message.set_header("Subject", value)
+        assert message.get_header("Subject") == value
