@@ -287,7 +287,8 @@ static void check_address(sip_text text)
     CHECK(sip_element_end(text) == text.end);
     CHECK((sip_has_tag(text) != 0) == (address.tag.p != NULL));
     if (address.tag.p != NULL) return;
-    sip_byte *start = block(FOR_AGAIN, sip_length(text) + 6), *end = sip_put(sip_put_text(start, text), ";tag=x", 6);
+    sip_byte *start = block(FOR_AGAIN, sip_length(text) + 6), *end = sip_put_text(start, text);
+    end = sip_add_tag(start, end, words("x"));
     CHECK(sip_has_tag(sip_run(start, end)));
     if (sip_read_address(sip_run(start, end), &tagged)) CHECK(is_equal(tagged.tag, words("x")));
 }

@@ -98,6 +98,7 @@ VALUES: dict[str, tuple[str, ...]] = {
         "<sip:0398765432100;user=phone>;;tag=1;tag=1;",
         "<sip:5@<null>>;x=(y);tag=",
         "<tel:+4311130@h:1>;tag=1",
+        "<sip:a@b>;tag; x=y;TAG = ;tag=",
         "<sip:x@y;;a=b=c?Reason=SIP;cause=302>;tag=1",
     ),
     "CSeq": (

@@ -8,6 +8,7 @@ from clock import clock
 from test_endpoint import Memory, request_bytes
 
 from sipstack import Endpoint, EndpointConfig, _dispatch_py, endpoint, parse
+from sipstack._invites import Invites
 
 SOURCE = ("192.0.2.7", 5062)
 INVITE = request_bytes("INVITE", via="192.0.2.7:5062;rport")
@@ -277,6 +278,26 @@ def test_which_invite_it_is_for(invite, cancel, source, status):
     played(main())
 
 
+@pytest.mark.parametrize(
+    ("to", "same"),
+    [("<sip:b@h>", True), ("<sip:b@h>;tag", True), ('<sip:b@h>;tag="a b"', False), ('"b <sip:b@h>', False)],
+)
+def test_the_to_tag_is_the_invites_behind_a_nat_that_changes_the_port(to, same):
+    """RFC 3261 9.2. A To that cannot be told keeps no CANCEL from its answer."""
+
+    async def main():
+        async with calling(waits) as it:
+            await it.send(request_bytes("INVITE", via="192.0.2.7:5062;rport", To=to))
+            await it.send(changed(To="<sip:b@h>"), source=("192.0.2.7", 40_000))
+            assert it.heard == ["200 CANCEL", "487 INVITE"]
+            ok, terminated = (response.get_header("To").partition(";tag=")[2] for response in it.responses)
+            assert (ok == terminated) is same
+            assert ok
+            assert it.endpoint.stats.handler_errors == 0
+
+    played(main())
+
+
 def test_only_the_invite_it_is_for():
     async def main():
         async with calling(waits) as it:
@@ -372,7 +393,7 @@ def test_nothing_is_left_behind():
             for number in range(20):
                 await it.send(INVITE.replace(b"z9hG4bK-1", b"z9hG4bK-1%d" % number))
             invites = it.endpoint._dispatcher.tasks.invites
-            assert invites._by_call == {}
+            assert invites.__dict__ == Invites().__dict__
             # What somebody else cancels before it begins is forgotten when there is need of its place.
             it.memory.receiver.deliver([(INVITE, SOURCE)] * 3)
             for task in asyncio.all_tasks():
@@ -381,7 +402,7 @@ def test_nothing_is_left_behind():
             await it.send()
             await it.send(INVITE)
             assert it.heard[-1] == "486 INVITE"
-            assert invites._by_call == {}
+            assert invites.__dict__ == Invites().__dict__
 
     played(main())
 
@@ -440,6 +461,80 @@ def test_what_the_handler_does_to_the_invite_does_not_matter():
             await it.send(INVITE)
             await it.send(CANCEL)
             assert it.heard == ["200 CANCEL", "487 INVITE"]
-            assert it.endpoint._dispatcher.tasks.invites._by_call == {}
+            assert it.endpoint._dispatcher.tasks.invites.__dict__ == Invites().__dict__
 
     played(main())
+
+
+def test_the_487_is_that_of_the_invite_as_it_came():
+    """What a handler that passes it on has done to it, and did not take back, would send the 487 to ourselves."""
+
+    async def handler(request, addr):
+        request.push_via("SIP/2.0/UDP 192.0.2.99;branch=z9hG4bK-mine")
+        request.set_header("To", "<sip:other@h>;tag=1")
+        await asyncio.Event().wait()
+
+    async def main():
+        async with calling(handler) as it:
+            await it.send(INVITE.replace(b";rport", b""))
+            await it.send(CANCEL.replace(b";rport", b""))
+            ok, terminated = it.responses
+            assert (ok.status_code, terminated.status_code) == (200, 487)
+            assert terminated.get_headers("Via")[0].startswith("SIP/2.0/UDP 192.0.2.7:5062;branch=z9hG4bK-1")
+            assert (len(terminated.vias), terminated.to_tag) == (1, ok.to_tag)
+            assert [addr for _, addr in it.memory.sent] == [SOURCE, SOURCE]
+
+    played(main())
+
+
+@pytest.mark.parametrize("answer", [False, True])
+def test_many_invites_of_one_call_in_flight_cost_what_others_do(answer):
+    """To match a CANCEL, to answer, and to end in another order than they began."""
+    took = {}
+
+    async def main(call):
+        gates = []
+
+        async def handler(request, addr):
+            gates.append(asyncio.get_running_loop().create_future())
+            await gates[-1]
+            if answer:
+                it.endpoint.respond(request, request.reply(486), addr)
+
+        async with calling(handler, max_pending=20_000) as it:
+            it.memory.send = lambda datagrams: ()
+            for number in range(8000):
+                invite = request_bytes("INVITE", via="192.0.2.7:5062;rport", Call_ID=call.replace("%d", str(number)))
+                it.memory.receiver.deliver([(invite.replace(b"z9hG4bK-1", b"z9hG4bK-1%d" % number), SOURCE)])
+            await it.send()
+            start = clock()
+            for number in range(1000):
+                cancel = changed(Call_ID=call.replace("%d", "500")).replace(b"z9hG4bK-1", b"z9hG4bK-x%d" % number)
+                it.memory.receiver.deliver([(cancel, SOURCE)])
+            for gate in reversed(gates):
+                gate.set_result(None)
+            while it.endpoint.stats.pending:
+                await asyncio.sleep(0)
+            took[call] = clock() - start
+
+    for call in ("c%d", "the same"):
+        asyncio.run(asyncio.wait_for(main(call), 60))
+    assert took["the same"] < 3 * took["c%d"] + 0.1
+
+
+def test_a_flood_beyond_max_pending_is_cheap():
+    """What is refused does not cost a look at all that is in flight."""
+    took = []
+
+    async def main(in_flight):
+        async with calling(waits, max_pending=in_flight) as it:
+            it.memory.receiver.deliver([(INVITE, SOURCE)] * in_flight)
+            await it.send()
+            start = clock()
+            it.memory.receiver.deliver([(INVITE, SOURCE)] * 2000)
+            took.append(clock() - start)
+            assert it.endpoint.stats.overloaded == 2000
+
+    for in_flight in (16, 16_000):
+        asyncio.run(asyncio.wait_for(main(in_flight), 60))
+    assert took[1] < 4 * took[0] + 0.02

@@ -963,13 +963,14 @@ def test_warning():
         '99 a "b"',
         "307 a b",
         '307 "a"',
-        '307 a "b',
         '099 a "b"',
         '307 a "b" c',
         '\u0663\u0660\u0667 a "b"',
     ):
         value = WarningValue.parse(bad)
         assert (value.code, value.agent, value.text, str(value)) == (None, "", bad, bad)
+    with pytest.raises(HeaderError):
+        WarningValue.parse('307 a "b')
     for arguments in ((99, "a", "b"), (1000, "a", "b"), (300, "a b", "c"), (300, "", "c"), (300, "a", "\n")):
         with pytest.raises(SerializeError):
             WarningValue(*arguments)

@@ -67,7 +67,7 @@ def inside(package: list[str], module: str, level: int, names: list[str]) -> set
     if base[:1] != ["sipstack"]:
         return set()
     name = ".".join(base[1:])
-    return {f"{name}.{last}".strip(".") for last in names} & NAMES or {name or "."}
+    return {f"{name}.{last}".strip(".") for last in names} & LEVEL.keys() or {name or "."}
 
 
 def imported(path: Path) -> set[str]:

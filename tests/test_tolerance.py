@@ -13,9 +13,11 @@ from sipstack.errors import HeaderError, SerializeError
 from sipstack.headers import (
     STAR,
     EventValue,
+    Identity,
     NameAddr,
     Params,
     Reason,
+    UriValue,
     Via,
     WarningValue,
     parse_header,
@@ -350,6 +352,30 @@ def test_a_warning_without_a_code(request_with, value):
     assert reason in ("Warning is not a code, an agent and a quoted text", "warn-code has not three digits")
 
 
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("Warning", '307 h", "text"'),
+        ("Warning", "try (later"),
+        ("Warning", "<a"),
+        ("Alert-Info", "(Ring"),
+        ("Call-Info", "Ring (a;x=y"),
+    ],
+)
+def test_text_that_would_hide_a_comma_is_refused(request_with, header, value):
+    """Written in front of others it would swallow them."""
+    message = request_with(f"{header}: {value}")
+    with pytest.raises(HeaderError):
+        message.get_values(header)
+    assert [(found.header, found.serious) for found in message.validate()] == [(header, False)]
+
+
+def test_text_that_hides_nothing_is_read(request_with):
+    message = request_with('Warning: try "a, b" (c, d), x', "Alert-Info: Ring (a, b), y")
+    assert [value.text for value in message.get_values("Warning")] == ['try "a, b" (c, d)', "x"]
+    assert [value.uri for value in message.get_values("Alert-Info")] == ["Ring (a, b)", "y"]
+
+
 def test_a_call_id_with_quotes(request_with):
     values = ('a"b@c', "d<e>(f@g", '"')
     assert parse_header("In-Reply-To", ", ".join(values)) == values
@@ -493,6 +519,11 @@ def test_what_identifies_something_is_there_once(header, value):
         lambda: NameAddr("sip:a@b", tag="a(b"),
         lambda: NameAddr("sip:a@b", params=[("x", "1"), ("x", "2")]),
         lambda: NameAddr.parse("<sip:a@b>;x=1").replace(tag="1", params=[("tag", "2")]),
+        lambda: NameAddr("sip:0398765432100"),
+        lambda: NameAddr("sip:a@b").replace(uri="sip:5@<null>"),
+        lambda: NameAddr("sip:a@b;;lr"),
+        lambda: UriValue("sip:100%@h"),
+        lambda: Identity("a.b.c", "sip:a@b?x"),
         lambda: Via("0398765432100"),
         lambda: Via("h", received="127.0.0.1:44350"),
         lambda: Via("h", branch="a(b"),

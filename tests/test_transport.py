@@ -468,6 +468,8 @@ def test_an_address_with_our_own_is_the_tuple_that_it_was():
     for same in (copy.copy(addr), copy.deepcopy(addr), *(pickle.loads(pickle.dumps(addr, n)) for n in range(6))):
         assert (type(same), same, same.local) == (PeerAddress, addr, addr.local)
     with pytest.raises(AttributeError, match="cannot be changed"):
+        del addr.local
+    with pytest.raises(AttributeError, match="cannot be changed"):
         addr.local = ("192.0.2.3", 5060)
 
 

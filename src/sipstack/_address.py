@@ -36,6 +36,9 @@ class PeerAddress(tuple[str, int]):
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("an address cannot be changed")
 
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("an address cannot be changed")
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (*self, self.local)
 

@@ -240,8 +240,7 @@ cdef sip_span put_line_anew(Message m, unsigned int id, sip_text name, sip_text 
     cdef sip_byte *to = sip_unfold(value_start, value)
     cdef sip_span span
     if tag is not None:
-        to = sip_put(to, b";tag=", 5) if to == value_start or (to - 1)[0] != c";" else sip_put(to, b"tag=", 4)
-        to = sip_put_text(to, bytes_text(tag))
+        to = sip_add_tag(value_start, to, bytes_text(tag))
     span.bits = sip_bits(sip_length(name), SIP_OWNED, id)
     span.name = m.text_size
     span.value = m.text_size + <uint32_t>(value_start - start)

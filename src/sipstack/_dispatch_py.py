@@ -292,10 +292,14 @@ class Dispatcher:
         return request.reply(405, headers=(("Allow", self.allowed()),)) if method in METHODS else request.reply(501)
 
     def answer_cancel(self, request: Message, addr: Address) -> Message | None:
-        """The answer to a CANCEL, whose INVITE is ended where its handler is in flight (RFC 3261 9.2)."""
+        """The answer to a CANCEL, whose INVITE is ended where its handler is in flight (RFC 3261 9.2).
+
+        It has the INVITE's To tag, also where a NAT gave the CANCEL another port, which was stamped into its Via.
+        """
         if not self.answers_cancel:
             return None
-        return request.reply(200 if self.tasks.end_invite(request, addr[0]) else 481)
+        found = self.tasks.end_invite(request, addr[0])
+        return request.reply(200, to_tag=found[0].to_tag) if found else request.reply(481)
 
     def allowed(self) -> str:
         """The methods that are understood, for an Allow: ACK and CANCEL are among them (RFC 3261 20.5)."""

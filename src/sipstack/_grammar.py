@@ -29,6 +29,8 @@ TOKEN_CHARS: Final = r"A-Za-z0-9\-.!%*_+`'~"  # noqa: S105 - characters, no pass
 UNRESERVED_CHARS: Final = r"A-Za-z0-9\-_.!~*'()"
 RESERVED: Final = ";/?:@&=+$,"
 """The reserved characters themselves, not a class."""
+NO_UTF8_CHARS: Final = r"\uD800-\uDC7F\uDD00-\uDFFF"
+"""Halves of surrogate pairs, which UTF-8 with surrogateescape cannot write. They are in text alone, never in bytes."""
 
 
 def members(chars: str) -> frozenset[int]:
@@ -38,8 +40,8 @@ def members(chars: str) -> frozenset[int]:
 
 
 def and_beyond_ascii(chars: str) -> str:
-    """A class of these characters and of all that are not ASCII. It names the others, which compiles much faster."""
-    return "^" + "".join([f"\\x{byte:02x}" for byte in sorted(frozenset(range(128)) - members(chars))])
+    """A class of these characters and of all beyond ASCII that can be written. It names the others: compiled faster."""
+    return "^" + "".join([f"\\x{byte:02x}" for byte in sorted(frozenset(range(128)) - members(chars))]) + NO_UTF8_CHARS
 
 
 # --- blanks, tokens, quoted strings, comments ------------------------------------------------------------------------
@@ -120,14 +122,16 @@ STRICT_USER: Final = _escapable(USER_CHARS)
 USER: Final = _escapable(and_beyond_ascii(USER_CHARS + "#"))
 PASSWORD: Final = _escapable(f"{UNRESERVED_CHARS}&=+$,", empty=True)
 USERINFO: Final = f"({USER})(?::({PASSWORD}))?@"
-READABLE_USERINFO: Final = rf"([^{CTL_CHARS} \"<>@:;?,/\\]++)(?::([^{CTL_CHARS} \"<>@;?,/\\]*+))?@"
+READABLE_USERINFO: Final = (
+    rf"([^{CTL_CHARS}{NO_UTF8_CHARS} \"<>@:;?,/\\]++)(?::([^{CTL_CHARS}{NO_UTF8_CHARS} \"<>@;?,/\\]*+))?@"
+)
 """Userinfo with odd characters, but none that could stand behind a host: then the @ could be one of a parameter."""
 HOSTPORT: Final = f"({READABLE_HOST})(?::({DIGITS}))?"
 URI_PARAM_PART: Final = _escapable(URI_PARAM_CHARS)
 URI_PARAM: Final = f"({URI_PARAM_PART})(?:=({URI_PARAM_PART}))?"
-READABLE_URI_PARAM: Final = rf"[^{CTL_CHARS} \"<>;?]*+"
+READABLE_URI_PARAM: Final = rf"[^{CTL_CHARS}{NO_UTF8_CHARS} \"<>;?]*+"
 URI_HEADER: Final = f"({_escapable(URI_HEADER_CHARS)})=({_escapable(URI_HEADER_CHARS, empty=True)})"
-READABLE_URI_HEADERS: Final = rf"[^{CTL_CHARS} \"<>]*+"
+READABLE_URI_HEADERS: Final = rf"[^{CTL_CHARS}{NO_UTF8_CHARS} \"<>]*+"
 """A whole header part: nothing stands behind it, so no delimiter in it means anything but `&`."""
 STRICT_OPAQUE: Final = _escapable(rf"{UNRESERVED_CHARS};/?:@&=+$,\[\]#")
 # Everything a URI may be made of, and what is often sent raw in one; never a blank, a control, or a delimiter.

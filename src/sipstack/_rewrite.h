@@ -118,18 +118,48 @@ static const sip_byte *sip_address_params(sip_text address)
     return semicolon == NULL ? end : semicolon;
 }
 
+enum { SIP_OTHER_PARAM, SIP_BARE_TAG, SIP_TAG };
+
+/* What the parameter is that begins behind its semicolon at p and ends at end: a tag, one without a value, another. */
+static int sip_tag_kind(const sip_byte *p, const sip_byte *end)
+{
+    const sip_text name = sip_param_name(p, end);
+    if (!sip_is_word(name, "tag")) return SIP_OTHER_PARAM;
+    p = sip_skip_blanks(name.end, end);
+    if (p == end) return SIP_BARE_TAG;
+    if (*p != '=') return SIP_OTHER_PARAM;
+    return sip_skip_blanks(p + 1, end) == end ? SIP_BARE_TAG : SIP_TAG;
+}
+
 /* Whether an address has a tag parameter with a value. */
 static int sip_has_tag(sip_text address)
 {
     const sip_byte *p = sip_param_end(sip_address_params(address), address.end);
     while (p < address.end) {
         const sip_byte *end = sip_param_end(p + 1, address.end);
-        const sip_text name = sip_param_name(p + 1, end);
-        const sip_byte *behind = sip_skip_blanks(name.end, end);
-        if (sip_is_word(name, "tag") && behind < end && *behind == '=') return 1;
+        if (sip_tag_kind(p + 1, end) == SIP_TAG) return 1;
         p = end;
     }
     return 0;
+}
+
+/* Writes a tag behind all other parameters of an address without one, whose text begins at start and ends at end; a tag
+ * parameter without a value makes way. There is room for five bytes besides the tag. Returns where it ends now. */
+static sip_byte *sip_add_tag(sip_byte *start, sip_byte *end, sip_text tag)
+{
+    const sip_byte *p = sip_param_end(sip_address_params(sip_run(start, end)), end);
+    sip_byte *to = start + (p - start);
+    while (p < end) {
+        const sip_byte *next = sip_param_end(p + 1, end);
+        const size_t length = (size_t)(next - p);
+        if (sip_tag_kind(p + 1, next) != SIP_BARE_TAG) {
+            memmove(to, p, length);
+            to += length;
+        }
+        p = next;
+    }
+    if (to == start || to[-1] != ';') to = sip_put(to, ";", 1);
+    return sip_put_text(sip_put(to, "tag=", 4), tag);
 }
 
 /* ---------------------------------------------------------------- received and rport (RFC 3261 18.2.1, RFC 3581 4) */

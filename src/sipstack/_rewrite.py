@@ -40,18 +40,30 @@ def first_element(value: str) -> str:
 
 def has_tag(address: str) -> bool:
     """Whether an address has a tag parameter with a value, behind its <> or, without them, behind its URI."""
-    angle = _UP_TO_ANGLE.match(address).end()  # type: ignore[union-attr]  # it matches nothing too
-    start = address.find(">", angle) if angle < len(address) else 0
-    if start < 0:
-        return False
     return any(
-        lower(name) == "tag" and rest.lstrip(BLANK).startswith("=") for _, _, name, rest in _parameters(address, start)
+        lower(name) == "tag" and rest.lstrip(BLANK).startswith("=") and not _is_bare(name, rest)
+        for _, _, name, rest in _address_parameters(address)
     )
 
 
 def add_tag(address: str, tag: str) -> str:
-    """An address with a tag parameter behind all others."""
-    return f"{address}tag={tag}" if address.endswith(";") else f"{address};tag={tag}"
+    """An address without a tag, with one behind all other parameters; a tag parameter without a value makes way."""
+    params = [*_address_parameters(address)]
+    kept = [address[start:end] for start, end, name, rest in params if not _is_bare(name, rest)]
+    text = (address[: params[0][0]] if params else address) + "".join(kept)
+    return f"{text}tag={tag}" if text.endswith(";") else f"{text};tag={tag}"
+
+
+def _is_bare(name: str, rest: str) -> bool:
+    """Whether a parameter is a tag without a value."""
+    return lower(name) == "tag" and rest.strip(BLANK) in ("", "=")
+
+
+def _address_parameters(address: str) -> Iterator[tuple[int, int, str, str]]:
+    """The parameters of an address, not those of a URI in its <>."""
+    angle = _UP_TO_ANGLE.match(address).end()  # type: ignore[union-attr]  # it matches nothing too
+    start = address.find(">", angle) if angle < len(address) else 0
+    return _parameters(address, start) if start >= 0 else iter(())
 
 
 def _parameters(value: str, position: int = 0) -> Iterator[tuple[int, int, str, str]]:

@@ -82,6 +82,7 @@ cdef extern from "_rewrite.h" nogil:
     sip_text sip_first_element(sip_text items)
     const sip_byte *sip_skip_commas(const sip_byte *p, const sip_byte *end)
     bint sip_has_tag(sip_text address)
+    sip_byte *sip_add_tag(sip_byte *start, sip_byte *end, sip_text tag)
     sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32_t port, int *asked)
 
 cdef extern from "_keys.h" nogil:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .transport import Address
 
 _EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+_SWEPT: Final = 16
+"""How many tasks may be looked at for a request that is refused."""
 
 
 class Tasks:
@@ -33,6 +35,7 @@ class Tasks:
         self._tasks: dict[Coroutine[Any, Any, Any], asyncio.Task[None]] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
         self.invites = Invites()
+        self._refusals = 0  # those that are to come before it is worth another look for tasks that ended
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -59,14 +62,22 @@ class Tasks:
         return True
 
     def _make_room(self) -> bool:
-        """Forgets tasks that somebody else cancelled before they began, which is why they did not sign off."""
+        """Forgets tasks that somebody else cancelled before they began, which is why they did not sign off.
+
+        That looks at all of them, so it is not done for each request that is refused.
+        """
+        if self._refusals:
+            self._refusals -= 1
+            return False
         ended = [coroutine for coroutine, task in self._tasks.items() if task.done()]
         for coroutine in ended:
             coroutine.close()
             del self._tasks[coroutine]
         if ended:
             self.invites.sweep()
-        return len(self._tasks) < self._limit
+            return True
+        self._refusals = self._limit // _SWEPT
+        return False
 
     async def _follow(
         self,
@@ -88,7 +99,7 @@ class Tasks:
             if invite is None or not invite.cancelled:
                 raise
             if not invite.answered:
-                self._dispatcher.terminate(request, addr)
+                self._dispatcher.terminate(invite.asked, addr)  # the handler may have edited the other
         except Exception as error:
             self._dispatcher.fail(request, addr, error)
         finally:
@@ -96,8 +107,8 @@ class Tasks:
             if invite is not None:
                 self.invites.remove(invite)
 
-    def end_invite(self, cancel: "Message", host: str) -> bool:
-        """Cancels the handler of the INVITE that a CANCEL is for (RFC 3261 9.2); whether there is one.
+    def end_invite(self, cancel: "Message", host: str) -> list[Invite]:
+        """Cancels the handler of the INVITE that a CANCEL is for (RFC 3261 9.2), and of its retransmissions.
 
         It is cancelled once, with the CANCEL as the argument of its CancelledError; one that has not begun never will.
         One that has sent a final response with `respond` goes on.
@@ -108,7 +119,7 @@ class Tasks:
                 invite.cancelled = True
                 if invite.task is not None and inspect.getcoroutinestate(invite.coroutine) != inspect.CORO_CREATED:
                     invite.task.cancel(cancel)
-        return bool(found)
+        return found
 
     def cancel(self) -> None:
         """Cancels them all."""

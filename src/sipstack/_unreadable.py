@@ -15,7 +15,7 @@ from .message import Message
 from .methods import ACK, header_id
 
 _HEAD_END: Final = re.compile(grammar.HEAD_END.encode())
-_FOLD: Final = re.compile(rb"\r?\n[ \t]+")
+_FOLD: Final = re.compile(rf"{grammar.FOLD}{grammar.LWS}".encode())
 # What is between is what cannot be read, or does not matter.
 _REQUEST_LINE: Final = re.compile(rf"({grammar.TOKEN})[ \t].*[ \t]{grammar.SIP_VERSION}[ \t]*\r?".encode())
 _VIA: Final = header_id("Via")

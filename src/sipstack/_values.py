@@ -13,13 +13,13 @@ from contextvars import ContextVar, Token
 from types import MemberDescriptorType
 from typing import Any, ClassVar, Final, Self
 
-from ._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, is_token, read_ipv6
+from ._grammar import BLANK, CONTROL_CHARS, NO_UTF8_CHARS, QUOTED_STRING, is_token, read_ipv6
 from .errors import HeaderError, SerializeError
 
 _QUOTED_STRING: Final = re.compile(QUOTED_STRING)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _TO_ESCAPE: Final = re.compile(rf'["\\{CONTROL_CHARS}]')
-_UNWRITABLE: Final = re.compile(rf"[{CONTROL_CHARS}\uD800-\uDC7F\uDD00-\uDFFF]")
+_UNWRITABLE: Final = re.compile(f"[{CONTROL_CHARS}{NO_UTF8_CHARS}]")
 _UPPER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 

@@ -48,10 +48,13 @@ _ILLEGAL: Final = "URI holds an illegal character"
 
 
 def unescape_uri(text: str) -> str:
-    """Decode %-escapes once. Octets that are not UTF-8 come out as surrogates (surrogateescape)."""
+    """Decode %-escapes once. Octets that are not UTF-8 come out as surrogates (surrogateescape).
+
+    Raises SerializeError for a text that has no UTF-8 (a surrogate that stands for no octet).
+    """
     if "%" not in text:
         return text
-    octets = text.encode("utf-8", "surrogateescape")
+    octets = _octets(text)
     return _ESCAPED_BYTE.sub(lambda found: bytes((int(found[0][1:], 16),)), octets).decode("utf-8", "surrogateescape")
 
 
@@ -61,12 +64,16 @@ def escape_uri(text: str, safe: str = "") -> str:
     `safe` names ASCII characters to leave as they are, such as `"+"` in a telephone number as a user.
     Raises SerializeError for a text that has no UTF-8 (a surrogate that stands for no octet).
     """
-    try:
-        octets = need_str(text, "text").encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        raise SerializeError("text cannot be written as UTF-8") from error
+    octets = _octets(text)
     kept = _UNRESERVED.union(safe.encode("ascii"))
     return "".join(chr(octet) if octet in kept else f"%{octet:02X}" for octet in octets)
+
+
+def _octets(text: str) -> bytes:
+    try:
+        return need_str(text, "text").encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise SerializeError("text cannot be written as UTF-8") from error
 
 
 def need_host(value: object, what: str = "host") -> str:
@@ -90,7 +97,8 @@ def host_port(text: str, position: int) -> tuple[str, int | None, int]:
     if found is None:
         raise HeaderError(NO_HOST, offset=position)
     if not is_host(found[1]):
-        if text.startswith(":", found.end()):  # an IPv6 address without brackets: is its last colon that of a port?
+        # An IPv6 address without brackets: is its last colon that of a port? And the > of a <null> ends the URI.
+        if text.startswith(":", found.end()) or (found[1][0] == "<" and found.end(1) < len(text)):
             raise HeaderError(NO_HOST, offset=position)
         tolerate(NO_HOST)
     port = None if found[2] is None else parse_number(found[2], MAX_PORT, "port", found.start(2))
@@ -205,8 +213,6 @@ class SipUri(_UriWithParams):
             raise HeaderError("scheme is neither sip nor sips", status=416)
         found = _USERINFO.match(text, colon + 1) or _read_odd_userinfo(text, colon + 1)
         user, password, start = (found[1], found[2], found.end()) if found else (None, None, colon + 1)
-        if found is None and "%" in text:
-            _check_escapes(text)
         host, port, end = host_port(text, start)
         params, end = _scan_params(text, end)
         headers = _scan_headers(text, end)
@@ -296,8 +302,8 @@ class SipUri(_UriWithParams):
             given.setdefault("user", "user" if self.user else None)
         made = type(self)(**given)  # type: ignore[arg-type]
         assign(made, **{slot: getattr(self, slot) for slot in self._setters if slot.lstrip("_") not in changes})
-        if made.user is None:
-            assign(made, password=None)
+        if made.user is None:  # then an @ that was read in another part would end one
+            assign(made, password=None, _params=_without_at(made._params), _headers=_without_at(made._headers))
         return made
 
     def __str__(self) -> str:
@@ -368,6 +374,8 @@ class TelUri(_UriWithParams):
             raise HeaderError("number is not a telephone number", offset=4)
         host = _TEL_HOST.match(text, found.end())
         if host is not None:
+            if host[1][0] == "<" and host.end(1) < len(text):
+                raise HeaderError(NO_HOST, offset=host.start(1))
             tolerate("tel URI with a host")
         params, end = _scan_params(text, host.end() if host else found.end())
         if end < len(text):
@@ -452,6 +460,10 @@ def parse_uri(text: str) -> Uri:
     if scheme in ("sip", "sips"):
         return SipUri.parse(text)
     return TelUri.parse(text) if scheme == "tel" else AbsoluteUri.parse(text)
+
+
+def _without_at(text: str) -> str:
+    return text.replace("@", "%40")
 
 
 def _check_escapes(text: str) -> None:

@@ -9,6 +9,7 @@ from .._params import Parameter, ParamsLike, WithParams, parameters_behind, writ
 from .._values import Flaws, assign, need_number, need_text, need_token, parse_number, quote, tolerate, unquote
 from ..errors import HeaderError, SerializeError
 from ..uri import AbsoluteUri, SipUri, TelUri, Uri, parse_uri
+from ._lists import is_one_element
 
 _Read = TypeVar("_Read")
 _TOKEN_OR_QUOTED: Final = re.compile(f"{SWS}(?:([{VALUE_CHARS}]++)|{QUOTED_STRING}){SWS}")
@@ -189,6 +190,8 @@ class UriValue(Parametrized):
         if not inside and not params:
             raise HeaderError("value is empty")
         uri = read_uri(inside)
+        if bracketed is None and isinstance(uri, str) and not is_one_element(inside):
+            raise HeaderError("value holds an illegal character", offset=found.start(1))  # type: ignore[union-attr]
         angle = inside != "" and (bracketed is not None or not isinstance(uri, str))
         return cls._of(uri=uri, _params=params, _angle=angle)
 
@@ -208,12 +211,16 @@ def read_uri(text: str) -> Uri | str:
 
 
 def need_uri(uri: Uri | str, what: str) -> Uri:
-    """A URI, or what a str that is one means."""
+    """A URI, or what a str that is one by the grammar means."""
     if isinstance(uri, str):
         try:
-            return parse_uri(uri)
+            with Flaws() as found:
+                made = parse_uri(uri)
         except HeaderError as error:
             raise SerializeError(f"{what}: {error.reason}") from error
+        for reason in found:
+            raise SerializeError(f"{what}: {reason}")
+        return made
     if not isinstance(uri, SipUri | TelUri | AbsoluteUri):
         raise TypeError(f"{what} must be a URI or str, not {type(uri).__name__}")
     return uri

@@ -69,6 +69,11 @@ def comment_end(text: str, position: int) -> int:
     return -1
 
 
+def is_one_element(text: str) -> bool:
+    """Whether a text is one value wherever it stands in a list: nothing that it opens hides the comma behind it."""
+    return [part for _, part in each_part(f"{text},")] == [text.strip(BLANK), ""]
+
+
 def parse_list(cls: type[_Value], value: str) -> tuple[_Value, ...]:
     """Every value of a comma-separated header field, each read by `cls.parse`. Empty parts are skipped."""
     return each_given(value, cls.parse)

@@ -10,7 +10,7 @@ from .._params import ParamsLike
 from .._values import HeaderValue, assign, lower, need_number, need_text, need_token, quote, tolerate, unquote
 from ..errors import HeaderError, SerializeError
 from ._base import TokenValue
-from ._lists import Reader, parse_list
+from ._lists import Reader, is_one_element, parse_list
 
 _WARN_AGENT: Final = rf'[^ {CTL_CHARS}",]++'
 _ANY_TEXT: Final = re.compile(f"[^{CONTROL_CHARS}]++")
@@ -70,12 +70,12 @@ class WarningValue(HeaderValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read one Warning value. It is for people, so any text without a control character is one."""
+        """Read one Warning value. It is for people, so any text is one, but for control characters and open quotes."""
         found = _WARNING.fullmatch(text.rstrip(BLANK))
         if found is not None and len(found[1]) == 3 and found[1] >= "100":
             return cls._of(code=int(found[1]), agent=found[2], text=unquote(found[3]))
         reason = "warn-code has not three digits" if found else "Warning is not a code, an agent and a quoted text"
-        if _ANY_TEXT.fullmatch(text) is None:
+        if _ANY_TEXT.fullmatch(text) is None or not is_one_element(text):
             raise HeaderError(reason)
         tolerate(reason)
         return cls._of(code=None, agent="", text=text.strip(BLANK))
