@@ -2,8 +2,8 @@
 
     python benchmarks/datagrams.py [--turns 600] [--waiting 64]
 
-Linux, compiled core, loopback. A client puts requests into a socket, an endpoint answers all that wait, the client takes
-the answers; the clock is the thread's own and covers the endpoint's half alone. So it holds on a busy machine. `floor`
+Linux, compiled core, loopback. A client puts requests into a socket, an endpoint answers all that wait, and the client
+takes the answers. The clock is the thread's own and covers the endpoint's half, so it holds on a busy machine. `floor`
 is recvmmsg and sendmmsg of as many bytes, with no work between. The variants have their turns in a random order.
 """
 
@@ -15,8 +15,9 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from sipstack import Message
 from sipstack._udp import Batch
+
+from sipstack import Message
 from sipstack.endpoint import Endpoint, EndpointConfig
 from sipstack.transport import Address, Datagram, UDPTransport
 

@@ -68,7 +68,7 @@ class EndpointConfig:
         recv_buffer, send_buffer: bytes of kernel buffer; None asks for 4 MiB and takes what there is.
         batch_size: datagrams read or sent in one system call.
         gso: give the kernel runs of datagrams of one size to one peer as one (UDP_SEGMENT; Linux, compiled core). It
-            saves up to four fifths of what they cost, and a capture on this machine shows a run as one long datagram.
+            saves up to four fifths of the sending. A capture on this machine shows a run as one long datagram.
         send_queue: datagrams kept while the send buffer is full; further ones are dropped and counted.
         max_pending: coroutine handlers in flight; requests beyond it get 503 with Retry-After.
         retry_after: seconds, for that header.

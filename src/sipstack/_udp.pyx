@@ -47,7 +47,7 @@ cdef extern from "<sys/socket.h>" nogil:
     size_t CMSG_SPACE(size_t size)
 
 cdef extern from "<netinet/in.h>" nogil:
-    enum: IPPROTO_IP, IPPROTO_IPV6, IP_PKTINFO, IPV6_PKTINFO
+    enum: IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IP_PKTINFO, IPV6_PKTINFO
     struct in_addr:
         uint32_t s_addr
     struct in6_addr:
@@ -78,9 +78,6 @@ cdef extern from "<arpa/inet.h>" nogil:
 cdef extern from "<net/if.h>" nogil:
     char *if_indextoname(unsigned int index, char *name)
     unsigned int if_nametoindex(const char *name)
-
-cdef extern from "<netinet/udp.h>" nogil:
-    enum: SOL_UDP, UDP_SEGMENT
 
 cdef extern from "<linux/filter.h>" nogil:
     enum: BPF_RET, BPF_K
@@ -119,6 +116,7 @@ cdef enum:
     ZONE = 16              # IF_NAMESIZE
     TEXT = 64              # INET6_ADDRSTRLEN, '%' and a zone
     CONTROL = 128          # bytes for what is said beside a datagram: one address needs 40, the size of a run 24
+    UDP_SEGMENT = 103      # since Linux 4.18; older headers lack it
     RUN = 64               # datagrams in a run, UDP_MAX_SEGMENTS of Linux before 6.9
     RUN_BYTES = 65_000     # it passes through the kernel as one datagram
 
@@ -282,12 +280,12 @@ cdef bint may_follow(const msghdr *a, const msghdr *b) noexcept nogil:
 
 
 cdef void join(msghdr *run, int count, char *control) noexcept nogil:
-    """Makes the header of the first of `count` datagrams that of them all: Linux cuts what it points at (UDP_SEGMENT)."""
+    """Makes the header of the first of `count` datagrams that of them all; Linux cuts it up again (UDP_SEGMENT)."""
     cdef uint16_t size = <uint16_t>run.msg_iov.iov_len
     cdef cmsghdr *said = <cmsghdr *>(control + run.msg_controllen)
     if run.msg_controllen:
         memcpy(control, run.msg_control, run.msg_controllen)
-    said.cmsg_len, said.cmsg_level, said.cmsg_type = CMSG_LEN(sizeof(size)), SOL_UDP, UDP_SEGMENT
+    said.cmsg_len, said.cmsg_level, said.cmsg_type = CMSG_LEN(sizeof(size)), IPPROTO_UDP, UDP_SEGMENT
     memcpy(CMSG_DATA(said), &size, sizeof(size))
     run.msg_control = control
     run.msg_controllen += CMSG_SPACE(sizeof(size))
@@ -360,7 +358,7 @@ cdef class Batch:
         self._many = tells_local(sock)
         if self._many:
             self._port = sock.getsockname()[1]
-        if gso and setsockopt(self._fileno(), SOL_UDP, UDP_SEGMENT, &unset, sizeof(unset)) == 0:  # it is known here
+        if gso and setsockopt(self._fileno(), IPPROTO_UDP, UDP_SEGMENT, &unset, sizeof(unset)) == 0:  # it is known here
             self._runs = <mmsghdr *>calloc(size, sizeof(mmsghdr))
             if not self._runs:
                 raise MemoryError
