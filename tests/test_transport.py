@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from sipstack import TransportError, _udp_py, transport
+from sipstack._serving import make_transport
 from sipstack._udp_py import normal_address, wire_address
+from sipstack.endpoint import EndpointConfig
 from sipstack.transport import DatagramTransport, PeerAddress, UDPTransport
 
 HAS_IPV6 = socket.has_ipv6
@@ -821,3 +823,120 @@ def test_draining_gives_the_cut_ones_too(run, batch, peer):
             assert [len(data) for data, _ in sink.cut] == [20]
 
     run(main())
+
+
+# ---------------------------------------------------------------- runs (UDP_SEGMENT)
+
+UDP_GRO = 104  # Linux: a receiver with it is given a run in one piece
+
+
+def all_of(sock, count):
+    sock.settimeout(3)
+    return [sock.recv(65535) for _ in range(count)]
+
+
+@contextlib.contextmanager
+def two_peers():
+    with udp_socket() as one, udp_socket() as other:
+        yield one, other
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_runs_arrive_as_the_datagrams_they_are(batch, host):
+    with two_peers() as (one, other), opened(host, 0, gso=True, batch_size=70) as it:
+        a, b = one.getsockname(), other.getsockname()
+        for_one = [b"%04d" % n for n in range(66)] + [b"longer", b"", b"", b"short", b"%030000d" % 1, b"%030000d" % 2]
+        for_one += [b"%030000d" % 3, b"same1", b"same2"]
+        datagrams = [(data, a) for data in for_one]
+        datagrams[10:10] = [(b"othr", b), (b"othr", b)]  # one size, but another peer
+        assert it.send(datagrams) == ()
+        assert all_of(one, len(for_one)) == for_one
+        assert all_of(other, 2) == [b"othr", b"othr"]
+        assert it.counters()["sent"] == len(datagrams)
+        assert it.counters()["bytes_sent"] == sum(len(data) for data, _ in datagrams)
+
+
+def test_a_run_leaves_from_the_address_that_each_of_its_datagrams_came_to(batch):
+    if sys.platform != "linux":
+        pytest.skip("only Linux says which address a datagram came to")
+    with udp_socket("0.0.0.0") as peer, opened("0.0.0.0", 0, gso=True) as it:
+        port = it.local_address[1]
+        locals_ = ["127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3", "127.0.0.2"]
+        target = "127.0.0.1", peer.getsockname()[1]
+        assert it.send([(b"data", PeerAddress(*target, (host, port))) for host in locals_]) == ()
+        assert [peer.recvfrom(100)[1] for _ in locals_] == [(host, port) for host in locals_]
+
+
+def test_what_cannot_be_sent_in_the_middle_of_a_run_is_told_and_the_others_leave(batch, peer):
+    with opened(gso=True) as it:
+        target = peer.getsockname()
+        bad = b"bad", ("nowhere", 5)
+        [(*failed, error)] = it.send([(b"one", target), (b"two", target), bad, (b"ten", target)])
+        assert (*failed, type(error)) == (*bad, ValueError)
+        assert all_of(peer, 3) == [b"one", b"two", b"ten"]
+
+
+def test_a_run_that_the_system_refuses_goes_as_its_datagrams(batch, peer):
+    if sys.platform != "linux":
+        pytest.skip("the option is Linux's")
+    with opened(gso=True) as it:
+        it.sock.setsockopt(socket.SOL_SOCKET, 11, 1)  # SO_NO_CHECK, and runs need checksums
+        data = [b"%03d" % n for n in range(20)]
+        assert it.send([(one, peer.getsockname()) for one in data]) == ()
+        assert all_of(peer, 20) == data
+        assert it.counters()["sent"] == 20
+        assert it.counters()["send_errors"] == 0
+
+
+@pytest.mark.skipif("mmsg" not in BATCHES, reason="the plain batch sends one by one")
+@pytest.mark.parametrize("gso", [False, True])
+def test_a_run_passes_through_the_kernel_as_one_and_only_where_it_is_asked_for(peer, gso):
+    peer.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+    with opened(gso=gso) as it:
+        assert it.send([(b"%04d" % n, peer.getsockname()) for n in range(8)]) == ()
+        assert peer.recv(65535) == (b"".join(b"%04d" % n for n in range(8)) if gso else b"0000")
+
+
+def test_an_endpoint_answers_in_runs_where_its_config_says_so():
+    for gso in (False, True):
+        assert make_transport(EndpointConfig(port=0, gso=gso))._gso is gso
+
+
+# ---------------------------------------------------------------- other threads
+
+
+def test_a_stop_while_another_thread_finds_the_socket_full(monkeypatch, batch, peer):
+    async def main():
+        with opened() as it:
+            await it.start(Sink())
+            it._batch = Clogged(it._batch, 0)
+            # What another thread asks just before it tells the loop; at this moment the loop's thread stops reading.
+            monkeypatch.setattr(transport, "running_loop", it.stop)
+            assert it.send([(b"kept", peer.getsockname())]) == []
+            it._batch.room = 1
+            assert it.flush() == 0
+            assert peer.recv(10) == b"kept"
+
+    asyncio.run(main())
+
+
+def test_a_socket_that_is_closed_in_the_middle_of_a_send_is_not_sent_to(batch, peer):
+    class Pair(tuple):
+        def __iter__(self):
+            if not taken:
+                it.sock.close()
+                taken.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))  # it gets the same descriptor
+            return super().__iter__()
+
+    taken = []
+    with opened() as it:
+        fd = it.sock.fileno()
+        try:
+            [(_, _, error)] = it.send([Pair((b"astray", peer.getsockname()))])
+            assert taken[0].fileno() == fd
+            assert error.errno == errno.EBADF
+            peer.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                peer.recv(10)
+        finally:
+            taken[0].close()

@@ -67,6 +67,8 @@ class EndpointConfig:
         reuse_port: share the port with other sockets of this user (SO_REUSEPORT).
         recv_buffer, send_buffer: bytes of kernel buffer; None asks for 4 MiB and takes what there is.
         batch_size: datagrams read or sent in one system call.
+        gso: give the kernel runs of datagrams of one size to one peer as one (UDP_SEGMENT; Linux, compiled core). It
+            saves up to four fifths of the sending. A capture on this machine shows a run as one long datagram.
         send_queue: datagrams kept while the send buffer is full; further ones are dropped and counted.
         max_pending: coroutine handlers in flight; requests beyond it get 503 with Retry-After.
         retry_after: seconds, for that header.
@@ -100,6 +102,7 @@ class EndpointConfig:
     recv_buffer: int | None = None
     send_buffer: int | None = None
     batch_size: int = 64
+    gso: bool = False
     send_queue: int = 1024
     max_pending: int = 1000
     retry_after: int = 5

@@ -133,6 +133,7 @@ def make_transport(config: EndpointConfig, port: int | None = None, *, reuse_por
         recv_buffer=config.recv_buffer,
         send_buffer=config.send_buffer,
         batch_size=config.batch_size,
+        gso=config.gso,
         read_buf_size=config.read_buf_size,
         send_queue=config.send_queue,
         check_interval=config.read_deadline,

@@ -47,7 +47,7 @@ cdef extern from "<sys/socket.h>" nogil:
     size_t CMSG_SPACE(size_t size)
 
 cdef extern from "<netinet/in.h>" nogil:
-    enum: IPPROTO_IP, IPPROTO_IPV6, IP_PKTINFO, IPV6_PKTINFO
+    enum: IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IP_PKTINFO, IPV6_PKTINFO
     struct in_addr:
         uint32_t s_addr
     struct in6_addr:
@@ -106,9 +106,8 @@ ctypedef struct Known:
     Own own
     PyObject *address
 
-# What the header of a datagram points at, and the bytes object that is being sent.
+# What the header of a datagram points at besides its iovec, and the bytes object that is being sent.
 ctypedef struct Slot:
-    iovec iov
     Peer peer
     PyObject *data
 
@@ -116,7 +115,10 @@ cdef enum:
     PLACES = 1024          # in each of the two tables; a power of two
     ZONE = 16              # IF_NAMESIZE
     TEXT = 64              # INET6_ADDRSTRLEN, '%' and a zone
-    CONTROL = 128          # bytes for what is said beside a datagram, of which one address needs 40
+    CONTROL = 128          # bytes for what is said beside a datagram: one address needs 40, the size of a run 24
+    UDP_SEGMENT = 103      # since Linux 4.18; older headers lack it
+    RUN = 64               # datagrams in a run, UDP_MAX_SEGMENTS of Linux before 6.9
+    RUN_BYTES = 65_000     # it passes through the kernel as one datagram
 
 cdef const unsigned char *MAPPED = b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"
 
@@ -265,9 +267,42 @@ cdef void load_own(int family, const Own *own, msghdr *header, void *control) no
         six.ipi6_addr, six.ipi6_ifindex = own.address, own.zone
 
 
-cdef void point(msghdr *header, Slot *slot, unsigned int name_length) noexcept:
+cdef void point(msghdr *header, Slot *slot, iovec *iov, unsigned int name_length) noexcept:
     header.msg_name, header.msg_namelen = &slot.peer, name_length
-    header.msg_iov, header.msg_iovlen = &slot.iov, 1
+    header.msg_iov, header.msg_iovlen = iov, 1
+
+
+cdef bint may_follow(const msghdr *a, const msghdr *b) noexcept nogil:
+    """Whether b's datagram can be in one run with a's: of one size, to one peer, from one address."""
+    return (a.msg_iov.iov_len == b.msg_iov.iov_len and same_peer(<const Peer *>a.msg_name, <const Peer *>b.msg_name)
+            and a.msg_controllen == b.msg_controllen
+            and (a.msg_controllen == 0 or memcmp(a.msg_control, b.msg_control, a.msg_controllen) == 0))
+
+
+cdef void join(msghdr *run, int count, char *control) noexcept nogil:
+    """Makes the header of the first of `count` datagrams that of them all; Linux cuts it up again (UDP_SEGMENT)."""
+    cdef uint16_t size = <uint16_t>run.msg_iov.iov_len
+    cdef cmsghdr *said = <cmsghdr *>(control + run.msg_controllen)
+    if run.msg_controllen:
+        memcpy(control, run.msg_control, run.msg_controllen)
+    said.cmsg_len, said.cmsg_level, said.cmsg_type = CMSG_LEN(sizeof(size)), IPPROTO_UDP, UDP_SEGMENT
+    memcpy(CMSG_DATA(said), &size, sizeof(size))
+    run.msg_control = control
+    run.msg_controllen += CMSG_SPACE(sizeof(size))
+    run.msg_iovlen = count
+
+
+cdef int push(int fd, mmsghdr *headers, int count, int *failure) noexcept nogil:
+    """How many of the headers the socket took; `failure` is why it stopped short of all, or 0."""
+    cdef int done = 0, took
+    failure[0] = 0
+    while done < count:
+        took = sendmmsg(fd, headers + done, count - done, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if took <= 0:
+            failure[0] = errno
+            break
+        done += took
+    return done
 
 
 cdef class Batch:
@@ -290,15 +325,17 @@ cdef class Batch:
     cdef char *_buffers
     cdef mmsghdr *_in
     cdef mmsghdr *_out
+    cdef mmsghdr *_runs            # headers for runs, or NULL
+    cdef iovec *_iovs              # for each slot in and each slot out; those of a run follow each other
     cdef Slot *_in_slots
     cdef Slot *_out_slots
-    cdef char *_controls           # CONTROL bytes for each slot in and each slot out, where they are needed
+    cdef char *_controls           # CONTROL bytes for each slot in, each slot out and each run, where they are needed
     cdef Known *_seen
     cdef Known *_reached
     cdef bint _is_sending
 
-    def __cinit__(self, sock, int size, Py_ssize_t read_buf_size):
-        cdef int i
+    def __cinit__(self, sock, int size, Py_ssize_t read_buf_size, bint gso=False):
+        cdef int i, unset = 0
         if not 1 <= size <= 1024 or not 1 <= read_buf_size <= 65535:
             raise ValueError("size is 1 to 1024 and read_buf_size 1 to 65535")
         self._fileno = sock.fileno
@@ -312,24 +349,31 @@ cdef class Batch:
         self._out = <mmsghdr *>calloc(size, sizeof(mmsghdr))
         self._in_slots = <Slot *>calloc(size, sizeof(Slot))
         self._out_slots = <Slot *>calloc(size, sizeof(Slot))
+        self._iovs = <iovec *>calloc(2 * size, sizeof(iovec))
         self._seen = <Known *>calloc(2 * PLACES, sizeof(Known))
         self._reached = self._seen + PLACES
-        if not (self._buffers and self._in and self._out and self._in_slots and self._out_slots and self._seen):
+        if not (self._buffers and self._in and self._out and self._iovs and self._in_slots and self._out_slots
+                and self._seen):
             raise MemoryError
         self._many = tells_local(sock)
         if self._many:
             self._port = sock.getsockname()[1]
-            self._controls = <char *>calloc(2 * size, CONTROL)
+        if gso and setsockopt(self._fileno(), IPPROTO_UDP, UDP_SEGMENT, &unset, sizeof(unset)) == 0:  # it is known here
+            self._runs = <mmsghdr *>calloc(size, sizeof(mmsghdr))
+            if not self._runs:
+                raise MemoryError
+        if self._many or self._runs:
+            self._controls = <char *>calloc(3 * size, CONTROL)
             if not self._controls:
                 raise MemoryError
         for i in range(size):
-            self._in_slots[i].iov.iov_base = self._buffers + i * self._stride
-            self._in_slots[i].iov.iov_len = read_buf_size
-            point(&self._in[i].msg_hdr, &self._in_slots[i], sizeof(Peer))
+            self._iovs[i].iov_base = self._buffers + i * self._stride
+            self._iovs[i].iov_len = read_buf_size
+            point(&self._in[i].msg_hdr, &self._in_slots[i], &self._iovs[i], sizeof(Peer))
             if self._many:
                 self._in[i].msg_hdr.msg_control = self._controls + i * CONTROL
                 self._in[i].msg_hdr.msg_controllen = CONTROL
-            point(&self._out[i].msg_hdr, &self._out_slots[i],
+            point(&self._out[i].msg_hdr, &self._out_slots[i], &self._iovs[size + i],
                   sizeof(sockaddr_in) if self._family == AF_INET else sizeof(sockaddr_in6))
 
     def __dealloc__(self):
@@ -339,6 +383,8 @@ cdef class Batch:
         free(self._buffers)
         free(self._in)
         free(self._out)
+        free(self._runs)
+        free(self._iovs)
         free(self._in_slots)
         free(self._out_slots)
         free(self._controls)
@@ -414,7 +460,7 @@ cdef class Batch:
                 return batch
             raise OSError(failure, strerror(failure))
         for i in range(got):
-            data = PyBytes_FromStringAndSize(<char *>self._in_slots[i].iov.iov_base, self._in[i].msg_len)
+            data = PyBytes_FromStringAndSize(<char *>self._iovs[i].iov_base, self._in[i].msg_len)
             if self._many:
                 read_own(&self._in[i].msg_hdr, &own)
                 self._in[i].msg_hdr.msg_controllen = CONTROL
@@ -440,7 +486,7 @@ cdef class Batch:
             self._is_sending = False
 
     cdef tuple _send(self, list datagrams):
-        cdef int fd = self._fileno(), count, done
+        cdef int count, done
         cdef Py_ssize_t at = 0, total = len(datagrams)
         cdef list failures = []
         while at < total:
@@ -448,7 +494,7 @@ cdef class Batch:
             if count == 0:
                 at += 1
                 continue
-            done = self._write(fd, count)
+            done = self._write(self._fileno(), count)  # asked now: what was loaded may have run code that closes it
             self._release(count)
             at += done
             if done < count:
@@ -471,8 +517,8 @@ cdef class Batch:
                 self._target(address, count)
                 Py_INCREF(data)
                 self._out_slots[count].data = <PyObject *>data
-                self._out_slots[count].iov.iov_base = PyBytes_AS_STRING(data)
-                self._out_slots[count].iov.iov_len = PyBytes_GET_SIZE(data)
+                self._iovs[self.size + count].iov_base = PyBytes_AS_STRING(data)
+                self._iovs[self.size + count].iov_len = PyBytes_GET_SIZE(data)
                 count += 1
         except (ValueError, TypeError, LookupError, OverflowError) as error:
             if count == 0:
@@ -484,19 +530,51 @@ cdef class Batch:
 
     cdef int _write(self, int fd, int count) noexcept:
         """How many of the loaded datagrams the socket took; `_failure` says why it stopped short of all."""
-        cdef int done = 0, took = 0, failure = 0
+        cdef int done, at
         with nogil:
-            while done < count:
-                took = sendmmsg(fd, self._out + done, count - done, MSG_DONTWAIT | MSG_NOSIGNAL)
-                if took <= 0:
-                    failure = errno
-                    break
-                done += took
+            if self._runs == NULL:
+                done = push(fd, self._out, count, &self._failure)
+            else:
+                done = self._push_runs(fd, count)
         self.sent += done
-        for took in range(done):
-            self.bytes_sent += self._out_slots[took].iov.iov_len
-        self._failure = failure
+        for at in range(done):
+            self.bytes_sent += self._iovs[self.size + at].iov_len
         return done
+
+    cdef int _push_runs(self, int fd, int count) noexcept nogil:
+        """The same, in runs. One that the system refuses as a run goes as its datagrams: over the MTU, no offload."""
+        cdef int done = 0, runs, took, i, length
+        while done < count:
+            runs = self._find_runs(done, count)
+            took = push(fd, self._runs, runs, &self._failure)
+            for i in range(took):
+                done += <int>self._runs[i].msg_hdr.msg_iovlen
+            if took == runs:
+                break
+            length = <int>self._runs[took].msg_hdr.msg_iovlen
+            if length == 1 or self._failure == EAGAIN or self._failure == EINTR:
+                break
+            took = push(fd, self._out + done, length, &self._failure)
+            done += took
+            if took < length:
+                break
+        return done
+
+    cdef int _find_runs(self, int start, int count) noexcept nogil:
+        """Fills in the headers for runs of the loaded datagrams from `start` on; returns how many headers it takes."""
+        cdef int runs = 0, at = start, length
+        cdef msghdr *first
+        while at < count:
+            first, length = &self._out[at].msg_hdr, 1
+            while (at + length < count and length < RUN and 0 < first.msg_iov.iov_len * (length + 1) <= RUN_BYTES
+                   and may_follow(first, &self._out[at + length].msg_hdr)):
+                length += 1
+            self._runs[runs] = self._out[at]
+            if length > 1:
+                join(&self._runs[runs].msg_hdr, length, self._controls + (2 * self.size + runs) * CONTROL)
+            runs += 1
+            at += length
+        return runs
 
     cdef void _release(self, int count) noexcept:
         cdef int i

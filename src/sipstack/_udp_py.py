@@ -22,6 +22,9 @@ _Control = Iterable[tuple[int, int, bytes]]
 class Batch:
     """Receives and sends datagrams of one non-blocking UDP socket.
 
+    Args:
+        gso: whether a run of datagrams of one size to one peer may go to the kernel as one. Here none does.
+
     Attributes:
         datagrams, bytes_received: datagrams read and their bytes, the truncated ones too.
         truncated: those that were longer than `read_buf_size`.
@@ -32,7 +35,7 @@ class Batch:
     __slots__ = ("_buffer", "_family", "_many", "_port", "_sock", "_view", "bytes_received", "bytes_sent", "cut",
                  "datagrams", "read_buf_size", "sent", "size", "truncated")  # fmt: skip
 
-    def __init__(self, sock: socket.socket, size: int, read_buf_size: int) -> None:
+    def __init__(self, sock: socket.socket, size: int, read_buf_size: int, gso: bool = False) -> None:  # noqa: ARG002
         if not 1 <= size <= 1024 or not 1 <= read_buf_size <= 65535:
             raise ValueError("size is 1 to 1024 and read_buf_size 1 to 65535")
         self._sock = sock
