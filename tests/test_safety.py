@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -783,39 +782,6 @@ def test_reading_in_two_threads_counts_references_rightly(impl: Any):
     now = living()
     assert abs(now[0] - nones) < count // 10
     assert now[1] == values
-
-
-class Derived(NameAddr):
-    """A value that has what its class has not: a dictionary, weak references, a finalizer, a slot."""
-
-    __slots__ = ("__dict__", "__weakref__", "mine")
-    freed = 0
-
-    def __setattr__(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)
-
-    def __del__(self) -> None:
-        Derived.freed += 1
-
-
-def test_a_value_of_a_derived_class_is_freed_with_what_it_holds(impl: Any):
-    Derived.freed = 0
-    kept = [impl.parse(REQUEST).to, object()]
-    counts = [sys.getrefcount(each) for each in (Derived, NameAddr, SipUri, kept[0].uri, kept[1])]
-    for _ in range(10):
-        value = Derived(kept[0].uri)
-        value.mine, value.other = kept[1], [kept[1]]
-        reference = weakref.ref(value)
-        del value
-        gc.collect()  # where there is no GIL
-        assert reference() is None
-    value = Derived(kept[0].uri)
-    value.other = value  # a circle, which the collector finds
-    del value
-    gc.collect()
-    assert Derived.freed == 11
-    if not FREE_THREADED:
-        assert counts == [sys.getrefcount(each) for each in (Derived, NameAddr, SipUri, kept[0].uri, kept[1])]
 
 
 # --- what crashed

@@ -33,18 +33,4 @@ typedef struct {
     PyObject *method, *num;
 } sip_cseq_object;
 
-/* The tp_dealloc of these classes. The one they had, subtype_dealloc, looks up what a class written in Python may have,
- * and takes 240 instructions a value; this takes 90. A class derived from one of these still has that one, which comes
- * here last. */
-static void sip_free_value(PyObject *value)
-{
-    PyTypeObject *type = Py_TYPE(value), *declares = type;
-    while (declares->tp_dealloc != sip_free_value) declares = declares->tp_base;
-    PyObject **slot = (PyObject **)(value + 1), **end = (PyObject **)((char *)value + declares->tp_basicsize);
-    PyObject_GC_UnTrack(value);
-    while (slot < end) Py_XDECREF(*slot++);
-    type->tp_free(value);
-    Py_DECREF(type);
-}
-
 #endif

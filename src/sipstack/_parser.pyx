@@ -42,7 +42,6 @@ cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         newfunc tp_new
         void *tp_vectorcall
-        void (*tp_dealloc)(PyObject *) noexcept
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void *PyUnicode_DATA(object text)
     bint PyUnicode_IS_ASCII(object text)

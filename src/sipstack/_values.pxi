@@ -3,7 +3,6 @@
 ctypedef PyObject *Slot
 
 cdef extern from "_layouts.h":
-    void sip_free_value(PyObject *value)
     ctypedef class sipstack.headers.Via [object sip_via_object, check_size error]:
         cdef Slot _params, branch, host, maddr, port, protocol, received, rport, transport, ttl
     ctypedef class sipstack.uri.SipUri [object sip_uri_object, check_size error]:
@@ -14,11 +13,6 @@ cdef extern from "_layouts.h":
         cdef Slot _params, display_name, tag, uri
     ctypedef class sipstack.headers.CSeq [object sip_cseq_object, check_size error]:
         cdef Slot method, num
-
-
-cdef type value_class
-for value_class in (Via, SipUri, TelUri, NameAddr, CSeq):
-    (<PyTypeObject *>value_class).tp_dealloc = sip_free_value
 
 
 cdef inline PyObject *kept(value) noexcept:
