@@ -23,8 +23,10 @@ LAYERS = """
     _diagnose _rewrite validation
     _writing
     _view multipart
+    _forwarding
     _parser _parser_py
     message
+    proxy
     _invites _unreadable stream
     _udp _udp_py
     transport

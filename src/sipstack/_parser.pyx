@@ -17,6 +17,7 @@ from libc.string cimport memchr, memcmp, memmove, memset
 from sipstack._sip cimport *
 
 from ._diagnose import diagnose
+from ._forwarding import forward_request, forward_response
 from ._limits import MAX_HEADERS, MAX_SIZE, STATUS_CODES
 from ._rewrite import first_element
 from ._view import Headers
@@ -34,7 +35,7 @@ from .uri import parse_uri
 from .validation import check as check_message
 from .validation import validate as validate_message
 
-__all__ = ["Message", "parse"]
+__all__ = ["Message", "forward_request", "forward_response", "parse"]
 
 cdef extern from "Python.h":
     ctypedef void *newfunc
