@@ -29,12 +29,24 @@ OURS = "<sip:192.0.2.1;lr>"
 
 
 def make(
-    impl: ModuleType, method="INVITE", uri="sip:bob@example.com", *, vias=(VIA,), routes=(), mf=70, tags=("1", ""), cseq=1
+    impl: ModuleType,
+    method="INVITE",
+    uri="sip:bob@example.com",
+    *,
+    vias=(VIA,),
+    routes=(),
+    mf=70,
+    tags=("1", ""),
+    cseq=1,
 ):
     lines = [f"{method} {uri} SIP/2.0", *(f"Via: {via}" for via in vias), *(f"Route: {route}" for route in routes)]
     lines += [] if mf is None else [f"Max-Forwards: {mf}"]
     from_tag, to_tag = (f";tag={tag}" if tag else "" for tag in tags)
-    lines += [f"From: <sip:alice@example.com>{from_tag}", f"To: <sip:bob@example.com>{to_tag}", "Call-ID: a84b4c76e66710"]
+    lines += [
+        f"From: <sip:alice@example.com>{from_tag}",
+        f"To: <sip:bob@example.com>{to_tag}",
+        "Call-ID: a84b4c76e66710",
+    ]
     lines += [f"CSeq: {cseq} {method}", "Content-Length: 0", "", ""]
     return impl.parse("\r\n".join(lines))
 
@@ -184,9 +196,9 @@ class TestNode:
 
     @pytest.mark.parametrize("named", [{"aliases": ["a b"]}, {"aliases": ["h:x"]}, {"key": b"short"}])
     def test_what_is_none(self, named) -> None:
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="alias|key|port"):
             Node(US, **named)
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="listens"):
             Node()
 
     def test_keys_differ(self, impl: ModuleType) -> None:
@@ -304,8 +316,13 @@ class TestBranch:
 
     @pytest.mark.parametrize(
         "via",
-        [VIA, "SIP/2.0/UDP 198.51.100.7:5062", "SIP/2.0/UDP 198.51.100.7:5062;branch=1", "SIP / 2.0 / UDP h;branch=z9hG4bK1"],
-    )  # fmt: skip
+        [
+            VIA,
+            "SIP/2.0/UDP 198.51.100.7:5062",
+            "SIP/2.0/UDP 198.51.100.7:5062;branch=1",
+            "SIP / 2.0 / UDP h;branch=z9hG4bK1",
+        ],
+    )
     def test_of_what_belongs_to_one_transaction(self, impl: ModuleType, via: str) -> None:
         branch = self.branch(impl, vias=[via])
         assert branch.startswith("z9hG4bK")
@@ -357,7 +374,9 @@ class TestBranch:
         request.set_header("Via", [str(via) for via in request.vias])  # all of them on one line
         assert refused(forward_request, request, NODE, TARGET)[0] == 482
 
-    @pytest.mark.parametrize("vias", [[], ["nonsense"], ["SIP/2.0/UDP <null>;branch=z9hG4bK1"], ["SIP/2.0/U%P h"], [""]])
+    @pytest.mark.parametrize(
+        "vias", [[], ["nonsense"], ["SIP/2.0/UDP <null>;branch=z9hG4bK1"], ["SIP/2.0/U%P h"], [""]]
+    )
     def test_a_via_that_cannot_be_answered(self, impl: ModuleType, vias) -> None:
         request = make(impl, vias=vias)
         before = bytes(request)
@@ -369,7 +388,9 @@ class TestBranch:
 class TestForwardRequest:
     """RFC 3261 16.6."""
 
-    @pytest.mark.parametrize(("before", "after"), [(70, 69), (1, 0), (None, 70), (255, 70), (72, 70), (71, 70), ("007", 6)])
+    @pytest.mark.parametrize(
+        ("before", "after"), [(70, 69), (1, 0), (None, 70), (255, 70), (72, 70), (71, 70), ("007", 6)]
+    )
     def test_max_forwards(self, impl: ModuleType, before, after: int) -> None:
         request = make(impl, mf=before)
         forward_request(request, NODE, TARGET)
@@ -387,9 +408,9 @@ class TestForwardRequest:
         text = str(request)
         assert forward_request(request, NODE, TARGET) is TARGET
         branch = request.via.branch
-        assert str(request) == text.replace(
-            "Via:", f"Via: SIP/2.0/UDP 192.0.2.1:5060;branch={branch}\r\nVia:"
-        ).replace("Max-Forwards: 70", "Max-Forwards: 69")
+        assert str(request) == text.replace("Via:", f"Via: SIP/2.0/UDP 192.0.2.1:5060;branch={branch}\r\nVia:").replace(
+            "Max-Forwards: 70", "Max-Forwards: 69"
+        )
         assert not request.validate()
 
     def test_without_a_target_it_goes_where_it_says(self, impl: ModuleType) -> None:
@@ -404,7 +425,7 @@ class TestForwardRequest:
         forward_request(request, node, Hop("TCP", "10.0.0.9", 5060), record_route=True, came_to=US)
         starts = [str(route).partition(";hop")[0] for route in request.record_routes]
         assert starts == ["<sip:10.0.0.2:5060;transport=tcp;lr", "<sip:192.0.2.1:5060;lr"]
-        assert [via.sent_by for via in request.vias][0] == "10.0.0.2:5060"
+        assert request.via.sent_by == "10.0.0.2:5060"
         bye = make(impl, "BYE", routes=request.get_headers("Record-Route"), tags=("2", "1"))
         assert take_routes(bye, node) == (True, True, ("UDP", "198.51.100.7", 6000))
         assert bye.routes == ()
@@ -536,10 +557,7 @@ class TestForwardResponse:
 def test_two_proxies_pointed_at_each_other(impl: ModuleType) -> None:
     one, other = Hop("UDP", "192.0.2.1", 5060), Hop("UDP", "192.0.2.2", 5060)
     nodes = [(Node(one, key=KEY), other), (Node(other, key=KEY), one)]
-    request, hops = make(impl), 0
-    with pytest.raises(HeaderError) as caught:
-        while True:
-            node, to = nodes[hops % 2]
-            forward_request(request, node, to)
-            hops += 1
-    assert (caught.value.status, hops) == (482, 2)
+    request = make(impl)
+    forward_request(request, *nodes[0])
+    forward_request(request, *nodes[1])
+    assert refused(forward_request, request, *nodes[0])[0] == 482

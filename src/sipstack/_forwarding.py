@@ -1,11 +1,11 @@
 """Forwarding: the branch of a stateless proxy, and the edits of RFC 3261 16.6 and 16.7 that need no decision.
 
-These work on a Message of either implementation. `_forward.pxi` does the same, byte for byte, for messages of the common
-shape, and comes here with any other.
+These work on a Message of either implementation. `_forward.pxi` does the same, byte for byte, for messages of the
+common shape, and comes here with any other.
 
-The branch has two parts, both a keyed hash: `z9hG4bK`, 16 digits of where the request goes, 16 of its transaction and of
-where its responses go. The first finds a loop (RFC 5393). The second is the same for a retransmission, a CANCEL and an
-ACK to a failure (16.11), and tells a response to what we sent from one that somebody made up.
+The branch has two parts, both a keyed hash: `z9hG4bK`, 16 digits of where the request goes, 16 of its transaction and
+of where its responses go. The first finds a loop (RFC 5393). The second is the same for a retransmission, a CANCEL and
+an ACK to a failure (16.11), and tells a response to what we sent from one that somebody made up.
 """
 
 import re
@@ -87,8 +87,8 @@ def transaction_part(key: bytes, name: str, message: "Message", via: Via) -> str
     if not known.startswith(MAGIC_COOKIE):  # RFC 2543
         cseq = message.cseq
         number = cseq.num if cseq else ""
-        known = f"{via.sent_by} {known} {number} {message.call_id} {message.from_tag or ''}"
-    return sign(key, name, write_hop(*response_target(via)), known)
+        known = f"{via.sent_by} {known} {number} {message.from_tag or ''}"
+    return sign(key, name, write_hop(*response_target(via)), message.call_id or "", known)
 
 
 def loop_part(key: bytes, name: str, to: str, request: "Message") -> str:
@@ -150,14 +150,15 @@ def forward_response(
     Raises HeaderError, and changes nothing, where the top Via is not ours, there is none below, or the two do not
     belong together.
     """
-    ours, *below = top_vias(response) or [None]
-    if ours is None or not is_own(ours):
+    vias = top_vias(response)
+    if not vias or not is_own(vias[0]):
         raise HeaderError("top Via is not ours", "Via")
-    if not below or below[0] is None:
+    if len(vias) == 1:
         raise HeaderError("no Via below ours", "Via")
-    part = transaction_part(key, ours.sent_by, response, below[0])
+    ours, below = vias
+    part = transaction_part(key, ours.sent_by, response, below)
     branch = ours.branch or ""
     if not branch.startswith(MAGIC_COOKIE) or branch[len(MAGIC_COOKIE) + 16 :] != part:
         raise HeaderError("branch is not one that we made for the Via below", "Via")
     response.pop_via()
-    return response_target(below[0])
+    return response_target(below)

@@ -19,13 +19,21 @@ from typing import Final, NamedTuple, Self, final
 from . import _grammar as grammar
 from ._address import WILDCARDS, Address, PeerAddress
 from ._forwarding import (
-    MAGIC_COOKIE, TRANSPORT, is_in_loop, loop_part, response_target, sent_by, sign_dialog, top_vias, transaction_part,
+    MAGIC_COOKIE,
+    TRANSPORT,
+    is_in_loop,
+    loop_part,
+    response_target,
+    sent_by,
+    sign_dialog,
+    top_vias,
+    transaction_part,
     write_hop,
 )  # fmt: skip
 from ._limits import DEFAULT_PORT, DEFAULT_PORTS, MAX_PORT
 from ._values import canonical_host, parse_number
 from .errors import HeaderError
-from .headers import NameAddr, Via
+from .headers import MAGIC_COOKIE, NameAddr, Via
 from .message import Message, core
 from .methods import header_id
 from .uri import SipUri, Uri
@@ -111,6 +119,11 @@ class Node:
     __slots__ = ("_at", "_key", "_legs", "_names", "_own", "aliases", "listeners")
     listeners: tuple[Hop, ...]
     aliases: tuple[str, ...]
+    _own: frozenset[tuple[str, int]]  # hosts and ports of ours
+    _names: frozenset[str]  # those of ours at any port
+    _key: bytes
+    _legs: "dict[Hop, tuple[Hop, str, str, str]]"  # what _leg has made
+    _at: "dict[str, Node]"  # what at has made
 
     def __init__(self, *listeners: Hop, aliases: Iterable[str] = (), key: bytes | None = None) -> None:
         """`key` signs our branches and Record-Routes: 16 bytes, by default random.
@@ -129,7 +142,11 @@ class Node:
                 names.add(host)
             else:
                 own.add((host, port))
-        slots = {"listeners": tuple(Hop(*hop) for hop in listeners), "aliases": aliases, "_own": frozenset(own)}
+        slots: dict[str, object] = {
+            "listeners": tuple(Hop(*hop) for hop in listeners),
+            "aliases": aliases,
+            "_own": frozenset(own),
+        }
         slots |= {"_names": frozenset(names), "_key": os.urandom(_KEY_SIZE) if key is None else bytes(key)}
         for name, value in {**slots, "_legs": {}, "_at": {}}.items():
             object.__setattr__(self, name, value)
@@ -141,7 +158,7 @@ class Node:
         return f"Node({', '.join(map(repr, self.listeners))}, aliases={self.aliases!r})"
 
     def at(self, addr: Address) -> "Node":
-        """This node as the sender of a message sees it, with the address it was sent to in place of a wildcard.
+        """The node as the sender of a message sees it, with the address it was sent to in place of a wildcard.
 
         `addr` is what came with the message, a PeerAddress on a wildcard listener. Without a wildcard the node itself.
         """
@@ -280,7 +297,7 @@ def take_routes(request: Message, node: Node) -> TakenRoutes:
     count = next((at for at, route in enumerate(routes) if not node.is_own_uri(route.uri)), len(routes))
     own += [route.uri for route in routes[:count]]
     named = _named_hop(request, node, own)
-    if uri is not request.uri:
+    if uri is not None and uri is not request.uri:
         request.request_uri = uri
         _set_routes(request, routes[count:])
     elif count == 1:
@@ -317,7 +334,7 @@ def _named_hop(request: Message, node: Node, own: list[Uri | None]) -> "Hop | tu
     The first two can be: more than a double Record-Route (RFC 5658) we never write.
     """
     for uri in own[:2]:
-        text, _, signature = (isinstance(uri, SipUri) and uri.params.get("hop") or "").rpartition("/")
+        text, _, signature = ((isinstance(uri, SipUri) and uri.params.get("hop")) or "").rpartition("/")
         if not text:
             continue
         call_id = request.call_id
@@ -387,10 +404,10 @@ def forward_request(
 ) -> Hop:
     """Make a request ready to be sent on, and say where to (16.6); `take_routes` comes first.
 
-    Without `to` it goes where its Route or Request-URI says, and a strict router is put in the Request-URI. Max-Forwards
-    is counted down, from 70 at most; our Record-Route and our Via are put on top. A Record-Route carries, signed, the
-    hop that responses go to: `take_routes` finds it again in the requests of the dialog. There are two where `came_to`,
-    our listener that the request came to, is not the one that it leaves by (RFC 5658).
+    Without `to` it goes where its Route or Request-URI says, and a strict router is put in the Request-URI.
+    Max-Forwards is counted down, and is 70 at most; our Record-Route and our Via are put on top. A Record-Route
+    carries, signed, the hop that responses go to: `take_routes` finds it again in the requests of the dialog. There are
+    two where `came_to`, our listener that the request came to, is not the one that it leaves by (RFC 5658).
 
     Raises HeaderError with the status to answer: 482 for a loop and for what would be sent to ourselves, 483 where
     Max-Forwards is 0, 500 where no listener of ours speaks the transport, 400 or 416 for what is malformed.
