@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "_forward.h"
 #include "_head.h"
 #include "_rewrite.h"
 #include "_values.h"

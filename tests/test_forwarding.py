@@ -196,7 +196,7 @@ class TestNode:
 
     @pytest.mark.parametrize("named", [{"aliases": ["a b"]}, {"aliases": ["h:x"]}, {"key": b"short"}])
     def test_what_is_none(self, named) -> None:
-        with pytest.raises(ValueError, match="alias|key|port"):
+        with pytest.raises(ValueError, match=r"alias|key|port"):
             Node(US, **named)
         with pytest.raises(ValueError, match="listens"):
             Node()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TRANSPORT: Final = re.compile("[A-Z0-9-]++")
 """A transport as a Hop has it: narrower than a token (RFC 3261 25.1), for it stands in a parameter of a URI too."""
+Sign = Callable[..., str]
+"""`sign`, or what the compiled core has for it."""
 _64_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _WORDS: Final = 0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573
 
@@ -78,7 +80,7 @@ def write_hop(transport: str, host: str, port: int) -> str:
     return f"{transport}/{sent_by(host, port)}"
 
 
-def transaction_part(key: bytes, name: str, message: "Message", via: Via) -> str:
+def transaction_part(key: bytes, name: str, message: "Message", via: Via, sign: Sign) -> str:
     """The part of the branch that stands for the transaction, and for the way back by `via`, the one below ours.
 
     `name` is our sent-by. All of it is in the response too.
@@ -91,7 +93,7 @@ def transaction_part(key: bytes, name: str, message: "Message", via: Via) -> str
     return sign(key, name, write_hop(*response_target(via)), message.call_id or "", known)
 
 
-def loop_part(key: bytes, name: str, to: str, request: "Message") -> str:
+def loop_part(key: bytes, name: str, to: str, request: "Message", sign: Sign) -> str:
     """The part of the branch that stands for where the request goes: in a spiral it changes, in a loop it does not."""
     return sign(key, name, to, request.request_uri, *request.get_headers("Route"))
 
@@ -112,7 +114,13 @@ def top_vias(message: "Message") -> list[Via]:
 
 
 def forward_request(
-    request: "Message", key: bytes, name: str, via: str, to: str, record_routes: tuple[str, ...] = ()
+    request: "Message",
+    key: bytes,
+    name: str,
+    via: str,
+    to: str,
+    record_routes: tuple[str, ...] = (),
+    sign: Sign = sign,
 ) -> None:
     """Count Max-Forwards down, put our Record-Routes and our Via on top (16.6 steps 3, 4 and 8).
 
@@ -122,11 +130,12 @@ def forward_request(
     before = top_vias(request)
     if not before:
         raise HeaderError("no Via", "Via")
-    loop, transaction = loop_part(key, name, to, request), transaction_part(key, name, request, before[0])
+    loop = loop_part(key, name, to, request, sign)
+    transaction = transaction_part(key, name, request, before[0], sign)
     routes = []
     if record_routes:
         back = write_hop(*response_target(before[0]))
-        signature = sign_dialog(key, back, request.call_id, request.from_tag)
+        signature = sign(key, back, request.call_id or "", request.from_tag or "")
         routes = [f"{route}{back}/{signature}>" for route in record_routes]
     if is_in_loop(request, loop):
         raise HeaderError("request is in a loop", "Via", 0, 482)
@@ -137,13 +146,12 @@ def forward_request(
     request.push_via(f"{via}{MAGIC_COOKIE}{loop}{transaction}")
 
 
-def sign_dialog(key: bytes, hop: str, call_id: str | None, tag: str | None) -> str:
-    """What makes a hop ours in the Record-Route of a dialog: the side of it that has this tag is there."""
-    return sign(key, hop, call_id or "", tag or "")
+def take_own_route(_request: "Message", _key: bytes, _route: str) -> None:
+    """What the compiled core does with one Route of ours, in the form that we write; here it is one of any."""
 
 
 def forward_response(
-    response: "Message", key: bytes, _name: str, is_own: Callable[[Via], bool]
+    response: "Message", key: bytes, _name: str, is_own: Callable[[Via], bool], sign: Sign = sign
 ) -> tuple[str, str, int]:
     """Take our Via off (16.7 step 3); transport, host and port that the response goes to (18.2.2).
 
@@ -156,7 +164,7 @@ def forward_response(
     if len(vias) == 1:
         raise HeaderError("no Via below ours", "Via")
     ours, below = vias
-    part = transaction_part(key, ours.sent_by, response, below)
+    part = transaction_part(key, ours.sent_by, response, below, sign)
     branch = ours.branch or ""
     if not branch.startswith(MAGIC_COOKIE) or branch[len(MAGIC_COOKIE) + 16 :] != part:
         raise HeaderError("branch is not one that we made for the Via below", "Via")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final, overload
 
 from . import _grammar as grammar
 from ._diagnose import diagnose
-from ._forwarding import forward_request, forward_response
+from ._forwarding import forward_request, forward_response, sign, take_own_route
 from ._limits import LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers
@@ -143,7 +143,7 @@ def _content_length(data: bytes, start: int, end: int, max_size: int, max_header
         raise
 
 
-__all__ = ["Message", "forward_request", "forward_response", "parse"]
+__all__ = ["Message", "forward_request", "forward_response", "parse", "sign", "take_own_route"]
 
 V = TypeVar("V")
 _new: Any = object.__new__

@@ -19,16 +19,7 @@ from typing import Final, NamedTuple, Self, final
 from . import _grammar as grammar
 from ._address import WILDCARDS, Address, PeerAddress
 from ._forwarding import (
-    MAGIC_COOKIE,
-    TRANSPORT,
-    is_in_loop,
-    loop_part,
-    response_target,
-    sent_by,
-    sign_dialog,
-    top_vias,
-    transaction_part,
-    write_hop,
+    TRANSPORT, is_in_loop, loop_part, response_target, sent_by, top_vias, transaction_part, write_hop,
 )  # fmt: skip
 from ._limits import DEFAULT_PORT, DEFAULT_PORTS, MAX_PORT
 from ._values import canonical_host, parse_number
@@ -48,6 +39,9 @@ _KEY_SIZE: Final = 16
 _MOST_KEPT: Final = 1024  # hops and local addresses that a node keeps the texts of
 _SIPS: Final = {None: "TLS", "tcp": "TLS", "tls": "TLS", "sctp": "TLS-SCTP", "ws": "WSS", "wss": "WSS"}
 _URI_TRANSPORTS: Final = {"UDP": "", "TLS": ";transport=tls", "WSS": ";transport=ws", "TLS-SCTP": ";transport=sctp"}
+
+
+_new: Final = tuple.__new__  # of a Hop whose parts are right
 
 
 class Hop(NamedTuple):
@@ -105,6 +99,16 @@ class Hop(NamedTuple):
         return cls(*response_target(via))
 
 
+class _Leg(NamedTuple):
+    """Our end of the way to a hop, its sent-by, our Via up to the branch, the hop as text, our Record-Route."""
+
+    own: Hop
+    name: str
+    via: str
+    to: str
+    routes: tuple[str, ...]
+
+
 @final
 class Node:
     """Who we are: where we listen, and the names we go by. Made once; it cannot be changed.
@@ -116,13 +120,15 @@ class Node:
     A listener may be a wildcard (`0.0.0.0`, `::`) where the address comes with each message: see `at`.
     """
 
-    __slots__ = ("_at", "_key", "_legs", "_names", "_own", "aliases", "listeners")
+    __slots__ = ("_at", "_key", "_legs", "_name", "_names", "_own", "_route", "aliases", "listeners")
     listeners: tuple[Hop, ...]
     aliases: tuple[str, ...]
     _own: frozenset[tuple[str, int]]  # hosts and ports of ours
     _names: frozenset[str]  # those of ours at any port
     _key: bytes
-    _legs: "dict[Hop, tuple[Hop, str, str, str]]"  # what _leg has made
+    _name: str  # the sent-by of the first listener
+    _route: str  # its Record-Route
+    _legs: "dict[Hop, _Leg]"  # what _leg has made
     _at: "dict[str, Node]"  # what at has made
 
     def __init__(self, *listeners: Hop, aliases: Iterable[str] = (), key: bytes | None = None) -> None:
@@ -134,6 +140,9 @@ class Node:
             raise ValueError("a node listens somewhere")
         if key is not None and len(key) != _KEY_SIZE:
             raise ValueError(f"key must have {_KEY_SIZE} bytes")
+        for hop in listeners:
+            if not _is_hop(hop):
+                raise ValueError(f"{hop!r} is no place to listen")
         own = {(_canonical(hop.host), hop.port) for hop in listeners}
         names = set()
         for alias in (aliases := tuple(aliases)):
@@ -148,6 +157,7 @@ class Node:
             "_own": frozenset(own),
         }
         slots |= {"_names": frozenset(names), "_key": os.urandom(_KEY_SIZE) if key is None else bytes(key)}
+        slots |= {"_name": listeners[0].sent_by, "_route": _record_route("sip", listeners[0])}
         for name, value in {**slots, "_legs": {}, "_at": {}}.items():
             object.__setattr__(self, name, value)
 
@@ -209,19 +219,22 @@ class Node:
             raise HeaderError("no listener for the transport", status=500)  # 16.9: as a transport error
         return next((own for own in found if (":" in own.host) == (":" in hop.host)), found[0])
 
-    def _leg(self, hop: Hop) -> tuple[Hop, str, str, str]:
-        """Our end of the way to a hop, its sent-by, our Via up to the branch, and the hop as text.
+    def _leg(self, hop: Hop) -> "_Leg":
+        """What a request to a hop gets on top.
 
         Raises HeaderError where the way leads to us (482), and where there is none (500).
         """
-        leg: tuple[Hop, str, str, str] | None = self._legs.get(hop)
+        leg = self._legs.get(hop)
         if leg is None:
             if _canonical(hop.host) in WILDCARDS or self.is_own(hop.host, hop.port):
                 raise HeaderError("request would be sent to ourselves", status=482)
+            if not _is_hop(hop):
+                raise HeaderError("next hop is none", status=500)
             own = self.listener(hop)
             if own.host in WILDCARDS:
                 raise HeaderError("no address of our own is known", status=500)
-            leg = own, own.sent_by, f"SIP/2.0/{own.transport} {own.sent_by};branch=", write_hop(*hop)
+            via = f"SIP/2.0/{own.transport} {own.sent_by};branch="
+            leg = _Leg(own, own.sent_by, via, write_hop(*hop), (_record_route("sip", own),))
             if len(self._legs) >= _MOST_KEPT:
                 self._legs.clear()
             self._legs[hop] = leg
@@ -234,6 +247,12 @@ def _canonical(host: str) -> str:
     if ":" not in host:
         return host.rstrip(".")
     return host.removeprefix("::ffff:") if "." in host else host
+
+
+def _is_hop(hop: Hop) -> bool:
+    """Whether a hop can be written into a message."""
+    host = grammar.is_host(hop.host) or grammar.is_ipv6(hop.host)
+    return host and TRANSPORT.fullmatch(hop.transport) is not None and 0 < hop.port <= MAX_PORT
 
 
 def _split_alias(alias: str) -> tuple[str, int | None]:
@@ -277,6 +296,7 @@ class TakenRoutes(NamedTuple):
 
 
 _NONE: Final = TakenRoutes(ours=False, signed=False, hop=None)
+_FROM_THERE: Final = TakenRoutes(ours=True, signed=True, hop=None)
 
 
 def take_routes(request: Message, node: Node) -> TakenRoutes:
@@ -289,6 +309,9 @@ def take_routes(request: Message, node: Node) -> TakenRoutes:
         if "maddr" in request.request_uri.lower():
             _take_maddr(request, node)
         return _NONE
+    taken = core.take_own_route(request, node._key, node._route)
+    if taken is not None:
+        return TakenRoutes(ours=True, signed=True, hop=_new(Hop, taken)) if taken else _FROM_THERE
     routes = list(request.routes)
     own, uri = [], request.uri
     if routes and _is_route_of_ours(uri, node):
@@ -337,10 +360,10 @@ def _named_hop(request: Message, node: Node, own: list[Uri | None]) -> "Hop | tu
         text, _, signature = ((isinstance(uri, SipUri) and uri.params.get("hop")) or "").rpartition("/")
         if not text:
             continue
-        call_id = request.call_id
-        if signature == sign_dialog(node._key, text, call_id, request.from_tag):
+        call_id = request.call_id or ""
+        if signature == core.sign(node._key, text, call_id, request.from_tag or ""):
             return ()
-        if request.to_tag and signature == sign_dialog(node._key, text, call_id, request.to_tag):
+        if request.to_tag and signature == core.sign(node._key, text, call_id, request.to_tag):
             transport, _, where = text.partition("/")
             host, _, port = where.rpartition(":")
             return Hop(transport, host.strip("[]"), int(port))
@@ -377,12 +400,12 @@ def make_branch(request: Message, node: Node, to: Hop) -> str:
     It is the same for a retransmission, the CANCEL and the ACK to a failure, and another one where the Request-URI, the
     Routes or the next hop are. Both parts of it are keyed hashes. Raises HeaderError where the top Via is malformed.
     """
-    _, name, _, text = node._leg(to)
+    leg = node._leg(to)
     before = top_vias(request)
     if not before:
         raise HeaderError("no Via", "Via")
-    transaction = transaction_part(node._key, name, request, before[0])
-    return f"{MAGIC_COOKIE}{loop_part(node._key, name, text, request)}{transaction}"
+    transaction = transaction_part(node._key, leg.name, request, before[0], core.sign)
+    return f"{MAGIC_COOKIE}{loop_part(node._key, leg.name, leg.to, request, core.sign)}{transaction}"
 
 
 def check_loop(request: Message, node: Node, to: Hop) -> None:
@@ -391,8 +414,8 @@ def check_loop(request: Message, node: Node, to: Hop) -> None:
     That is where one of its Vias has the first part of our branch: in a spiral (RFC 5393) the Request-URI, the Routes
     or the next hop are others. The same for a request that would be sent to ourselves.
     """
-    _, name, _, text = node._leg(to)
-    if is_in_loop(request, loop_part(node._key, name, text, request)):
+    leg = node._leg(to)
+    if is_in_loop(request, loop_part(node._key, leg.name, leg.to, request, core.sign)):
         raise HeaderError("request is in a loop", "Via", 0, 482)
 
 
@@ -416,8 +439,11 @@ def forward_request(
         to = next_hop(request)
         if request._has(_ROUTE):
             _put_strict_route(request)
-    own, name, via, text = node._leg(to)
-    routes = _record_routes(request, own, came_to) if record_route else ()
+    own, name, via, text, routes = node._leg(to)
+    if not record_route:
+        routes = ()
+    elif came_to is not None or request._scheme() == "sips":
+        routes = _record_routes(request, own, came_to)
     core.forward_request(request, node._key, name, via, text, routes)
     return to
 
@@ -450,5 +476,4 @@ def forward_response(response: Message, node: Node) -> Hop:
     Raises HeaderError, and changes nothing, where it must be dropped: the top Via is not ours (18.1.2), there is none
     below it, or its branch is not the one that `forward_request` made for the Via below, so that somebody made it up.
     """
-    own = node.listeners[0].sent_by
-    return Hop(*core.forward_response(response, node._key, own, node.is_own_via))
+    return _new(Hop, core.forward_response(response, node._key, node._name, node.is_own_via))
