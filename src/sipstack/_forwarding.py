@@ -104,8 +104,16 @@ def is_in_loop(request: "Message", part: str) -> bool:
     return any(start in line for line in request.get_headers("Via"))
 
 
-def top_vias(message: "Message") -> list[Via]:
-    """The two Vias on top, or the one that there is."""
+def top_via(message: "Message") -> Via:
+    """The top Via of a request. Raises HeaderError where there is none too."""
+    via = message.via
+    if via is None:
+        raise HeaderError("no Via", "Via")
+    return via
+
+
+def _top_vias(message: "Message") -> list[Via]:
+    """The two Vias on top, or what there is of them."""
     elements: list[str] = []
     for line in message.get_headers("Via")[:2]:
         first, rest = split_first(line)
@@ -127,14 +135,12 @@ def forward_request(
     `name` is our sent-by, `via` all of our Via up to the branch, `to` the next hop as `write_hop` writes it. A
     Record-Route is given up to its signature, and the last of them comes to stand on top.
     """
-    before = top_vias(request)
-    if not before:
-        raise HeaderError("no Via", "Via")
+    before = top_via(request)
     loop = loop_part(key, name, to, request, sign)
-    transaction = transaction_part(key, name, request, before[0], sign)
+    transaction = transaction_part(key, name, request, before, sign)
     routes = []
     if record_routes:
-        back = write_hop(*response_target(before[0]))
+        back = write_hop(*response_target(before))
         signature = sign(key, back, request.call_id or "", request.from_tag or "")
         routes = [f"{route}{back}/{signature}>" for route in record_routes]
     if is_in_loop(request, loop):
@@ -158,7 +164,7 @@ def forward_response(
     Raises HeaderError, and changes nothing, where the top Via is not ours, there is none below, or the two do not
     belong together.
     """
-    vias = top_vias(response)
+    vias = _top_vias(response)
     if not vias or not is_own(vias[0]):
         raise HeaderError("top Via is not ours", "Via")
     if len(vias) == 1:

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, Self, final
 from . import _grammar as grammar
 from ._address import WILDCARDS, Address, PeerAddress
 from ._forwarding import (
-    TRANSPORT, is_in_loop, loop_part, response_target, sent_by, top_vias, transaction_part, write_hop,
+    TRANSPORT, is_in_loop, loop_part, response_target, sent_by, top_via, transaction_part, write_hop,
 )  # fmt: skip
 from ._limits import DEFAULT_PORT, DEFAULT_PORTS, MAX_PORT
 from ._values import canonical_host, parse_number
@@ -401,10 +401,7 @@ def make_branch(request: Message, node: Node, to: Hop) -> str:
     Routes or the next hop are. Both parts of it are keyed hashes. Raises HeaderError where the top Via is malformed.
     """
     leg = node._leg(to)
-    before = top_vias(request)
-    if not before:
-        raise HeaderError("no Via", "Via")
-    transaction = transaction_part(node._key, leg.name, request, before[0], core.sign)
+    transaction = transaction_part(node._key, leg.name, request, top_via(request), core.sign)
     return f"{MAGIC_COOKIE}{loop_part(node._key, leg.name, leg.to, request, core.sign)}{transaction}"
 
 
@@ -439,7 +436,7 @@ def forward_request(
         to = next_hop(request)
         if request._has(_ROUTE):
             _put_strict_route(request)
-    own, name, via, text, routes = node._leg(to)
+    own, name, via, text, routes = node._legs.get(to) or node._leg(to)
     if not record_route:
         routes = ()
     elif came_to is not None or request._scheme() == "sips":
