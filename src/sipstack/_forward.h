@@ -57,7 +57,8 @@ static sip_hash sip_start_hash(const sip_byte *key)
 {
     const uint64_t low = sip_load_word(key, 8), high = sip_load_word(key + 8, 8);
     const sip_hash h = {
-        low ^ 0x736F6D6570736575u, high ^ 0x646F72616E646F6Du, low ^ 0x6C7967656E657261u, high ^ 0x7465646279746573u, 0, 0
+        low ^ 0x736F6D6570736575u, high ^ 0x646F72616E646F6Du, low ^ 0x6C7967656E657261u, high ^ 0x7465646279746573u,
+        0, 0
     };
     return h;
 }

@@ -1,12 +1,13 @@
 # Forwarding: forward_request and forward_response of _forwarding, which decide, for messages of the common shape.
 #
-# Any other goes to those, with nothing changed: a folded Via, Route, Call-ID or From, one that _values.h does not know, a
-# Via by RFC 2543 or over another transport, a Max-Forwards that ends it. All here is C and bytes up to the last step.
+# Any other goes to those, with nothing changed: a folded Via, Route, Call-ID or From, one that _values.h does not know,
+# a Via by RFC 2543 or over another transport, a Max-Forwards that ends it. All here is C and bytes up to the last step.
 
 
 cdef enum:
     VIA_SPACE = 512  # for our Via or Record-Route while it is put together
     KEY_SIZE = 16
+    ROUTE_REST = 5  # what a Record-Route has behind ;lr where it is given up to its signature: ";hop="
     MOST_ROUTES = 2  # a double Record-Route
 
 
@@ -219,8 +220,11 @@ cdef bint signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signa
 
 
 @cython.critical_section
-cdef take_signed_route(Message m, bytes key, str prefix):
-    """Take off the only Route where it is one of ours, signed: where it says, () from there; None for any other."""
+cdef take_plain_route(Message m, bytes key, str prefix):
+    """Take off the only Route, if it is ours: the hop that it names, () where that is the sender, False where unsigned.
+
+    None where it is another, or of another shape.
+    """
     cdef Py_ssize_t at = find_id(m, SIP_ROUTE), call_id = find_id(m, SIP_CALL_ID)
     cdef size_t length = PyUnicode_GET_LENGTH(prefix)
     cdef sip_hop hop
@@ -229,6 +233,12 @@ cdef take_signed_route(Message m, bytes key, str prefix):
     if (spans(m)[at].bits | spans(m)[call_id].bits) & SIP_FOLDED or not is_plain_target(uri_part(m)):
         return None
     cdef sip_text value = span_value(m, &spans(m)[at])
+    if sip_length(value) == length - ROUTE_REST + 1 and (value.end - 1)[0] == c">":
+        if memcmp(value.p, PyUnicode_DATA(prefix), length - ROUTE_REST) != 0:
+            return None
+        drop(m, at)
+        forget(m)
+        return False
     if sip_length(value) < length or memcmp(value.p, PyUnicode_DATA(prefix), length) != 0:
         return None
     if not sip_read_signed_hop(sip_run(value.p + length, value.end), &hop):
@@ -236,7 +246,6 @@ cdef take_signed_route(Message m, bytes key, str prefix):
     cdef sip_hash hash = sip_start_hash(<const sip_byte *>PyBytes_AS_STRING(key))
     sip_add_line_to_hash(&hash, hop.text)
     sip_add_line_to_hash(&hash, span_value(m, &spans(m)[call_id]))
-    cdef tuple taken = ()
     if not signs_dialog(m, hash, SIP_FROM, hop.signature):
         if not signs_dialog(m, hash, SIP_TO, hop.signature):
             return None
@@ -246,10 +255,10 @@ cdef take_signed_route(Message m, bytes key, str prefix):
         return transport, host, port
     drop(m, at)
     forget(m)
-    return taken
+    return ()
 
 
 def take_own_route(message, bytes key not None, str route not None):
     if type(message) is Message and PyBytes_GET_SIZE(key) == KEY_SIZE and is_ascii(route):
-        return take_signed_route(message, key, route)
+        return take_plain_route(message, key, route)
     return None

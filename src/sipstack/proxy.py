@@ -296,6 +296,7 @@ class TakenRoutes(NamedTuple):
 
 
 _NONE: Final = TakenRoutes(ours=False, signed=False, hop=None)
+_UNSIGNED: Final = TakenRoutes(ours=True, signed=False, hop=None)
 _FROM_THERE: Final = TakenRoutes(ours=True, signed=True, hop=None)
 
 
@@ -310,8 +311,10 @@ def take_routes(request: Message, node: Node) -> TakenRoutes:
             _take_maddr(request, node)
         return _NONE
     taken = core.take_own_route(request, node._key, node._route)
+    if taken:
+        return TakenRoutes(ours=True, signed=True, hop=_new(Hop, taken))
     if taken is not None:
-        return TakenRoutes(ours=True, signed=True, hop=_new(Hop, taken)) if taken else _FROM_THERE
+        return _UNSIGNED if taken is False else _FROM_THERE
     routes = list(request.routes)
     own, uri = [], request.uri
     if routes and _is_route_of_ours(uri, node):
