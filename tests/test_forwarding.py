@@ -474,6 +474,13 @@ class TestSignedRecordRoute:
         assert not take_routes(bye, NODE).signed
         assert not take_routes(make(impl, "BYE", routes=[record_route], tags=("2", "1")), Node(US)).signed
 
+    @pytest.mark.parametrize("sender", ["<sip:alice@example.com>;\r\n tag=1", '"a\\"b" <sip:alice@example.com>;tag=1'])
+    def test_a_sender_of_an_odd_shape_is_the_same_one(self, impl: ModuleType, record_route: str, sender: str) -> None:
+        """Both tags alike: From decides."""
+        text = str(make(impl, "BYE", routes=[record_route], tags=("1", "1")))
+        bye = impl.parse(text.replace("<sip:alice@example.com>;tag=1", sender))
+        assert take_routes(bye, NODE) == (True, True, None)
+
     def test_ipv6(self, impl: ModuleType) -> None:
         request = make(impl, vias=["SIP/2.0/UDP [2001:db8::9]:5062;branch=z9hG4bK1"])
         forward_request(request, NODE, TARGET, record_route=True)

@@ -205,15 +205,15 @@ cdef bint is_plain_target(sip_text text) noexcept:
     return sip_read_uri(text, &uri) and not uri.tel and not sip_names_a_way(uri.params)
 
 
-cdef bint signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signature) noexcept:
-    """Whether a signature is of the side of the dialog whose tag is in From or To."""
+cdef int signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signature) noexcept:
+    """Whether a signature is of the side of the dialog whose tag is in From or To; -1 where that has another shape."""
     cdef sip_byte[SIP_HASH_SIZE] digits
     cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)
     if at < 0 or spans(m)[at].bits & SIP_FOLDED or not sip_read_address(span_value(m, &spans(m)[at]), &parts):
-        return False
+        return -1
     if parts.tag.p == NULL:
-        return False
+        return -1
     sip_add_to_hash(&hash, parts.tag)
     sip_put_hash(digits, hash)
     return memcmp(digits, signature.p, SIP_HASH_SIZE) == 0
@@ -246,9 +246,10 @@ cdef take_plain_route(Message m, bytes key, str prefix):
     cdef sip_hash hash = sip_start_hash(<const sip_byte *>PyBytes_AS_STRING(key))
     sip_add_line_to_hash(&hash, hop.text)
     sip_add_line_to_hash(&hash, span_value(m, &spans(m)[call_id]))
-    if not signs_dialog(m, hash, SIP_FROM, hop.signature):
-        if not signs_dialog(m, hash, SIP_TO, hop.signature):
-            return None
+    cdef int is_sender = signs_dialog(m, hash, SIP_FROM, hop.signature)
+    if is_sender < 0 or (not is_sender and signs_dialog(m, hash, SIP_TO, hop.signature) <= 0):
+        return None
+    if not is_sender:
         transport, host, port = transport_str(hop.transport), to_str(hop.host, False), hop.port
         drop(m, at)
         forget(m)

@@ -19,7 +19,14 @@ from typing import Final, NamedTuple, Self, final
 from . import _grammar as grammar
 from ._address import WILDCARDS, Address, PeerAddress
 from ._forwarding import (
-    TRANSPORT, is_in_loop, loop_part, response_target, sent_by, top_via, transaction_part, write_hop,
+    TRANSPORT,
+    is_in_loop,
+    loop_part,
+    response_target,
+    sent_by,
+    top_via,
+    transaction_part,
+    write_hop,
 )  # fmt: skip
 from ._limits import DEFAULT_PORT, DEFAULT_PORTS, MAX_PORT
 from ._values import canonical_host, parse_number
