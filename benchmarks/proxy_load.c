@@ -91,16 +91,16 @@ static void queue(struct queue *q, size_t length, struct sockaddr_in to)
         (struct msghdr){.msg_name = &q->to[n], .msg_namelen = sizeof to, .msg_iov = &q->iov[n], .msg_iovlen = 1};
 }
 
-static void send_request(const char *method, int place, int cseq)
+/* `route` is what the proxy recorded, of `route_length` bytes; NULL for an INVITE. */
+static void send_request(const char *method, int place, int cseq, const char *route, int route_length)
 {
     struct call *c = &calls[place];
-    int invite = *method == 'I';
     char *at = room(&caller);
-    char routing[256], tag[32] = "";
-    if (invite) snprintf(routing, sizeof routing, "Contact: <sip:alice@127.0.0.1:%d>\r\nUser-Agent: proxy_load\r\n"
+    char routing[512], tag[32] = "";
+    if (!route) snprintf(routing, sizeof routing, "Contact: <sip:alice@127.0.0.1:%d>\r\nUser-Agent: proxy_load\r\n"
                          "Allow: INVITE, ACK, CANCEL, OPTIONS, BYE\r\nContent-Type: application/sdp\r\n", caller_port);
-    else snprintf(routing, sizeof routing, "Route: <sip:127.0.0.1:%d;lr>\r\n", proxy_port), strcpy(tag, ";tag=callee");
-    const char *body = invite ? SDP : "";
+    else snprintf(routing, sizeof routing, "Route: %.*s\r\n", route_length, route), strcpy(tag, ";tag=callee");
+    const char *body = !route ? SDP : "";
     int length = snprintf(at, SIZE,
         "%s sip:bob@127.0.0.1:%d SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bK-%s-%x-%llx;rport\r\nMax-Forwards: 70\r\n"
         "From: \"Alice\" <sip:alice@example.com>;tag=%llx\r\nTo: <sip:bob@example.com>%s\r\n"
@@ -116,7 +116,7 @@ static void send_request(const char *method, int place, int cseq)
 static void start_call(int place)
 {
     calls[place].number = ++started;
-    send_request("INVITE", place, 1);
+    send_request("INVITE", place, 1, NULL, 0);
 }
 
 /* The callee: the request with another first line is an answer good enough for a proxy. */
@@ -144,8 +144,11 @@ static void on_response(char *text, size_t length, int window)
     if (strncmp(text, "SIP/2.0 200", 11) || !id || !cseq || sscanf(id + 9, "%x.%llx.%llx", &place, &number, &its_run) != 3) { strange++; return; }
     if (its_run != run || place >= (unsigned)window || calls[place].number != number) return;   /* late */
     if (strstr(cseq, " INVITE")) {
-        send_request("ACK", (int)place, 1);
-        send_request("BYE", (int)place, 2);
+        char *route = strstr(text, "Record-Route: ");
+        if (!route) { strange++; return; }
+        int size = (int)strcspn(route += 14, "\r");
+        send_request("ACK", (int)place, 1, route, size);
+        send_request("BYE", (int)place, 2, route, size);
     } else {
         completed++;
         calls[place].number = 0;

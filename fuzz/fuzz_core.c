@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "_forward.h"
 #include "_head.h"
 #include "_keys.h"
 #include "_rewrite.h"
@@ -327,6 +328,25 @@ static void check_host(sip_text host)
     note_text(put);
 }
 
+/* What is written of a hop is read again, and its hash is the same in one piece and in many. */
+static void check_signed_hop(const sip_byte *start, sip_byte *end)
+{
+    static const sip_byte key[16] = "0123456789abcdef";
+    sip_hash whole = sip_start_hash(key), pieces = whole;
+    sip_hop hop;
+    sip_add_line_to_hash(&whole, sip_run(start, end));
+    for (const sip_byte *p = start; p < end; p++) sip_add_to_hash(&pieces, sip_run(p, p + 1));
+    sip_add_line_to_hash(&pieces, sip_run(end, end));
+    sip_byte digits[SIP_HASH_SIZE];
+    sip_put_hash(digits, pieces);
+    sip_byte *hash = end + 1;
+    *end = '/';
+    *sip_put_hash(hash, whole) = '>';
+    CHECK(memcmp(digits, hash, SIP_HASH_SIZE) == 0);
+    CHECK(sip_read_signed_hop(sip_run(start, hash + SIP_HASH_SIZE + 1), &hop) && hop.text.end == end && hop.port > 0);
+    note_text(sip_run(start, hash + SIP_HASH_SIZE));
+}
+
 static void check_via(sip_text text)
 {
     sip_via via, again;
@@ -336,6 +356,20 @@ static void check_via(sip_text text)
     note((uint64_t)sip_is_rfc3261_branch(via.branch) + sip_default_port(via.transport));
     CHECK(sip_read_via(sip_run(text.p, via.end), &again) && again.end == via.end);
     CHECK(is_equal(via.host, again.host) && is_equal(via.params, again.params) && via.port == again.port);
+    if (!sip_is_plain_via(&via)) return;
+    sip_byte hop[SIP_HOP_ROOM + SIP_HASH_SIZE + 2];
+    sip_byte *end = sip_put_response_hop(hop, &via);
+    CHECK(end <= hop + SIP_HOP_ROOM && sip_response_port(&via) > 0);
+    check_signed_hop(hop, end);
+}
+
+static void check_hop(sip_text text)
+{
+    sip_hop hop;
+    note((uint64_t)sip_names_a_way(text));
+    note((uint64_t)sip_has_branch(text, (const sip_byte *)"z9hG4bK0123456789abcdef"));
+    if (!sip_read_signed_hop(text, &hop)) return;
+    CHECK(is_inside(hop.transport, text) && is_inside(hop.host, text) && is_inside(hop.signature, text));
 }
 
 static void check_cseq(sip_text text)
@@ -424,6 +458,7 @@ static void check_text(sip_text text)
     check_via(text);
     check_address(text);
     check_cseq(text);
+    check_hop(text);
     check_elements(text);
     note((uint64_t)sip_has_tag(text));
     check_stamp(text, words(sources[sip_length(text) % 4]), 1 + (uint32_t)(sip_length(text) * 7919 % 65535));

@@ -10,6 +10,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+from sipstack import proxy
 from sipstack.errors import HeaderError, ParseError, SerializeError
 from sipstack.headers import STAR, HeaderValue, NameAddr
 from sipstack.uri import AbsoluteUri, SipUri, TelUri
@@ -300,6 +301,41 @@ def agree_deeply(both: tuple[ModuleType, ModuleType], compiled: Any, simple: Any
         assert_same(text_of(one), text_of(other), (name, what))
         assert_same(structured(one, ("via", "routes")), structured(other, ("via", "routes")), (name, what))
         assert_readable(both, one, other)
+    agree_on_forwarding(both, compiled, simple, what)
+
+
+NODE = proxy.Node(proxy.Hop("UDP", "192.0.2.1", 5060), aliases=["example.com", "p.example.com"], key=bytes(16))
+SERVER = proxy.Hop("UDP", "192.0.2.11", 5060)
+
+
+def agree_on_forwarding(both: tuple[ModuleType, ModuleType], compiled: Any, simple: Any, what: Any) -> None:
+    """Assert that a proxy's calls give the same, raise nothing but HeaderError, and know again what they wrote."""
+    messages = compiled.copy(), simple.copy()
+
+    def call(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        given = [outcome(function, message, NODE, *arguments, **named) for message in messages]
+        assert_same(plain(given[0]), plain(given[1]), (function, what))
+        assert_same(text_of(messages[0]), text_of(messages[1]), (function, what))
+        assert_readable(both, *messages)
+        assert type(given[0]) is not tuple or given[0][0] is HeaderError, (given[0], what)
+        return given[0]
+
+    if not compiled.is_request:
+        call(proxy.forward_response)
+        return
+    call(proxy.take_routes)
+    on_its_own = [message.copy() for message in messages]
+    if type(call(proxy.forward_request, SERVER, record_route=True)) is proxy.Hop:
+        replies = [message.reply(200) for message in messages]
+        forwarded, messages = messages, tuple(replies)
+        assert type(call(proxy.forward_response)) is proxy.Hop, what
+        messages = tuple(forwarded)
+        for message in messages:
+            message.set_header("Route", message.get_header("Record-Route"))
+            message.set_header("To", message.get_header("From", ""))
+        call(proxy.take_routes)
+    messages = tuple(on_its_own)
+    call(proxy.forward_request, came_to=SERVER, record_route=True)
 
 
 def assert_readable(both: tuple[ModuleType, ModuleType], compiled: Any, simple: Any) -> None:
@@ -500,6 +536,7 @@ def agree_on_value(both: tuple[ModuleType, ModuleType], header: str, value: byte
         assert_same(structured(compiled, names), structured(simple, names), data)
     assert_same(compiled.check(), simple.check(), data)
     assert_same(identities(compiled), identities(simple), data)
+    agree_on_forwarding(both, compiled, simple, data)
     if header == "Via":
         calls: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("stamp_received", ("192.0.2.1", 5060)), ("stamp_received", ("2001:db8::1", 5061)), ("pop_via", ()),

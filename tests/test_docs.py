@@ -37,6 +37,7 @@ from sipstack import (
     methods,
     parse_header,
     parse_uri,
+    proxy,
     validation,
 )
 from sipstack.cli import _parse, _ping, _serve
@@ -389,8 +390,9 @@ def test_lists_of_names() -> None:
 
 def test_reference_has_every_public_name() -> None:
     pages = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
-    names = [name for name in sipstack.__all__ if name not in ("headers", "methods", "__version__")]
+    names = [name for name in sipstack.__all__ if name not in ("headers", "methods", "proxy", "__version__")]
     assert [name for name in names if not re.search(rf"sipstack\.{name}\b", pages)] == []
+    assert [name for name in proxy.__all__ if not re.search(rf"sipstack\.proxy\.{name}\b", pages)] == []
     own = [name for name in headers.__all__ if name not in sipstack.__all__]
     assert [name for name in own if not re.search(rf"sipstack\.headers\.{name}\b", pages)] == []
 

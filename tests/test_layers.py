@@ -24,8 +24,10 @@ LAYERS = """
     _writing
     _derived
     _view multipart
+    _forwarding
     _parser _parser_py
     message
+    proxy
     _invites _unreadable stream
     _udp _udp_py
     transport

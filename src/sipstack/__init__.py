@@ -3,7 +3,7 @@
 `__all__` is the public API, with the modules `headers` (every structured header value) and `methods` (SIP's words).
 """
 
-from . import headers, methods  # noqa: I001 - the names of `headers` are wrapped
+from . import headers, methods, proxy  # noqa: I001 - the names of `headers` are wrapped
 from ._random import random_branch, random_token
 from ._view import Headers
 from ._writing import HeaderInput, HeaderSource
@@ -28,8 +28,8 @@ __all__ = [
     "Receiver", "SerializeError", "SipError", "SipUri", "Stats", "StreamParser", "TelUri", "TransportError",
     "UDPTransport", "Uri", "Via", "Violation", "__version__", "body_bytes_len", "body_parts", "escape_uri", "headers",
     "is_signaling_noise_datagram", "is_stun", "join_parts", "methods", "parse", "parse_cseq_num", "parse_header",
-    "parse_list", "parse_rack", "parse_uri", "random_branch", "random_token", "read_message", "read_message_from",
-    "reason_phrase", "split_list", "unescape_uri", "unsupported_options", "with_cseq_ack",
+    "parse_list", "parse_rack", "parse_uri", "proxy", "random_branch", "random_token", "read_message",
+    "read_message_from", "reason_phrase", "split_list", "unescape_uri", "unsupported_options", "with_cseq_ack",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

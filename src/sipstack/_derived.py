@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ._keys import needed
-from ._limits import FIRST_MAX_FORWARDS
+from ._limits import INITIAL_MAX_FORWARDS
 from ._rewrite import first_element
 from ._writing import encode_uri, encode_value
 from .headers import NameAddr
@@ -44,7 +44,7 @@ def _of_invite(invite: "Message", method: str, to: str | None) -> "Message":
     headers = [
         ("Via", needed(first_element(invite.get_header("Via", "")) or None, "Via")),
         *[("Route", route) for route in invite.get_headers("Route")],
-        ("Max-Forwards", FIRST_MAX_FORWARDS),
+        ("Max-Forwards", INITIAL_MAX_FORWARDS),
         ("From", needed(invite.get_header("From"), "From")),
         ("To", needed(to, "To")),
         ("Call-ID", needed(invite.call_id, "Call-ID")),

@@ -22,8 +22,8 @@ MAX_CSEQ: Final = 2**31 - 1
 """RFC 3261 8.1.1.5."""
 LARGEST_MAX_FORWARDS: Final = 255
 """RFC 3261 20.22."""
-FIRST_MAX_FORWARDS: Final = 70
-"""What a request begins with (RFC 3261 8.1.1.6)."""
+INITIAL_MAX_FORWARDS: Final = 70
+"""What a request begins with, and the most that one is forwarded with (RFC 3261 8.1.1.6, 16.6 step 3)."""
 LARGEST_MAX_BREADTH: Final = 2**32 - 1
 """RFC 5393 5.3 gives no bound."""
 MAX_RSEQ: Final = 2**32 - 1

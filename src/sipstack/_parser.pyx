@@ -18,7 +18,9 @@ from sipstack._sip cimport *
 
 from . import _derived, _keys
 from ._diagnose import diagnose
-from ._limits import MAX_HEADERS, MAX_SIZE, STATUS_CODES
+from ._forwarding import forward_request as forward_any_request
+from ._forwarding import forward_response as forward_any_response
+from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_SIZE, STATUS_CODES
 from ._rewrite import first_element
 from ._view import Headers
 from ._writing import (
@@ -35,7 +37,7 @@ from .uri import parse_uri
 from .validation import check as check_message
 from .validation import validate as validate_message
 
-__all__ = ["Message", "parse"]
+__all__ = ["Message", "forward_request", "forward_response", "parse", "sign", "take_own_route"]
 
 cdef extern from "Python.h":
     ctypedef void *newfunc
@@ -57,5 +59,6 @@ include "_edit.pxi"
 include "_values.pxi"
 include "_keys.pxi"
 include "_build.pxi"
+include "_forward.pxi"
 include "_message.pxi"
 include "_docs.pxi"

@@ -14,7 +14,8 @@ from typing import Any, TypeVar, final, overload
 from . import _derived, _keys
 from . import _grammar as grammar
 from ._diagnose import diagnose
-from ._limits import FIRST_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
+from ._forwarding import forward_request, forward_response, sign, take_own_route
+from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers
 from ._writing import (
@@ -142,6 +143,8 @@ def _content_length(data: bytes, start: int, end: int, max_size: int, max_header
         diagnose(data, max_size, max_headers)
         raise
 
+
+__all__ = ["Message", "forward_request", "forward_response", "parse", "sign", "take_own_route"]
 
 V = TypeVar("V")
 _new: Any = object.__new__
@@ -698,8 +701,8 @@ class Message:
             while True:
                 at, line = self._find(MAX_FORWARDS)
                 if line is None:
-                    self.add_header("Max-Forwards", FIRST_MAX_FORWARDS)
-                    return FIRST_MAX_FORWARDS
+                    self.add_header("Max-Forwards", INITIAL_MAX_FORWARDS)
+                    return INITIAL_MAX_FORWARDS
                 left = _max_forwards(line)
                 if left == 0:
                     raise HeaderError("Max-Forwards is 0", "Max-Forwards", 0, 483)

@@ -91,3 +91,24 @@ cdef extern from "_keys.h" nogil:
     sip_byte *sip_put_host(sip_byte *to, sip_text host)
     bint sip_is_rfc3261_branch(sip_text branch)
     uint32_t sip_default_port(sip_text transport)
+
+cdef extern from "_forward.h" nogil:
+    enum:
+        SIP_COOKIE_SIZE, SIP_HASH_SIZE, SIP_HOP_ROOM
+    const char *SIP_COOKIE
+    ctypedef struct sip_hash:
+        pass
+    ctypedef struct sip_hop:
+        sip_text text, transport, host, signature
+        int port
+    bint sip_read_signed_hop(sip_text text, sip_hop *hop)
+    bint sip_names_a_way(sip_text params)
+    sip_hash sip_start_hash(const sip_byte *key)
+    void sip_add_to_hash(sip_hash *h, sip_text text)
+    void sip_add_line_to_hash(sip_hash *h, sip_text text)
+    sip_byte *sip_put_hash(sip_byte *to, sip_hash h)
+    bint sip_is_plain_via(const sip_via *via)
+    sip_text sip_response_host(const sip_via *via)
+    int sip_response_port(const sip_via *via)
+    sip_byte *sip_put_response_hop(sip_byte *to, const sip_via *via)
+    bint sip_has_branch(sip_text line, const sip_byte *part)

@@ -6,10 +6,11 @@ from ._compat import load
 
 __all__ = ["IMPLEMENTATION", "Message", "parse"]
 
+core: Final = load("_parser")
+
 if TYPE_CHECKING:
     from ._parser_py import Message, parse
 else:
-    _parser = load("_parser")
-    Message, parse = _parser.Message, _parser.parse
+    Message, parse = core.Message, core.parse
 
 IMPLEMENTATION: Final[str] = "python" if parse.__module__.endswith("_py") else "cython"

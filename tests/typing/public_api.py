@@ -32,6 +32,7 @@ from sipstack import (
     parse,
     parse_uri,
 )
+from sipstack.proxy import Hop, Node, TakenRoutes
 
 
 def places(message: Message, uri: Uri, sip: SipUri) -> None:
@@ -44,6 +45,16 @@ def places(message: Message, uri: Uri, sip: SipUri) -> None:
     message.set_header("Route", [sip, "<sip:p1;lr>", NameAddr(sip)])
     message.reply(200, headers={"Contact": uri})
     Message.request("OPTIONS", uri, headers=[("To", sip)])
+
+
+def forwarding(request: Message, response: Message, addr: Address) -> None:
+    node = sipstack.proxy.Node(Hop("UDP", "192.0.2.1", 5060), aliases=["example.com"], key=bytes(16))
+    assert_type(node.at(addr), Node)
+    assert_type(sipstack.proxy.take_routes(request, node), TakenRoutes)
+    assert_type(sipstack.proxy.next_hop(request), Hop)
+    hop = sipstack.proxy.forward_request(request, node, record_route=True)
+    assert_type(hop.address, Address)
+    assert_type(sipstack.proxy.forward_response(response, node), Hop)
 
 
 def reading(data: bytes) -> None:
