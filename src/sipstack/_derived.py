@@ -62,13 +62,8 @@ def route_set(message: "Message") -> tuple[NameAddr, ...]:
 def dialog_route(target: str | Uri, routes: Sequence[NameAddr]) -> tuple[str, str]:
     """A dialog's Request-URI and Route ("" for none) as text that can be written (RFC 3261 12.2.1.1)."""
     uri = target
-    if routes and not _is_loose(routes[0].uri):
+    if routes and not (isinstance(routes[0].uri, SipUri) and routes[0].uri.lr):
         uri, last = routes[0].uri, need_uri(target, "target")
         routes = [*routes[1:], NameAddr(last.as_request_uri())]
     written = encode_uri(uri), encode_value("Route", [*routes])
     return written[0].decode("utf-8", "surrogateescape"), written[1].decode("utf-8", "surrogateescape")
-
-
-def _is_loose(uri: Uri) -> bool:
-    """Whether a hop routes as RFC 3261 has it (19.1.1)."""
-    return isinstance(uri, SipUri) and "lr" in uri.params

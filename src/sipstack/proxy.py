@@ -87,7 +87,7 @@ class Hop(NamedTuple):
         """
         if not isinstance(uri, SipUri):
             raise HeaderError("URI is neither sip nor sips", status=416)
-        transport = _transport(uri) if uri._params or uri.scheme == "sips" else "UDP"
+        transport = _transport(uri)
         host = (uri.maddr if uri._params else None) or uri.host
         if not (grammar.is_host(host) or grammar.is_ipv6(host)):
             raise HeaderError("host is not a host name or address")
@@ -206,7 +206,7 @@ class Node:
         if uri.port is not None:
             return self.is_own(uri.host, uri.port)
         try:
-            transport = _transport(uri) if uri._params or uri.scheme == "sips" else "UDP"
+            transport = _transport(uri)
         except HeaderError:
             return False
         return self.is_own(uri.host, DEFAULT_PORTS.get(transport, DEFAULT_PORT))
@@ -274,6 +274,8 @@ def _split_alias(alias: str) -> tuple[str, int | None]:
 
 def _transport(uri: SipUri) -> str:
     """The transport that a URI asks for, as a Via has it."""
+    if not uri._params and uri.scheme == "sip":
+        return "UDP"
     named = uri.transport
     if uri.scheme == "sips":
         if named == "udp":
