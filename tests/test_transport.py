@@ -841,7 +841,7 @@ UDP_GRO = 104  # Linux: a receiver with it is given a run in one piece
 
 
 def all_of(sock, count):
-    sock.settimeout(3)
+    sock.settimeout(30)
     return [sock.recv(65535) for _ in range(count)]
 
 

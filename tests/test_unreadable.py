@@ -2,7 +2,6 @@
 
 import socket
 import sys
-import time
 from functools import partial
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_endpoint import Memory, answers
 from test_endpoint import request_bytes as brief
+from test_transport import wait_readable
 
 from sipstack import Endpoint, EndpointConfig, Event, EventType, ParseError, _dispatch_py, _unreadable, endpoint, parse
 from sipstack._unreadable import Allowance, answer_unreadable
@@ -280,10 +280,10 @@ def test_over_a_socket_and_with_other_messages_in_between():
     endpoint.open()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        sock.settimeout(3)
+        sock.settimeout(30)
         for data in (request_bytes(), bad(), request_bytes()):
             sock.sendto(data, endpoint.listen_addr)
-        time.sleep(0.02)
+        wait_readable(endpoint.transport.sock)
         endpoint.transport._take(endpoint._serving)
         assert [parse(sock.recv(9000)).status_code for _ in range(3)] == [200, 400, 200]
     endpoint.close()
