@@ -42,7 +42,7 @@ class TestSipsak:
         for _ in range(10):
             assert run([client("sipsak"), "-s", f"sip:probe@127.0.0.1:{server.port}"]).returncode == 0
         assert server.stop() == 0
-        assert int(re.search(r"([0-9]+) requests", server.output)[1]) >= 10  # more where the machine was busy
+        assert int(re.findall(r"([0-9]+) requests", server.output)[-1]) >= 10  # more where the machine was busy
 
 
 def sipp(
@@ -78,9 +78,9 @@ class TestSipp:
         counts = sipp(program, "options.xml", server.port, free_port, 1000, 500, tmp_path)
         assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (1000, 0)
         assert server.stop() == 0
-        answered = re.search(r"([0-9,]+) requests .*, ([0-9,]+) responses", server.output)
+        answered = re.findall(r"([0-9,]+) requests .*, ([0-9,]+) responses", server.output)
         assert answered, server.output
-        requests, responses = (int(number.replace(",", "")) for number in answered.groups())
+        requests, responses = (int(number.replace(",", "")) for number in answered[-1])
         assert requests == responses >= 1000  # more where SIPp was kept from reading for so long that it asked again
 
     def test_calls_to_nobody(self, client, serve, free_port: int, tmp_path: Path) -> None:
