@@ -179,11 +179,11 @@ class ServerTransaction(Transaction):
         if self.state not in (State.ACCEPTED, State.CONFIRMED):
             self.send()
 
-    def acknowledge(self) -> bool:
-        """An ACK has come. Whether it was for a failure, and so for nobody else."""
+    def passes_ack(self) -> bool:
+        """An ACK has come. Whether it is for the handler: the one to a failure ends here."""
         if self.state is State.COMPLETED:
             self.enter(State.CONFIRMED, T4)  # I
-        return self.state is not State.ACCEPTED
+        return self.state is State.ACCEPTED
 
     def give_up(self, status: int) -> None:
         """Ends an INVITE that has no final response; a coroutine handler may give it one now."""
@@ -331,8 +331,8 @@ class Transactions:
         transaction = self.servers.get(key)
         handler = self.handlers.get(request.method)
         if request.method == ACK:
-            if handler is not None and (transaction is None or not transaction.acknowledge()):
-                handler(request, addr)
+            if (transaction is None or transaction.passes_ack()) and handler is not None:
+                return handler(request, addr)
         elif transaction is not None:
             transaction.come_again()
         elif handler is None:
@@ -426,7 +426,7 @@ class Transactions:
         return f"SIP/2.0/UDP {Hop('UDP', *own).sent_by};branch={random_branch()};rport"
 
     def _on_response(self, response: Message, _: Address) -> None:
-        if response.check():
+        if any(found.serious for found in response.validate()):
             return  # it cannot be acted on (8.1.3)
         transaction = self.clients.get(response.transaction_key())
         if transaction is not None:
