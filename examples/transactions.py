@@ -18,10 +18,10 @@ top Via or forwards the request does so on a copy.
   endpoint's `max_size`.
 
 **Client.** `response = await request(message, addr)` sends a request until it is answered, and returns its final
-response. A message without a Via gets one. `on_response` gets every other response: the provisional ones, and for an
-INVITE each further 2xx, a retransmission or another fork, which the caller acknowledges. The ACK to a failure is sent
-here. Raises TimeoutError where nothing comes, `TransportError` where it cannot be sent. To cancel the waiting, as
-`asyncio.timeout` does, cancels an INVITE (9.1); what it is answered then goes to `on_response`.
+response. A message without a Via gets one. `on_response` is called with every response: the provisional ones, the
+final one, and for an INVITE each further 2xx, a retransmission or another fork, which the caller acknowledges. The ACK
+to a failure is sent here. An INVITE that rings longer than `patience`, or that nobody waits for any more, is cancelled
+(9.1). Raises TimeoutError where nothing comes, `TransportError` where it cannot be sent.
 """
 
 import asyncio
@@ -213,10 +213,16 @@ class ClientTransaction(Transaction):
     """Section 17.1: a request of ours."""
 
     def __init__(
-        self, layer: "Transactions", request: Message, addr: Address, on_response: Callable[[Message], object]
+        self,
+        layer: "Transactions",
+        request: Message,
+        addr: Address,
+        on_response: Callable[[Message], object] | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         super().__init__(layer, request, addr)
         self.on_response = on_response
+        self.patience = patience + asyncio.get_running_loop().time()  # until then it may ring
         self.answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self.key = request.transaction_key()
         if self.key in layer.clients:
@@ -232,21 +238,21 @@ class ClientTransaction(Transaction):
         if status < 200:
             if unanswered:
                 self._proceed()
-                self.on_response(response)
+                self._tell(response)
         elif not self.is_invite:
             if unanswered:
                 self.enter(State.COMPLETED, T4)  # K
-                self._deliver(response)
+                self._tell(response)
         elif status >= 300:
             if unanswered or self.state is State.COMPLETED:
                 self.layer.endpoint.send_soon(self.request.ack(response), self.addr)
             if unanswered:
                 self.enter(State.COMPLETED, LONG)  # D
-                self._deliver(response)
+                self._tell(response)
         elif unanswered or self.state is State.ACCEPTED:
             if unanswered:
                 self.enter(State.ACCEPTED, LONG)  # M
-            self._deliver(response)
+            self._tell(response)
 
     def _proceed(self) -> None:
         if not self.is_invite:
@@ -254,13 +260,13 @@ class ClientTransaction(Transaction):
         elif self.cancelled and self.state is State.CALLING:
             self._send_cancel()
         elif not self.cancelled:
-            self.enter(State.PROCEEDING, PATIENCE)
+            self.enter(State.PROCEEDING, self.patience - asyncio.get_running_loop().time())
 
-    def _deliver(self, response: Message) -> None:
-        if self.answer.done():
-            self.on_response(response)
-        else:
+    def _tell(self, response: Message) -> None:
+        if response.status_code >= 200 and not self.answer.done():
             self.answer.set_result(response)
+        if self.on_response is not None:
+            self.on_response(response)
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more. A CANCEL is sent, when a provisional response has come (9.1)."""
@@ -272,7 +278,7 @@ class ClientTransaction(Transaction):
                 self._send_cancel()
 
     def _send_cancel(self) -> None:
-        cancel = ClientTransaction(self.layer, self.request.cancel(), self.addr, _ignore)
+        cancel = ClientTransaction(self.layer, self.request.cancel(), self.addr)
         cancel.answer.cancel()
         cancel.send()
         self.enter(State.PROCEEDING, LONG)
@@ -345,17 +351,21 @@ class Transactions:
         return None
 
     def _make_room(self) -> bool:
-        """Whether one more is possible. No more coroutines work than the endpoint takes: it would answer by itself."""
         if len(self.servers) >= self.limit and self.answered:
             next(iter(self.answered.values())).forget()
-        return len(self.servers) < self.limit and self._working < self.endpoint.config.max_pending
+        return len(self.servers) < self.limit
 
-    def _begin(self, transaction: ServerTransaction, handler: Handler) -> Awaitable[None] | None:
+    def _begin(self, transaction: ServerTransaction, handler: Handler) -> Message | Awaitable[None] | None:
         """Asks the handler. The endpoint gets what waits for a coroutine, so that it ends in good order."""
         request = transaction.request
         try:
             result = handler(request, transaction.addr)
             if inspect.isawaitable(result):
+                if self._working >= self.endpoint.config.max_pending:  # the endpoint would answer by itself
+                    if inspect.iscoroutine(result):
+                        result.close()
+                    transaction.forget()
+                    return self._busy(request)
                 self._working += 1
                 transaction.work = asyncio.ensure_future(result)
                 return self._follow(transaction, transaction.work)
@@ -399,13 +409,18 @@ class Transactions:
     # --- client
 
     async def request(
-        self, message: Message, addr: Address, on_response: Callable[[Message], object] | None = None
+        self,
+        message: Message,
+        addr: Address,
+        on_response: Callable[[Message], object] | None = None,
+        *,
+        patience: float = PATIENCE,
     ) -> Message:
         """Sends a request to this address, and returns its final response: see above."""
         message = message.copy()
         if message.via is None:
             message.push_via(self.make_via())
-        transaction = ClientTransaction(self, message, addr, on_response or _ignore)
+        transaction = ClientTransaction(self, message, addr, on_response, patience)
         try:
             self.endpoint.send(message, addr)
         except BlockingIOError:
@@ -444,7 +459,3 @@ def _failed(request: Message, error: Exception) -> Message:
         return request.reply(error.status, f"{error.header} {error.reason}".strip() if error.status == 400 else None)
     log.error("the handler of %s failed", request.method, exc_info=error)
     return request.reply(500)
-
-
-def _ignore(_: Message) -> None:
-    pass
