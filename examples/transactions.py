@@ -332,7 +332,7 @@ class Transactions:
         if transaction is not None:
             transaction.respond(response)
 
-    def _on_request(self, request: Message, addr: Address) -> Message | Awaitable[None] | None:
+    def _on_request(self, request: Message, addr: Address) -> Message | Awaitable[Message | None] | None:
         key = _server_key(request, addr)
         transaction = self.servers.get(key)
         handler = self.handlers.get(request.method)
