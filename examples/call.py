@@ -131,7 +131,7 @@ class Phone:
         pause, waited = T1, 0.0
         while waited < LONG and not acknowledged.is_set():
             self.transactions.respond(request, ok, addr)
-            await wait(acknowledged, pause)
+            await wait(acknowledged, min(pause, LONG - waited))
             pause, waited = min(2 * pause, T2), waited + pause
         del call.unacknowledged[request.cseq.num]
         return acknowledged.is_set()
@@ -182,7 +182,7 @@ class Phone:
             if name is None or not 200 <= response.status_code < 300:
                 return
             if name not in acks:
-                call = self.follow(response, addr)
+                call = self.follow(response, uri, addr)
                 ack = call.request(ACK)
                 ack.push_via(self.transactions.make_via())
                 acks[name] = ack, call.addr
@@ -199,9 +199,11 @@ class Phone:
                 await self.hang_up(call)
         return response
 
-    def follow(self, response: Message, addr: Address) -> Call:
+    def follow(self, response: Message, target: Uri, addr: Address) -> Call:
         """The call that a 2xx to our INVITE makes (12.1.2). What has a name goes where the INVITE went."""
-        target, routes = target_of(response), response.route_set
+        routes = response.route_set
+        with contextlib.suppress(HeaderError):  # without a Contact it is still to be acknowledged
+            target = target_of(response)
         with contextlib.suppress(ValueError):
             hop = Hop.of_uri(routes[0].uri if routes else target)
             addr = str(ipaddress.ip_address(hop.host)), hop.port

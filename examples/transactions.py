@@ -26,6 +26,7 @@ to a failure is sent here. An INVITE that rings longer than `patience`, or that 
 
 import asyncio
 import enum
+import errno
 import inspect
 import logging
 import math
@@ -41,6 +42,7 @@ from sipstack import (
     Handler,
     HeaderError,
     Message,
+    TransportError,
     random_branch,
 )
 from sipstack.methods import ACK, CANCEL, INVITE, METHODS
@@ -437,7 +439,8 @@ class Transactions:
     def make_via(self) -> str:
         """A Via of ours, with a branch that no other has."""
         own = self.endpoint.listen_addr
-        assert own is not None, "the endpoint is open"
+        if own is None:
+            raise TransportError(errno.EBADF, "the endpoint is not open")
         return f"SIP/2.0/UDP {Hop('UDP', *own).sent_by};branch={random_branch()};rport"
 
     def _on_response(self, response: Message, _: Address) -> None:
