@@ -2,10 +2,11 @@
 
 import asyncio
 import csv
+import re
+import shlex
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from test_example_transactions import ALICE, STRANGER, Clock, Wire, drops, make_request, short
@@ -52,7 +53,7 @@ class Bench:
         await self.at(1)
         ok = self.last
         await self.arrive(within(invite, ok, "ACK", 1))
-        assert list(self.phone.calls) == [ok.dialog_id(sent=True)]
+        assert ok.dialog_id(sent=True) in self.phone.calls
         return invite, ok
 
 
@@ -67,7 +68,8 @@ def play(scene: Callable, **options) -> Bench:
             await scene(bench)
             await asyncio.sleep(4000)
             transactions = bench.phone.transactions
-            assert not (bench.phone.calls or bench.phone._chores or transactions.servers or transactions.clients)
+            left = bench.phone.calls, bench.phone._chores, transactions.servers, transactions.clients
+            assert not any(left)
             assert transactions._working == 0
             endpoint.close()
         await serving
@@ -208,6 +210,17 @@ class TestAnswering:
             await bench.arrive(make_request("ACK"))
 
         assert play(scene).said == ["0 400 INVITE"]
+
+    @pytest.mark.parametrize("second", [0.5, 5])
+    def test_an_endpoint_that_is_closed_in_the_middle_of_calls(self, second, caplog):
+        async def scene(bench):
+            await bench.arrive(make_invite(branch="z9hG4bKother", call_id="call-2"))
+            await bench.answered() if second > 1 else None
+            await bench.at(second)
+            bench.phone.transactions.endpoint.close()
+
+        play(scene)
+        assert not [record for record in caplog.records if record.name in ("transactions", "asyncio")]
 
     def test_options(self):
         async def scene(bench):
@@ -481,3 +494,16 @@ class TestBehindKamailio:
         result = run([*command, "1", "--patience", "0.05"])
         assert result.returncode == 1
         assert "487 Request Terminated" in result.stdout
+
+
+def test_the_commands_of_the_documentation(lab: Lab) -> None:
+    page = (HERE.parent / "docs" / "how-to" / "transactions.md").read_text(encoding="utf-8")
+    port = str(new_port())
+    answering, placing = (
+        [sys.executable, *shlex.split(line.replace("5060", port).replace("examples/", f"{EXAMPLES}/"))]
+        for line in re.findall(r"^\$ python (.*call\.py.*)$", page, re.MULTILINE)
+    )
+    lab.start("phone", answering).wait_until_it_answers(int(port))
+    result = run([*placing[:-1], "0.1"])
+    assert result.returncode == 0, result.stdout
+    assert "200 OK" in result.stdout

@@ -751,7 +751,13 @@ class TestClient:
                 broken = invite.reply(486)
                 broken.remove_header(name)
                 await bench.arrive(broken)
-            for name, value in (("Via", "nonsense"), ("CSeq", "1 BYE"), ("CSeq", "x"), ("To", "<sip:b"), ("Via", "a\tb")):
+            for name, value in (
+                ("Via", "nonsense"),
+                ("CSeq", "1 BYE"),
+                ("CSeq", "x"),
+                ("To", "<sip:b"),
+                ("Via", "a\tb"),
+            ):
                 broken = invite.reply(486)
                 broken.set_header(name, value)
                 await bench.arrive(broken)
