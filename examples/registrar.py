@@ -198,7 +198,7 @@ class Registrar:
         except Refused as refused:
             return request.reply(refused.status, refused.reason, headers=refused.headers)
         except (RedisError, OSError) as error:  # a TimeoutError is an OSError
-            log.warning("Redis failed for Call-ID %s: %r", request.call_id, error)
+            log.warning("Redis failed for Call-ID %s: %s %s", request.call_id, type(error).__name__, error)
             return request.reply(503, headers={"Retry-After": RETRY_AFTER})
 
     async def register(self, request: Message) -> Message:
