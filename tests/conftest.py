@@ -82,7 +82,8 @@ def client() -> Callable[[str], str]:
     def find(name: str) -> str:
         path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
         if path is None:
-            _skip_or_fail(f"{name} is not installed (package {packages.get(name, name)})", required_by="SIPSTACK_REQUIRE_CLIENTS")
+            package = packages.get(name, name)
+            _skip_or_fail(f"{name} is not installed (package {package})", required_by="SIPSTACK_REQUIRE_CLIENTS")
         assert path is not None
         return path
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import json
 import logging
@@ -17,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sipstack import DatagramTransport, Message, NameAddr, Receiver, SipUri, parse, random_branch, random_token
-from sipstack.headers import Credentials
+from sipstack import DatagramTransport, Message, NameAddr, Receiver, parse, random_branch, random_token
 
 pytest.importorskip("redis", reason="the package redis is not installed")
 
