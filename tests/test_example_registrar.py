@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -280,7 +281,7 @@ def answered(
     values = {"username": username, "realm": realm, "nonce": nonce, "uri": uri, "algorithm": algorithm}
     values |= {"response": changes.get("response", str)(response), "cnonce": cnonce, "nc": nc, "qop": qop}
     params = [
-        f'{name}={value}' if name in ("nc", "algorithm", "qop") else name + '="%s"' % re.sub(r'(["\\])', r"\\\1", value)
+        f'{name}={value}' if name in ("nc", "algorithm", "qop") else f'{name}="{escape(value)}"'
         for name, value in values.items() if value is not None
     ]  # fmt: skip
     again = request.copy()
@@ -289,6 +290,10 @@ def answered(
     again.set_header("CSeq", f"{request.cseq.num + 1} REGISTER")
     again.set_header("Authorization", f"{changes.get('scheme', 'Digest')} {', '.join(params)}")
     return again
+
+
+def escape(text: str) -> str:
+    return re.sub(r'(["\\])', r"\\\1", text)
 
 
 class Wire(DatagramTransport):
@@ -400,7 +405,8 @@ class TestSteps:
             assert (await bench.register(ONE, to=to)).status_code == 404
 
     async def test_5_one_form(self, bench: Bench, redis: RedisServer) -> None:
-        spellings = ["sip:alice@example.com", "sip:%61lice@EXAMPLE.com:5070", "sip:al%69ce:pw@example.com;x=y;user=phone",
+        spellings = ["sip:alice@example.com", "sip:%61lice@EXAMPLE.com:5070",
+                     "sip:al%69ce:pw@example.com;x=y;user=phone",
                      "SIP:alice@example.com?a=b"]  # fmt: skip
         for number, spelling in enumerate(spellings):
             await bench.register(f"sip:alice@192.0.2.{number}", to=f"<{spelling}>", call_id=str(number))
@@ -421,7 +427,7 @@ class TestSteps:
             assert (await bench.register(*contacts, **more)).status_code == 400
         assert redis.table() == [ONE, TWO]
         assert contacts_of(await bench.register("*", Expires=0, call_id="other")) == {}
-        assert [key for key in redis.client.keys() if key.endswith(b"}")] == []
+        assert [key for key in redis.client.scan_iter() if key.endswith(b"}")] == []
 
     async def test_7_expires(self, bench: Bench) -> None:
         given = [f"<{ONE}>;expires=100", f"<{TWO}>", f"<{THREE}>;expires=x"]
@@ -494,7 +500,7 @@ class TestSteps:
             await bench.register(f"<{TWO}>;expires=1")
             await asyncio.sleep(1.1)
             assert redis.table() == []
-            assert [key for key in redis.client.keys() if redis.client.ttl(key) < 0] == []  # all of them end
+            assert [key for key in redis.client.scan_iter() if redis.client.ttl(key) < 0] == []  # all of them end
 
 
 class TestOutbound:
@@ -712,7 +718,7 @@ class TestAttacks:
             answer = await bench.register(TWO, to=f"<sip:{escaped}@example.com>", auth={"username": user})
             if name == user:
                 assert contacts_of(answer) == {TWO: 3600}
-                assert len([key for key in redis.client.keys() if key.endswith(b"}")]) == 2
+                assert len([key for key in redis.client.scan_iter() if key.endswith(b"}")]) == 2
             assert redis.table() == [ONE]
 
     @pytest.mark.parametrize(
@@ -742,10 +748,12 @@ class TestAttacks:
     @pytest.mark.parametrize(
         "contact",
         [
-            "<sip:alice@h>;tag=a b", "<sip:alice@h>;tag=\"a b\"", "<sip:alice@h>;=x", "<sip:alice@h>;q=9", "<sip:alice@h>;q=",
-            "<sip:alice@h>;reg-id=1", "<sip:alice@h>;x=\"\\\xff\"", "<sip:al ice@h>", "<sip:alice@h;;;a=;b>", "<sip:a%@h>",
+            "<sip:alice@h>;tag=a b", "<sip:alice@h>;tag=\"a b\"", "<sip:alice@h>;=x", "<sip:alice@h>;q=9",
+            "<sip:alice@h>;q=", "<sip:alice@h>;reg-id=1", "<sip:alice@h>;x=\"\\\xff\"", "<sip:al ice@h>", "<sip:alice@h;;;a=;b>",
+            "<sip:a%@h>",
             "<sip:alice@<null>>", "<tel:+1-555>", "<urn:service:sos>", "<sip:alice@h?Route=%3Csip:x%3E>", "<sip:h>",
-            "<sip:alice@h>;a;a;A=1", "\"\\\"\xe9\" <sip:alice@h>", "x y z <sip:alice@h>", "<sip:\xe9@h>", "sip:alice@h;lr",
+            "<sip:alice@h>;a;a;A=1", "\"\\\"\xe9\" <sip:alice@h>", "x y z <sip:alice@h>", "<sip:\xe9@h>",
+            "sip:alice@h;lr",
             "<sip:alice@[::1]:0>", "<sip:a@h@i>", "<mailto:a@b>;expires=0;expires=5",
         ],
     )  # fmt: skip
@@ -825,7 +833,7 @@ class UdpClient:
 
 @pytest.fixture(params=["1", "2"])
 def program(redis: RedisServer, free_port: int, tmp_path: Path, request: pytest.FixtureRequest):
-    """Starts the program with one worker and with two, offering MD5 alone: no client here knows more than one header."""
+    """Starts the program with one worker and with two. The clients here read one challenge, and want MD5."""
     if sys.platform != "linux":
         pytest.skip("workers")
     started: list[Program] = []
@@ -996,3 +1004,37 @@ class TestWorkers:
             server.stop()
         assert [answer.status_code for answer in answers] == [200, 200, 401]
         assert answers[2].get_values("WWW-Authenticate")[0].params["stale"] == "true"
+
+
+class TestThePage:
+    """docs/how-to/registrar.md."""
+
+    PAGE = HERE.parent / "docs/how-to/registrar.md"
+
+    def commands(self, word: str) -> list[str]:
+        found = re.findall(r"^\$ (.*)", self.PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+        return [command for command in found if word in command]
+
+    def test_the_program_starts_as_shown(self, redis: RedisServer, free_port: int, tmp_path: Path) -> None:
+        if sys.platform != "linux":
+            pytest.skip("workers")
+        (command,) = self.commands("registrar.py")
+        program, path, *options = shlex.split(command)
+        assert (program, path) == ("python", "examples/registrar.py")
+        given = dict(zip(options[::2], options[1::2], strict=True))
+        assert {*given} == {"--domain", "--user", "--redis", "--workers"}
+        server = Program(redis, free_port, tmp_path, "--workers", given["--workers"], domain=given["--domain"])
+        with UdpClient(server.port) as phone:
+            challenge = phone.ask(register(ONE))
+            name, password = given["--user"].split(":")
+            answer = phone.ask(answered(register(ONE), challenge, username=name, password=password))
+        assert contacts_of(answer) == {ONE: 3600}
+        server.stop()
+
+    def test_the_hashes(self) -> None:
+        if sys.platform != "linux":
+            pytest.skip("the shell and the programs are not those of the page")
+        for command, algorithm in zip(self.commands("printf"), (OLD, BEST), strict=True):
+            result = run(["bash", "-c", command], HERE)
+            assert result.stdout.split()[0] == USERS["alice"][algorithm]
+        assert f"{USERS['alice'][OLD]}  -" in self.PAGE.read_text(encoding="utf-8")
