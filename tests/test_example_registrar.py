@@ -749,7 +749,8 @@ class TestAttacks:
         "contact",
         [
             "<sip:alice@h>;tag=a b", "<sip:alice@h>;tag=\"a b\"", "<sip:alice@h>;=x", "<sip:alice@h>;q=9",
-            "<sip:alice@h>;q=", "<sip:alice@h>;reg-id=1", "<sip:alice@h>;x=\"\\\xff\"", "<sip:al ice@h>", "<sip:alice@h;;;a=;b>",
+            "<sip:alice@h>;q=", "<sip:alice@h>;reg-id=1", "<sip:alice@h>;x=\"\\\xff\"", "<sip:al ice@h>",
+            "<sip:alice@h;;;a=;b>",
             "<sip:a%@h>",
             "<sip:alice@<null>>", "<tel:+1-555>", "<urn:service:sos>", "<sip:alice@h?Route=%3Csip:x%3E>", "<sip:h>",
             "<sip:alice@h>;a;a;A=1", "\"\\\"\xe9\" <sip:alice@h>", "x y z <sip:alice@h>", "<sip:\xe9@h>",
