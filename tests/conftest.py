@@ -3,7 +3,7 @@
 Environment:
     SIPSTACK_REQUIRE_EXTENSIONS=1  a compiled core that is not built is a failure, not a skip
     SIPSTACK_NO_EXTENSIONS=1       only the plain implementation is tested
-    SIPSTACK_REQUIRE_CLIENTS=1     a missing sipsak, sipp or kamailio is a failure, not a skip
+    SIPSTACK_REQUIRE_CLIENTS=1     a missing sipsak, sipp, kamailio, baresip or redis-server is a failure, not a skip
 """
 
 import contextlib
@@ -79,12 +79,13 @@ def corpus() -> Path:
 @pytest.fixture(scope="session")
 def client() -> Callable[[str], str]:
     """Gives the path of a real SIP program, or skips with the name of what to install."""
-    packages = {"sipsak": "sipsak", "sipp": "sip-tester", "kamailio": "kamailio"}
+    packages = {"sipp": "sip-tester", "baresip": "baresip-core"}
 
     def find(name: str) -> str:
         path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
         if path is None:
-            _skip_or_fail(f"{name} is not installed (package {packages[name]})", required_by="SIPSTACK_REQUIRE_CLIENTS")
+            package = packages.get(name, name)
+            _skip_or_fail(f"{name} is not installed (package {package})", required_by="SIPSTACK_REQUIRE_CLIENTS")
         assert path is not None
         return path
 
