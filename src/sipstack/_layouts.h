@@ -33,11 +33,11 @@ typedef struct {
     PyObject *method, *num;
 } sip_cseq_object;
 
-/* Making and freeing such a value, without what Python does for a class that may have anything: 2140 instructions less of
- * 17090 for an INVITE and seven values of it. PyType_GenericAlloc clears the slots and has the cycle collector follow the
- * value, which holds text, numbers and other such values, and is held by none of them. subtype_dealloc looks for weak
- * references, a dictionary and slots of other kinds. Where there is no GIL, a class counts its instances in a way of its
- * own, and all is left to Python. */
+/* Making and freeing such a value, without what Python does for a class that may have anything: 2140 instructions less
+ * of 17090 for an INVITE and seven values of it. PyType_GenericAlloc clears the slots and has the cycle collector
+ * follow the value, which holds text, numbers and other such values, and is held by none of them. subtype_dealloc looks
+ * for weak references, a dictionary and slots of other kinds. Where there is no GIL, a class counts its instances in a
+ * way of its own, and all is left to Python. */
 #ifndef Py_GIL_DISABLED
 
 static PyObject *sip_new_value(PyTypeObject *type) /* its slots are to be filled before Python runs */

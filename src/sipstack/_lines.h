@@ -18,7 +18,7 @@ typedef struct {
 } sip_scanner;
 
 /* Which of 64 bytes are control bytes or, unless there was one, over 0x7F. Both together are what is not over SP when 1
- * is added to all bytes, as signed numbers: so a head without the latter is scanned with a third of the work. */
+ * is added to all bytes, as signed numbers: three instructions for 16 bytes, where control bytes alone take six. */
 #ifdef SIPSTACK_SSE2
 SIP_INLINE __m128i sip_load16(const sip_byte *p) { return _mm_loadu_si128((const __m128i *)p); }
 

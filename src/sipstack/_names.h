@@ -105,7 +105,8 @@ SIP_INLINE unsigned sip_find_id(sip_text text)
         if (name->key.first != key.first || name->key.second != key.second) continue;
         if (length != sip_length(text)) continue;
         if (length <= 16) return sip_id(name);
-        if (sip_same(sip_run(text.p + 16, text.end), sip_run(name->text + 16, name->text + length))) return sip_id(name);
+        const sip_text rest = sip_run(name->text + 16, name->text + length);
+        if (sip_same(sip_run(text.p + 16, text.end), rest)) return sip_id(name);
     }
 }
 
