@@ -282,6 +282,19 @@ def test_a_folded_content_length(impl: ModuleType):
 CONTROLS = [*range(9), 11, 12, *range(14, 32), 127]
 
 
+@pytest.mark.parametrize("before", ["", "X: ü\r\n", "X: üü\r\n\ty\r\nS: é\r\n"])
+def test_text_over_ascii_hides_no_control_byte(impl: ModuleType, before: str):
+    """Wherever both stand, in a value of every length: the head is looked at in blocks."""
+    start = b"OPTIONS sip:a@b SIP/2.0\r\n" + before.encode()
+    for place in range(140):
+        text = b"~" * place + "ü".encode() + b"~" * (139 - place)
+        message = impl.parse(start + b"Subject: " + text + b"\r\nTo: a\r\n\r\n")
+        assert message.headers.items()[-2:] == [("Subject", text.decode()), ("To", "a")]
+        for at in {0, place - 1, place + 2, place + 3, 62, 63, 64, 65, 140} & set(range(141)) - {place, place + 1}:
+            data = start + b"Subject: " + text[:at] + b"\x7f" + text[at + 1 :] + b"\r\nTo: a\r\n\r\n"
+            assert refusal(impl, data) == ("control byte in a header value", len(start) + 9 + at, 400)
+
+
 @pytest.mark.parametrize("control", CONTROLS)
 def test_control_bytes_are_refused_but_behind_a_backslash(impl: ModuleType, control: int):
     byte = bytes((control,))

@@ -50,7 +50,6 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     long PyLong_AsLongAndOverflow(object number, int *overflow)
-    object PyType_GenericAlloc(PyTypeObject *type, Py_ssize_t items)
     void PyErr_SetString(PyObject *type, const char *text)
 
 include "_text.pxi"
