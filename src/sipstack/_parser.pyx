@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: freethreading_compatible=True, embedsignature=True, embedsignature.format=clinic, binding=False
+# cython: embedsignature=True, embedsignature.format=clinic, binding=False
 """The compiled parser: bytes in, a table of spans, bytes out. See `_parser_py` for the same in plain Python.
 
 Its rooms, in reading order: `_sip.pxd` (the plain C that knows bytes), `_parser.pxd` (what a Message is, and the
