@@ -181,7 +181,7 @@ class TestParse:
     def test_reader_that_goes_away(self) -> None:
         command = f"{sys.executable} -m sipstack parse - | head -c 1"
         result = subprocess.run(
-            ["/bin/sh", "-c", command], input=OPTIONS * 1, capture_output=True, timeout=30, check=False
+            ["/bin/sh", "-c", command], input=OPTIONS * 1, capture_output=True, timeout=120, check=False
         )
         assert b"Traceback" not in result.stderr
         assert b"BrokenPipe" not in result.stderr
@@ -466,7 +466,7 @@ def read_until(fd: int, pattern: bytes, seconds: float = 60) -> bytes:
 class TestMain:
     def test_module_is_the_command(self) -> None:
         result = subprocess.run(
-            [sys.executable, "-m", "sipstack", "--version"], capture_output=True, text=True, timeout=30, check=True
+            [sys.executable, "-m", "sipstack", "--version"], capture_output=True, text=True, timeout=120, check=True
         )
         assert re.fullmatch(r"sipstack [0-9.]+\S* \((cython|python)\)\n", result.stdout)
 

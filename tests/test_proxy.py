@@ -89,7 +89,7 @@ class Bench:
     async def pass_on(self, message: Message | str, addr=ALICE) -> tuple[Message, tuple[str, int]]:
         """What leaves when this comes in, and to where."""
         self.arrive(bytes(message) if isinstance(message, Message) else message.encode(), addr)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             data, to = await self.wire.outbox.get()
         return parse(data), to
 
@@ -446,7 +446,7 @@ class TestTargets:
             probes.append(request)
             return request.reply(answers["status"]) if answers["status"] else None
 
-        async with server, asyncio.timeout(20):
+        async with server, asyncio.timeout(60):
             serving = asyncio.create_task(server.serve())
             targets = targets_of(server.listen_addr, interval=0.05)
             watching = asyncio.create_task(targets.watch("127.0.0.1"))
