@@ -505,7 +505,7 @@ def test_asyncio_handler_and_probe(free_port: int) -> None:
         found = []
         async with names["client"] as client, names["endpoint"] as endpoint, asyncio.TaskGroup() as tasks:
             serving = [tasks.create_task(client.serve()), tasks.create_task(endpoint.serve())]
-            found.append((await names["probe"]("127.0.0.1", free_port)).status_code)
+            found.append((await names["probe"]("127.0.0.1", free_port, timeout=60)).status_code)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
                 silent.bind(("127.0.0.1", 0))
                 with pytest.raises(TimeoutError):
