@@ -181,7 +181,7 @@ class TestParse:
     def test_reader_that_goes_away(self) -> None:
         command = f"{sys.executable} -m sipstack parse - | head -c 1"
         result = subprocess.run(
-            ["/bin/sh", "-c", command], input=OPTIONS * 1, capture_output=True, timeout=30, check=False
+            ["/bin/sh", "-c", command], input=OPTIONS * 1, capture_output=True, timeout=120, check=False
         )
         assert b"Traceback" not in result.stderr
         assert b"BrokenPipe" not in result.stderr
@@ -247,7 +247,7 @@ def ok(data: bytes) -> list[bytes]:
 class TestPing:
     def test_answers_and_statistics(self, capsys) -> None:
         with responder(ok) as port:
-            assert main(["ping", "-c", "3", "-i", "0.01", f"127.0.0.1:{port}"]) == 0
+            assert main(["ping", "-W", "30", "-c", "3", "-i", "0.01", f"127.0.0.1:{port}"]) == 0
         output = capsys.readouterr().out
         assert re.findall(r"200 OK from 127\.0\.0\.1:\d+: seq=(\d) bytes=\d+ time=[\d.]+ ms", output) == ["1", "2", "3"]
         assert "3 requests sent, 3 answered, 0% lost" in output
@@ -258,7 +258,7 @@ class TestPing:
     def test_request_is_valid(self) -> None:
         seen: list[bytes] = []
         with responder(lambda data: seen.append(data) or ok(data)) as port:
-            assert main(["ping", "-c", "2", "-i", "0.01", f"127.0.0.1:{port}"]) == 0
+            assert main(["ping", "-W", "30", "-c", "2", "-i", "0.01", f"127.0.0.1:{port}"]) == 0
         first, second = map(parse, seen)
         assert first.validate() == []
         assert first.via.rport == 0
@@ -269,7 +269,7 @@ class TestPing:
     def test_ipv6(self, capsys) -> None:
         try:
             with responder(ok, socket.AF_INET6) as port:
-                assert main(["ping", "-c", "1", f"[::1]:{port}"]) == 0
+                assert main(["ping", "-W", "30", "-c", "1", f"[::1]:{port}"]) == 0
         except OSError as error:
             pytest.skip(f"no IPv6 loopback here: {error}")
         assert "200 OK from [::1]:" in capsys.readouterr().out
@@ -293,7 +293,7 @@ class TestPing:
 
     def test_any_final_answer_counts(self, capsys) -> None:
         with responder(lambda data: [bytes(parse(data).reply(100)), bytes(parse(data).reply(404))]) as port:
-            assert main(["ping", "-c", "1", f"127.0.0.1:{port}"]) == 0
+            assert main(["ping", "-W", "30", "-c", "1", f"127.0.0.1:{port}"]) == 0
         output = capsys.readouterr().out
         assert "404 Not Found from" in output
         assert "100 Trying" not in output
@@ -304,7 +304,7 @@ class TestPing:
             return [b"garbage", data, good.replace(b"z9hG4bK", b"z9hG4bKother"), good, good]
 
         with responder(answer) as port:
-            assert main(["ping", "-c", "2", "-i", "0.1", f"127.0.0.1:{port}"]) == 0
+            assert main(["ping", "-W", "30", "-c", "2", "-i", "0.1", f"127.0.0.1:{port}"]) == 0
         output = capsys.readouterr().out
         assert "7 bytes that are no SIP response" in output
         assert "seq=1 answered again" in output
@@ -315,7 +315,7 @@ class TestPing:
             return [bytes(parse(data).reply(200, headers={"Server": "evil\u202e\u009b2J"}))]
 
         with responder(answer) as port:
-            assert main(["ping", "-c", "1", f"127.0.0.1:{port}"]) == 0
+            assert main(["ping", "-W", "30", "-c", "1", f"127.0.0.1:{port}"]) == 0
         assert capsys.readouterr().out.replace("\n", "").isprintable()
 
     def test_unknown_host(self, capsys) -> None:
@@ -333,7 +333,7 @@ class TestPing:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_summary_when_interrupted(self, number: signal.Signals) -> None:
         with responder(ok) as port:
-            command = [sys.executable, "-m", "sipstack", "ping", "-i", "0.05", f"127.0.0.1:{port}"]
+            command = [sys.executable, "-m", "sipstack", "ping", "-W", "30", "-i", "0.05", f"127.0.0.1:{port}"]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             assert process.stdout is not None
             head = [process.stdout.readline() for _ in range(3)]
@@ -466,7 +466,7 @@ def read_until(fd: int, pattern: bytes, seconds: float = 60) -> bytes:
 class TestMain:
     def test_module_is_the_command(self) -> None:
         result = subprocess.run(
-            [sys.executable, "-m", "sipstack", "--version"], capture_output=True, text=True, timeout=30, check=True
+            [sys.executable, "-m", "sipstack", "--version"], capture_output=True, text=True, timeout=120, check=True
         )
         assert re.fullmatch(r"sipstack [0-9.]+\S* \((cython|python)\)\n", result.stdout)
 

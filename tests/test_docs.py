@@ -505,7 +505,7 @@ def test_asyncio_handler_and_probe(free_port: int) -> None:
         found = []
         async with names["client"] as client, names["endpoint"] as endpoint, asyncio.TaskGroup() as tasks:
             serving = [tasks.create_task(client.serve()), tasks.create_task(endpoint.serve())]
-            found.append((await names["probe"]("127.0.0.1", free_port)).status_code)
+            found.append((await names["probe"]("127.0.0.1", free_port, timeout=60)).status_code)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
                 silent.bind(("127.0.0.1", 0))
                 with pytest.raises(TimeoutError):
@@ -621,7 +621,7 @@ def test_pcap(start: Any, tmp_path: Path) -> None:
     pytest.importorskip("scapy", reason="scapy is not installed")
     write_capture(tmp_path / "trunk.pcap")
     process = start("how-to/pcap.md", str(tmp_path / "trunk.pcap"))
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     (shown,) = (fence.text for fence in fences(DOCS / "how-to/pcap.md", "console"))
     assert output == shown.partition("\n")[2]
 
@@ -662,7 +662,7 @@ def test_metrics(free_port: int, new_port: Callable[..., int]) -> None:
     process = subprocess.Popen([*command, "--metrics", f"127.0.0.1:{metrics_port}"])
     try:
         assert ask(free_port, request("OPTIONS")).status_code == 200
-        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=60) as answer:
             metrics = answer.read().decode()
     finally:
         process.terminate()
@@ -707,5 +707,5 @@ def test_commands(session: list[tuple[str, str]], tmp_path: Path, serve: Any, mo
             port = port or serve().port
         shell = f'sipstack() {{ {shlex.quote(sys.executable)} -m sipstack "$@"; }}; {command}'
         shell, expected = (text.replace("5060", str(port or 5060)) for text in (shell, expected))
-        result = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        result = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert doctest.OutputChecker().check_output(expected, result.stdout, doctest.ELLIPSIS), result.stdout

@@ -67,7 +67,7 @@ def test_what_does_not_passes(check, cost, noise, monkeypatch):
         check(machine.prepare, *SIZES)
 
 
-def test_real_code():
+def test_real_code(monkeypatch):
     def copied_again_from_each_place(size):
         items = list(range(size))
         return lambda: sum(len(items[at:]) for at in range(size))
@@ -81,13 +81,14 @@ def test_real_code():
         return lambda: [size in keys for _ in range(50)]
 
     assert_linear(counted)
+    assert_constant(lambda size: lambda: [size in range(size) for _ in range(50)], 16, 16_000)
+    monkeypatch.setattr(growth, "AT_MOST", 6)  # what fails does so however often it is run
     with pytest.raises(AssertionError):
-        assert_linear(copied_again_from_each_place, 1 << 10, 1 << 14)
+        assert_linear(copied_again_from_each_place, 1 << 8, 1 << 12)
     with pytest.raises(AssertionError):
         assert_constant(counted, *SIZES)
     with pytest.raises(AssertionError):
         assert_constant(looked_up, 16, 16_000)
-    assert_constant(lambda size: lambda: [size in range(size) for _ in range(50)], 16, 16_000)
 
 
 @pytest.mark.parametrize("on", [True, False])

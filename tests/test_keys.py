@@ -541,5 +541,5 @@ print(len(set(os.read(read, 9999).split())))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_bare_fork():
-    ended = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=300, check=True)
     assert ended.stdout == "4\n"

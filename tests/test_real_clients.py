@@ -14,7 +14,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def run(command: list[str], timeout: float = 90, **kwargs) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], timeout: float = 180, **kwargs) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -60,7 +60,7 @@ def sipp(
         "-p",
         str(own_port),
     ]
-    command += ["-m", str(calls), "-r", str(rate), "-l", "200", "-nostdin", "-timeout", "60s", "-timeout_error"]
+    command += ["-m", str(calls), "-r", str(rate), "-l", "200", "-nostdin", "-timeout", "150s", "-timeout_error"]
     command += ["-trace_stat", "-fd", "1", "-stf", str(statistics), "-trace_err", "-error_file", str(folder / "errors")]
     result = run(command, cwd=folder)
     errors = folder / "errors"
@@ -158,7 +158,7 @@ def running_kamailio(program: str, config: str, port: int, folder: Path, *argume
 
 
 def ping(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return run([sys.executable, "-m", "sipstack", "ping", *arguments], timeout=30)
+    return run([sys.executable, "-m", "sipstack", "ping", *arguments], timeout=120)
 
 
 class TestKamailio:

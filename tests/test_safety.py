@@ -1006,12 +1006,12 @@ thread.join()
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_fork_beside_a_thread_that_edits(impl: Any):
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, impl.__name__]
-    subprocess.run(command, timeout=60, check=True)
+    subprocess.run(command, timeout=300, check=True)
 
 
 @pytest.mark.parametrize("program", [RACE, FINALIZER, FREE_LISTS], ids=["thread", "finalizer", "free lists"])
 def test_a_program_that_crashed(impl: Any, program: str):
     command = [sys.executable, "-X", "faulthandler", "-c", program, impl.__name__]
     environment = {"PYTHONMALLOC": "debug"} | os.environ  # what is freed is overwritten at once
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert (ended.returncode, ended.stderr) == (0, "")
