@@ -197,6 +197,11 @@ cdef class Message:
 
     @property
     @cython.critical_section
+    def expires(self):
+        return number_of(self, EXPIRES, 0xFFFF_FFFF, parse_seconds)
+
+    @property
+    @cython.critical_section
     def content_length(self):
         return number_of(self, SIP_CONTENT_LENGTH, SIP_LARGEST_CONTENT_LENGTH, None)
 
@@ -204,6 +209,43 @@ cdef class Message:
     @cython.critical_section
     def content_type(self):
         return one(self, SIP_CONTENT_TYPE, parse_content_type)
+
+    # --- the same, of what a message that `check` finds in order has
+
+    @property
+    @cython.critical_section
+    def need_uri(self):
+        return missing("Request-URI") if self.status_code else uri_of(self)
+
+    @property
+    @cython.critical_section
+    def need_via(self):
+        value = via_of(self)
+        return missing("Via") if value is None else value
+
+    @property
+    @cython.critical_section
+    def need_from(self):
+        value = address_of(self, SIP_FROM)
+        return missing("From") if value is None else value
+
+    @property
+    @cython.critical_section
+    def need_to(self):
+        value = address_of(self, SIP_TO)
+        return missing("To") if value is None else value
+
+    @property
+    @cython.critical_section
+    def need_cseq(self):
+        value = cseq_of(self)
+        return missing("CSeq") if value is None else value
+
+    @property
+    @cython.critical_section
+    def need_call_id(self):
+        value = first_value(self, SIP_CALL_ID)
+        return missing("Call-ID") if value is None else value
 
     # --- which transaction and which dialog it belongs to
 

@@ -29,7 +29,8 @@ from ._writing import (
 )
 from .errors import HeaderError, ParseError
 from .headers import (
-    ContentType, RAck, parse_contacts, parse_hops, parse_max_forwards, parse_value, parse_values,
+    ContentType, RAck, parse_contacts, parse_hops, parse_max_forwards, parse_seconds, parse_value,
+    parse_values,
 )
 from .headers._via import parse_vias
 from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS

@@ -15,6 +15,7 @@ from . import _derived, _keys
 from . import _grammar as grammar
 from ._diagnose import diagnose
 from ._forwarding import forward_request, forward_response, sign, take_own_route
+from ._keys import need
 from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers
@@ -26,7 +27,7 @@ from ._writing import (
 from .errors import HeaderError, ParseError
 from .headers import (
     Contact, ContentType, CSeq, HeaderValue, NameAddr, RAck, Via, parse_contacts, parse_hops, parse_max_forwards,
-    parse_value, parse_values,
+    parse_seconds, parse_value, parse_values,
 )  # fmt: skip
 from .headers._via import parse_vias
 from .methods import COMPACT_FORMS, HEADER_NAMES, URI_SCHEMES, header_id
@@ -39,6 +40,7 @@ VIA, FROM, TO, CALL_ID, CSEQ = (header_id(name) for name in ("Via", "From", "To"
 MAX_FORWARDS, CONTENT_LENGTH = header_id("Max-Forwards"), header_id("Content-Length")
 CONTACT, ROUTE, RECORD_ROUTE = header_id("Contact"), header_id("Route"), header_id("Record-Route")
 CONTENT_TYPE, RACK, TIMESTAMP = header_id("Content-Type"), header_id("RAck"), header_id("Timestamp")
+EXPIRES = header_id("Expires")
 
 _START = re.compile(grammar.START_LINE.encode())
 _HEADERS = re.compile(grammar.HEADER_LINES.encode())
@@ -172,7 +174,11 @@ class Message:
     Header names are looked up in any case, a compact form and its long name as one. Values read are str: UTF-8, with
     surrogates for bytes that are not. Values written are str, int or a structured value; SerializeError, with nothing
     changed, for one that cannot be written. A structured value is read when it is asked for, and raises HeaderError
-    where it breaks its grammar; None (an empty tuple for a list) says that there is no such header.
+    where it breaks its grammar; None (an empty tuple for a list) says that there is no such header. What every message
+    must have (RFC 3261 8.1.1), and `check` looks for, can be asked for by `need_via`, `need_from` and so on: they raise
+    HeaderError, which an endpoint answers with 400, where they would be None.
+
+    Attributes give structured values, methods text (but for `get_values`).
     """
 
     __slots__ = ("_body", "_body_at", "_cache", "_lines", "_raw", "_start")
@@ -566,6 +572,14 @@ class Message:
         return self._first(MAX_FORWARDS, _max_forwards)
 
     @property
+    def expires(self) -> int | None:
+        """The Expires header in seconds; what is over 2**32 - 1 is that (RFC 3261 20.19). Raises HeaderError.
+
+        That of one Contact is `contact.expires`, and comes first (RFC 3261 10.2.1.1).
+        """
+        return self._first(EXPIRES, lambda line: parse_value("Expires", parse_seconds, _value(line)))
+
+    @property
     def content_length(self) -> int | None:
         """Content-Length in bytes (RFC 3261 20.14)."""
         return self._first(CONTENT_LENGTH, lambda line: grammar.read_content_length(_raw_value(line)))
@@ -574,6 +588,38 @@ class Message:
     def content_type(self) -> ContentType | None:
         """The Content-Type value (RFC 3261 20.15). Raises HeaderError."""
         return self._one(CONTENT_TYPE, ContentType.parse)
+
+    # --- the same, of what a message that `check` finds in order has
+
+    @property
+    def need_uri(self) -> Uri:
+        """`uri`, where there must be one. Raises HeaderError, on a response too."""
+        return need(self.uri, "Request-URI")  # type: ignore[return-value]  # mypy joins the classes
+
+    @property
+    def need_via(self) -> Via:
+        """`via`, where there must be one. Raises HeaderError."""
+        return need(self.via, "Via")
+
+    @property
+    def need_from(self) -> NameAddr:
+        """`from_`, where there must be one. Raises HeaderError."""
+        return need(self.from_, "From")
+
+    @property
+    def need_to(self) -> NameAddr:
+        """`to`, where there must be one. Raises HeaderError."""
+        return need(self.to, "To")
+
+    @property
+    def need_cseq(self) -> CSeq:
+        """`cseq`, where there must be one. Raises HeaderError."""
+        return need(self.cseq, "CSeq")
+
+    @property
+    def need_call_id(self) -> str:
+        """`call_id`, where there must be one. Raises HeaderError."""
+        return need(self.call_id, "Call-ID")
 
     # --- which transaction and which dialog it belongs to
 

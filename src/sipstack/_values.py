@@ -14,6 +14,7 @@ from types import MemberDescriptorType
 from typing import Any, ClassVar, Final, Self
 
 from ._grammar import BLANK, CONTROL_CHARS, NO_UTF8_CHARS, QUOTED_STRING, is_token, read_ipv6
+from ._limits import MAX_SECONDS
 from .errors import HeaderError, SerializeError
 
 _QUOTED_STRING: Final = re.compile(QUOTED_STRING)
@@ -166,6 +167,20 @@ def parse_number(text: str, maximum: int, what: str, offset: int = 0) -> int:
     if len(significant) > 10 or int(significant) > maximum:
         raise HeaderError(f"{what} is out of range", offset=offset)
     return int(significant)
+
+
+def parse_delta(text: str, what: str, offset: int = 0) -> int:
+    """Seconds (delta-seconds): a decimal number of ASCII digits. What is over 2**32 - 1 is read as that.
+
+    Who sends more means "for ever" (a timer without end, -1 printed as 64 bits), and whatever is granted is less.
+    """
+    try:
+        return parse_number(text, MAX_SECONDS, what, offset)
+    except HeaderError as error:
+        if not (text.isascii() and text.isdecimal()):
+            raise
+        tolerate(error.reason)
+        return MAX_SECONDS
 
 
 def unquote(inside: str) -> str:
