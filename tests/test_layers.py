@@ -22,7 +22,7 @@ LAYERS = """
     headers
     _diagnose _keys _random _rewrite validation
     _writing
-    _derived
+    _broken _derived
     _view multipart
     _forwarding
     _parser _parser_py

@@ -195,6 +195,9 @@ def errors(data: bytes) -> None:
         assert_type(error.reason, str)
         assert_type(error.offset, int)
         assert_type(error.status, int)
+        broken = sipstack.read_broken(data)
+        assert_type(broken, sipstack.BrokenMessage)
+        assert_type(broken.get_header("Call-ID"), str | None)
     try:
         sipstack.parse_header("Via", "x")
     except sipstack.HeaderError as error:
