@@ -66,6 +66,10 @@ cdef class Message:
     def headers(self):
         return Headers(self)
 
+    @headers.setter
+    def headers(self, view):
+        check_own_view(self, view)
+
     def get_header(self, name, default=None):
         cdef str value
         with cython.critical_section(self):
@@ -385,6 +389,17 @@ cdef PyObject *refuse_new(PyTypeObject *cls, PyObject *arguments, PyObject *name
 (<PyTypeObject *>Message).tp_vectorcall = NULL
 
 
-def _restore(data):
-    """What a pickle calls: no limit but the largest, for the message was one already."""
-    return parse(data, max_size=SIP_LONGEST, max_headers=SIP_LONGEST)
+def _restore(bytes data):
+    """What a pickle calls: without limits, for the message was one already."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+    if size <= SIP_LONGEST:
+        return read(data, size, SIP_LONGEST)
+    if size > 0xFFFF_FFFF:
+        raise MemoryError("message is too large")
+    ends = [at for at in (data.find(b"\n\r\n"), data.find(b"\n\n")) if at >= 0]
+    cdef Message m = read(data, size, data.count(b"\n", 0, min(ends, default=0)))
+    cdef Py_ssize_t at
+    for at in range(m.count):
+        if spans(m)[at].value - spans(m)[at].name > SIP_LONGEST:  # a name that has no room in an entry, and none had
+            raise ParseError("malformed message")
+    return m

@@ -6,6 +6,7 @@ the head into lines; a line is turned into text when it is asked for. An edit re
 
 import os  # noqa: I001 - the names of `_writing` and `headers` are wrapped
 import re
+import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
@@ -13,14 +14,14 @@ from typing import Any, TypeVar, final, overload
 
 from . import _derived, _keys
 from . import _grammar as grammar
-from ._diagnose import diagnose
+from ._diagnose import check_limits, diagnose
 from ._forwarding import forward_request, forward_response, sign, take_own_route
 from ._keys import need
 from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
-from ._view import Headers
+from ._view import Headers, check_own_view
 from ._writing import (
-    DIALOG_METHODS, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source, encode_body,
+    DIALOG_METHODS, INSTEAD, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source, encode_body,
     encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, lines_apart,
     refuse_copied,
 )  # fmt: skip
@@ -79,12 +80,12 @@ def parse(
     """Read one SIP message that fills a datagram (RFC 3261 7, 18.3).
 
     Empty lines before it are skipped, and what stands behind the body that Content-Length names is cut off. Raises
-    ParseError for what is no message, TypeError for what is neither bytes nor text.
+    ParseError for what is no message, TypeError for what is neither bytes nor text, ValueError for a limit that is none.
     """
     if type(data) is not bytes:
         data = as_bytes(data)
-    if max_size > LARGEST_MAX_SIZE:
-        raise ValueError(f"max_size is over {LARGEST_MAX_SIZE} bytes")
+    if max_size != MAX_SIZE or max_headers != MAX_HEADERS:
+        check_limits(max_size, max_headers)
     line = _START.match(data) if len(data) <= max_size else None
     headers = _UNFOLDED.match(data, line.end()) if line else None
     if line and headers:
@@ -190,7 +191,7 @@ class Message:
     _body: bytes | None  # the body, once it was edited
     _cache: dict[str, Any] | None  # structured values that were asked for
 
-    def __init__(self) -> None:
+    def __new__(cls, *_arguments: object, **_named: object) -> "Message":
         raise TypeError("a Message is made by parse, Message.request or Message.response")
 
     # --- the start line
@@ -270,6 +271,10 @@ class Message:
     def headers(self) -> Headers:
         """A live view of the headers, ordered, case-insensitive and multi-valued."""
         return Headers(self)
+
+    @headers.setter
+    def headers(self, view: Headers) -> None:
+        check_own_view(self, view)  # what `message.headers |= ...` assigns, when all is done
 
     @overload
     def get_header(self, name: str) -> str | None: ...
@@ -699,7 +704,10 @@ class Message:
         self.prepend_header("Via", value)
 
     def pop_via(self) -> str | None:
-        """Remove the top Via value and return it (RFC 3261 16.7, step 3); None where there is none."""
+        """Remove the top Via value, also one that cannot be read (RFC 3261 16.7, step 3).
+
+        Returns its text; None where there is none. The value is `via`, before.
+        """
         return self._pop(VIA)
 
     def push_record_route(self, value: str | NameAddr | Uri) -> None:
@@ -707,7 +715,10 @@ class Message:
         self.prepend_header("Record-Route", value)
 
     def pop_route(self) -> str | None:
-        """Remove the top Route value and return it (RFC 3261 16.4); None where there is none."""
+        """Remove the top Route value, also one that cannot be read (RFC 3261 16.4).
+
+        Returns its text; None where there is none. The value is `routes[0]`, before.
+        """
         return self._pop(ROUTE)
 
     def _pop(self, number: int) -> str | None:
@@ -865,6 +876,19 @@ class Message:
         return f"<Message {what} Call-ID={self.call_id}>"
 
 
+def _read_only(name: str) -> Any:
+    """A property that says what to do instead of setting it."""
+
+    def refuse(_message: Message, *_value: object) -> None:
+        raise AttributeError(INSTEAD[name])
+
+    return property(getattr(Message, name).fget, refuse, refuse)
+
+
+for _name in INSTEAD:
+    setattr(Message, _name, _read_only(_name))
+
+
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
@@ -970,5 +994,5 @@ def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes) 
 
 
 def _restore(data: bytes) -> Message:
-    """What a pickle calls: no limit but the largest, for the message was one already."""
-    return parse(data, max_size=LARGEST_MAX_SIZE, max_headers=LARGEST_MAX_SIZE)
+    """What a pickle calls: without limits, for the message was one already."""
+    return _parse_any(data, sys.maxsize, sys.maxsize)

@@ -154,11 +154,12 @@ cdef enum:
     FEW = 256  # headers that are noted on the stack before the table is made; the limit by default
 
 
-def parse(data, *, Py_ssize_t max_size=MAX_SIZE, Py_ssize_t max_headers=MAX_HEADERS):
+def parse(data, *, max_size=MAX_SIZE, max_headers=MAX_HEADERS):
     cdef bytes raw = data if type(data) is bytes else as_bytes(data)
-    if max_size > SIP_LONGEST:
-        raise ValueError(f"max_size is over {SIP_LONGEST} bytes")
-    return read(raw, max_size, max_headers)
+    cdef Py_ssize_t size = PyNumber_AsSsize_t(max_size, NULL), headers = PyNumber_AsSsize_t(max_headers, NULL)
+    if not 1 <= size <= SIP_LONGEST or headers < 0:
+        check_limits(max_size, max_headers)
+    return read(raw, size, headers)
 
 
 cdef Message read(bytes raw, Py_ssize_t max_size, Py_ssize_t max_headers):

@@ -10,6 +10,7 @@ Reading is tolerant: what can be read in one way is read, and what is wrong with
 import re
 from collections.abc import Callable
 from contextvars import ContextVar, Token
+from functools import wraps
 from types import MemberDescriptorType
 from typing import Any, ClassVar, Final, Self
 
@@ -38,6 +39,8 @@ class HeaderValue:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if "parse" in vars(cls):
+            setattr(cls, "parse", classmethod(_of_text(vars(cls)["parse"].__func__)))  # noqa: B010
         members = [item for parent in reversed(cls.__mro__) for item in vars(parent).items()]
         cls._setters = {name: slot.__set__ for name, slot in members if isinstance(slot, MemberDescriptorType)}
 
@@ -82,7 +85,8 @@ class HeaderValue:
         return f"{type(self).__name__}.parse({str(self)!r})"
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be set")
+        instead = f"; replace({name}=...) makes a changed copy" if hasattr(self, "replace") else ""
+        raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be set{instead}")
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be deleted")
@@ -95,6 +99,18 @@ class HeaderValue:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), {name: getattr(self, name) for name in self._setters})
+
+
+def _of_text(parse: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """A class's `parse`, which names its argument where that is no text."""
+
+    @wraps(parse)
+    def checked(cls: type[HeaderValue], text: str) -> object:
+        if not isinstance(text, str):
+            need_str(text, "text")
+        return parse(cls, text)
+
+    return checked
 
 
 def _restore(cls: type[HeaderValue], slots: dict[str, object]) -> HeaderValue:

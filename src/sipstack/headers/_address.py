@@ -2,7 +2,7 @@
 
 import re  # noqa: I001 - the names of `_values` are wrapped
 from functools import partial
-from typing import Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING
 from .._limits import DEFAULT_EXPIRES, MAX_SECONDS
@@ -189,6 +189,15 @@ class Star(HeaderValue):
     """The `*` of `Contact: *` (RFC 3261 10.2.2). `STAR` is its one instance."""
 
     __slots__ = ()
+    _one: ClassVar[Self | None] = None
+
+    def __new__(cls) -> Self:
+        if cls._one is None:
+            cls._one = super().__new__(cls)
+        return cls._one
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
 
     @classmethod
     def parse(cls, text: str) -> Self:

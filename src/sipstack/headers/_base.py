@@ -235,7 +235,8 @@ def need_uri(uri: Uri | str, what: str) -> Uri:
             with Flaws() as found:
                 made = parse_uri(uri)
         except HeaderError as error:
-            raise SerializeError(f"{what}: {error.reason}") from error
+            hint = "; NameAddr.parse reads an address in <>" if "<" in uri else ""
+            raise SerializeError(f"{what}: {error.reason}{hint}") from error
         for reason in found:
             raise SerializeError(f"{what}: {reason}")
         return made
