@@ -197,8 +197,13 @@ def test_a_number_of_headers_that_is_no_limit(impl: ModuleType, headers: int):
 def test_limits_of_another_type_and_large_ones(both: Any):
     for limits in ({"max_size": 1.5}, {"max_size": "1"}, {"max_headers": None}, {"max_headers": 1 << 70},
                    {"max_headers": 0}, {"max_size": 1}, {"max_size": True}):  # fmt: skip
-        compiled, plain = [outcome(lambda i=impl, ls=limits: bytes(i.parse(REQUEST, **ls))) for impl in both]
-        assert compiled == plain
+        found = []
+        for impl in both:
+            try:
+                found.append(outcome(lambda i=impl, ls=limits: bytes(i.parse(REQUEST, **ls))))
+            except TypeError as error:
+                found.append(("TypeError", str(error)))
+        assert found[0] == found[1]
     assert bytes(both[0].parse(REQUEST, max_headers=1 << 70)) == REQUEST
 
 

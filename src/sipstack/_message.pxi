@@ -374,6 +374,12 @@ cdef class Message:
     def __str__(self):
         return self.to_bytes().decode("utf-8", "surrogateescape")
 
+    def describe(self):
+        return describe_message(self)
+
+    def _repr_html_(self):
+        return describe_as_html(self)
+
     def __repr__(self):
         what = f"{self.status_code} {self.status_text}" if self.status_code else f"{self.method} {self.request_uri}"
         return f"<Message {what} Call-ID={self.call_id}>"

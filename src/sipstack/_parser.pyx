@@ -17,6 +17,8 @@ from libc.string cimport memchr, memcmp, memmove, memset
 from sipstack._sip cimport *
 
 from . import _derived, _keys
+from ._describe import describe as describe_message
+from ._describe import describe_as_html
 from ._diagnose import check_limits, diagnose
 from ._forwarding import forward_request as forward_any_request
 from ._forwarding import forward_response as forward_any_response

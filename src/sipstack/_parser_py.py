@@ -14,6 +14,7 @@ from typing import Any, TypeVar, final, overload
 
 from . import _derived, _keys
 from . import _grammar as grammar
+from ._describe import describe, describe_as_html
 from ._diagnose import check_limits, diagnose
 from ._forwarding import forward_request, forward_response, sign, take_own_route
 from ._keys import need
@@ -21,8 +22,8 @@ from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SI
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers, check_own_view
 from ._writing import (
-    DIALOG_METHODS, INSTEAD, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source, encode_body,
-    encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, lines_apart,
+    DIALOG_METHODS, INSTEAD, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source,
+    encode_body, encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, lines_apart,
     refuse_copied,
 )  # fmt: skip
 from .errors import HeaderError, ParseError
@@ -80,7 +81,8 @@ def parse(
     """Read one SIP message that fills a datagram (RFC 3261 7, 18.3).
 
     Empty lines before it are skipped, and what stands behind the body that Content-Length names is cut off. Raises
-    ParseError for what is no message, TypeError for what is neither bytes nor text, ValueError for a limit that is none.
+    ParseError for what is no message, TypeError for what is neither bytes nor text, and ValueError for a limit that is
+    none.
     """
     if type(data) is not bytes:
         data = as_bytes(data)
@@ -870,6 +872,17 @@ class Message:
 
     def __str__(self) -> str:
         return _text(self.to_bytes())
+
+    def describe(self) -> str:
+        """The message for people, in lines: each header with what it was understood as, and what is wrong.
+
+        It is what `sipstack parse` shows, and a notebook. Nothing in it moves a terminal's cursor. A line that begins
+        with `!` is a reason to refuse the message, one with `-` is to be ignored: see `validate`.
+        """
+        return describe(self)
+
+    def _repr_html_(self) -> str:
+        return describe_as_html(self)
 
     def __repr__(self) -> str:
         what = f"{self.method} {self.request_uri}" if self.is_request else f"{self.status_code} {self.status_text}"

@@ -68,9 +68,7 @@ INSTEAD = {
     },
 }  # fmt: skip
 """Attributes of a message that cannot be set: what to do instead."""
-INSTEAD |= {
-    f"need_{name.rstrip('_')}": INSTEAD[name] for name in ("uri", "via", "from_", "to", "cseq", "call_id")
-}
+INSTEAD |= {f"need_{name.rstrip('_')}": INSTEAD[name] for name in ("uri", "via", "from_", "to", "cseq", "call_id")}
 INSTEAD = {name: f"{name} of a Message cannot be set: {text}" for name, text in INSTEAD.items()}
 
 Body = bytes | bytearray | memoryview | str
