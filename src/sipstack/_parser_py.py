@@ -23,8 +23,8 @@ from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers, check_own_view
 from ._writing import (
     DIALOG_METHODS, INSTEAD, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source,
-    encode_body, encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, lines_apart,
-    refuse_copied,
+    encode_body, encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs,
+    lines_apart, refuse_copied,
 )  # fmt: skip
 from .errors import HeaderError, ParseError
 from .headers import (
