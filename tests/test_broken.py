@@ -1,10 +1,11 @@
 """What can be read of bytes that are no message; each implementation says what is one."""
 
+from functools import partial
 from types import ModuleType
 
 import pytest
 from agreement import MESSAGES, REQUEST
-from clock import clock
+from growth import assert_linear, fill
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,13 +100,4 @@ def test_nothing_in_it_moves_a_terminal(data: bytes):
 )
 @pytest.mark.parametrize("start", [b"", REQUEST[:-9]])
 def test_the_cost_is_linear(piece: bytes, start: bytes):
-    def cost(size: int) -> float:
-        data = start + piece * (size // len(piece)) + b"x"
-        best = 1.0
-        for _ in range(5):
-            begin = clock()
-            read_broken(data)
-            best = min(best, clock() - begin)
-        return best
-
-    assert cost(60_000) < 12 * cost(15_000) + 0.005
+    assert_linear(lambda size: partial(read_broken, start + fill(piece, size) + b"x"))

@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
-from clock import clock
+from growth import assert_linear, fill
+from test_transport import refusing_socket
 
 from sipstack import StreamParser, parse
 from sipstack._printable import line_at, pointed, visible
@@ -298,16 +300,11 @@ class TestTarget:
 
     @pytest.mark.parametrize("piece", [":", "a:", "::", ".", "%", "1:%", "[", "sip:", "sip:a@"])
     def test_the_cost_is_linear(self, piece: str) -> None:
-        def cost(size: int) -> float:
-            best = 1.0
-            for _ in range(5):
-                begin = clock()
-                with contextlib.suppress(argparse.ArgumentTypeError):
-                    target(piece * (size // len(piece)) + "x!")
-                best = min(best, clock() - begin)
-            return best
+        def read(text: str) -> None:
+            with contextlib.suppress(argparse.ArgumentTypeError):
+                target(text)
 
-        assert cost(60_000) < 12 * cost(15_000) + 0.005
+        assert_linear(lambda size: partial(read, fill(piece, size) + "x!"))
 
     def test_hostport(self) -> None:
         assert Target("fe80::1%eth0", 5060).hostport == "[fe80::1]:5060"
@@ -474,8 +471,9 @@ class TestPing:
         assert "2 requests sent, 0 answered, 100% lost" in output
         assert "rtt" not in output
 
-    def test_nothing_listens(self, free_port: int, capsys) -> None:
-        assert main(["ping", "-c", "1", "-W", "1", f"127.0.0.1:{free_port}"]) == 1
+    def test_nothing_listens(self, capsys) -> None:
+        with refusing_socket() as sock:
+            assert main(["ping", "-c", "1", "-W", "30", f"127.0.0.1:{sock.getsockname()[1]}"]) == 1
         assert re.search(r"seq=1 .*refused", capsys.readouterr().out)
 
     def test_no_host_name(self, capsys) -> None:
@@ -529,7 +527,7 @@ class TestPing:
             assert process.stdout is not None
             head = [process.stdout.readline() for _ in range(3)]
             process.send_signal(number)
-            output = "".join(head) + process.communicate(timeout=10)[0]
+            output = "".join(head) + process.communicate(timeout=60)[0]
         assert process.returncode == 0, output
         assert "ping statistics" in output
         assert "rtt min/avg/max/mdev" in output
@@ -538,7 +536,7 @@ class TestPing:
 
 def exchange(port: int, data: bytes) -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.sendto(data, ("127.0.0.1", port))
         return sock.recv(65535)
 
@@ -580,13 +578,13 @@ class TestServe:
     def test_log_lines_where_there_is_no_terminal(self, serve) -> None:
         server = serve("--interval", "0.2")
         exchange(server.port, OPTIONS)
-        server.wait_for(r"1 requests?\b.*\n", 5)
+        server.wait_for(r"1 requests?\b.*\n")
         assert "\x1b" not in server.output
 
     def test_verbose_names_each_request(self, serve) -> None:
         server = serve("-v")
         exchange(server.port, OPTIONS)
-        server.wait_for(r"OPTIONS sip:probe@127\.0\.0\.1:5060.*from 127\.0\.0\.1", 5)
+        server.wait_for(r"OPTIONS sip:probe@127\.0\.0\.1:5060.*from 127\.0\.0\.1")
 
     def test_port_in_use(self, serve, capsys) -> None:
         assert main(["serve", "--host", "127.0.0.1", "--port", str(serve().port)]) == 2
@@ -642,7 +640,7 @@ class TestServe:
             output += read_until(leader, rb"\b1 request\b")
             os.write(leader, b"\x03")
             output += read_until(leader, rb"stopped after[^\n]*\n")
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         finally:
             if process.poll() is None:
                 process.kill()
@@ -652,7 +650,7 @@ class TestServe:
         assert b"0 unreadable, 0 dropped by the system; 1 request (OPTIONS 1), 1 response (2xx 1)" in output
 
 
-def read_until(fd: int, pattern: bytes, seconds: float = 10) -> bytes:
+def read_until(fd: int, pattern: bytes, seconds: float = 60) -> bytes:
     """Reads a terminal's output until `pattern` is in it (or it ends)."""
     os.set_blocking(fd, False)
     output, end = b"", time.monotonic() + seconds

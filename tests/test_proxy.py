@@ -6,7 +6,6 @@ import importlib.util
 import logging
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -90,7 +89,7 @@ class Bench:
     async def pass_on(self, message: Message | str, addr=ALICE) -> tuple[Message, tuple[str, int]]:
         """What leaves when this comes in, and to where."""
         self.arrive(bytes(message) if isinstance(message, Message) else message.encode(), addr)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             data, to = await self.wire.outbox.get()
         return parse(data), to
 
@@ -300,10 +299,9 @@ class TestRoutes:
 
     async def test_250_routes_of_ours_at_once(self, bench: Bench) -> None:
         request = make_request(routes=[self.OURS] * 125 + [", ".join([self.OURS] * 125)], max_forwards=255)
-        start = time.process_time()
-        sent, to = await bench.pass_on(request)
+        sent, to = await bench.pass_on(request)  # in one go: it does not come by again for each of them
         assert (sent.routes, sent.max_forwards, to in (ONE, TWO, THREE)) == ((), 70, True)
-        assert time.process_time() - start < 0.2
+        assert bench.proxy.endpoint.stats.requests == 1
 
     async def test_behind_a_client_that_has_us_as_its_outbound_proxy(self, bench: Bench) -> None:
         for uri in ("sip:bob@example.com", "sip:bob@192.0.2.1"):
@@ -479,13 +477,6 @@ def run(command: list[str], timeout: float = 90, **kwargs) -> subprocess.Complet
     )  # fmt: skip
 
 
-def new_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Program:
     """A program that was started for a test, and what it has written."""
 
@@ -495,7 +486,7 @@ class Program:
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder)
 
-    def wait_for(self, pattern: str, seconds: float = 20, start: int = 0) -> int:
+    def wait_for(self, pattern: str, seconds: float = 60, start: int = 0) -> int:
         """Waits until a pattern was written; where the text behind it begins."""
         end = time.monotonic() + seconds
         while not (found := re.compile(pattern).search(self.log.read_text(errors="replace"), start)):
@@ -504,7 +495,7 @@ class Program:
             time.sleep(0.02)
         return found.end()
 
-    def wait_until_it_answers(self, port: int, seconds: float = 20) -> None:
+    def wait_until_it_answers(self, port: int, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         ping = [sys.executable, "-m", "sipstack", "ping", "-c", "1", "-W", "0.3", f"127.0.0.1:{port}"]
         while run(ping).returncode:
@@ -528,9 +519,10 @@ class Program:
 class Lab:
     """Starts what a test needs, and ends it."""
 
-    def __init__(self, folder: Path, client: Callable[[str], str]) -> None:
+    def __init__(self, folder: Path, client: Callable[[str], str], new_port: Callable[[], int]) -> None:
         self.folder = folder
         self.client = client
+        self.new_port = new_port
         self.programs: list[Program] = []
 
     def start(self, name: str, command: list[str]) -> Program:
@@ -547,10 +539,10 @@ class Lab:
         return program
 
     def callee(self, port: int) -> Program:
-        """A SIPp that takes calls; ended by itself after two minutes, whatever happens here."""
+        """A SIPp that takes calls; ended by itself after five minutes, whatever happens here."""
         scenario = str(HERE / "sipp" / "call_uas.xml")
         command = [self.client("sipp"), "-sf", scenario, "-i", "127.0.0.1", "-p", str(port), "-nostdin", *ROOM]
-        return self.start("callee", [*command, "-timeout", "120s"])
+        return self.start("callee", [*command, "-timeout", "300s"])
 
     def caller(self, port: int, calls: int, rate: int) -> "Caller":
         return Caller(self, port, calls, rate)
@@ -571,22 +563,31 @@ class Caller:
 
     def __init__(self, lab: Lab, port: int, calls: int, rate: int) -> None:
         scenario = str(HERE / "sipp" / "call_uac.xml")
-        command = [lab.client("sipp"), f"127.0.0.1:{port}", "-sf", scenario, "-i", "127.0.0.1", "-p", str(new_port())]
-        command += ["-m", str(calls), "-r", str(rate), "-d", "100", "-l", "1000", "-nostdin", "-timeout", "60s"]
+        command = [
+            lab.client("sipp"),
+            f"127.0.0.1:{port}",
+            "-sf",
+            scenario,
+            "-i",
+            "127.0.0.1",
+            "-p",
+            str(lab.new_port()),
+        ]
+        command += ["-m", str(calls), "-r", str(rate), "-d", "100", "-l", "1000", "-nostdin", "-timeout", "100s"]
         command += [*ROOM, "-trace_stat", "-fd", "1", "-stf", "statistics.csv", "-trace_err", "-error_file", "errors"]
         self.program = lab.start("caller", command)
 
     def results(self) -> tuple[int, int]:
         """How many calls succeeded, and how many failed."""
-        self.program.process.wait(90)
+        self.program.process.wait(120)
         with (self.program.folder / "statistics.csv").open(newline="") as file:
             last = list(csv.DictReader(file, delimiter=";"))[-1]
         return int(last["SuccessfulCall(C)"]), int(last["FailedCall(C)"])
 
 
 @pytest.fixture
-def lab(client: Callable[[str], str], tmp_path: Path) -> Iterator[Lab]:
-    lab = Lab(tmp_path, client)
+def lab(client: Callable[[str], str], tmp_path: Path, new_port: Callable[[], int]) -> Iterator[Lab]:
+    lab = Lab(tmp_path, client, new_port)
     yield lab
     for program in reversed(lab.programs):
         program.stop()
@@ -594,20 +595,20 @@ def lab(client: Callable[[str], str], tmp_path: Path) -> Iterator[Lab]:
 
 class TestCalls:
     def test_through_it_to_one_callee(self, lab: Lab) -> None:
-        port, target = new_port(), new_port()
+        port, target = lab.new_port(), lab.new_port()
         lab.callee(target)
         lab.proxy(port, target)
         assert lab.caller(port, 150, 50).results() == (150, 0)
 
     def test_two_workers(self, lab: Lab) -> None:
-        port, target = new_port(), new_port()
+        port, target = lab.new_port(), lab.new_port()
         lab.callee(target)
         lab.proxy(port, target, arguments=("--workers", "2"))
         assert lab.caller(port, 150, 50).results() == (150, 0)
 
     def test_one_of_two_callees_is_killed_under_load(self, lab: Lab) -> None:
         """What is in progress there may fail. What begins after the health check does not."""
-        port, first, second = new_port(), new_port(), new_port()
+        port, first, second = lab.new_port(), lab.new_port(), lab.new_port()
         lab.callee(first)
         victim = lab.callee(second)
         proxy = lab.proxy(port, first, second)
@@ -627,13 +628,13 @@ class TestCalls:
 class TestKamailioBehindIt:
     def test_options_and_register(self, lab: Lab) -> None:
         sipsak = lab.client("sipsak")
-        port, target = new_port(), new_port()
+        port, target = lab.new_port(), lab.new_port()
         lab.kamailio(target, HERE / "kamailio" / "registrar.cfg")
         lab.proxy(port, target)
         result = run([sipsak, "-vv", "-s", f"sip:probe@127.0.0.1:{port}"])
         assert result.returncode == 0, result.stdout
         assert "SIP/2.0 200 Keepalive" in result.stdout
-        contact = f"sip:alice@127.0.0.1:{new_port()}"
+        contact = f"sip:alice@127.0.0.1:{lab.new_port()}"
         result = run([sipsak, "-U", "-vv", "-x", "60", "-C", contact, "-s", f"sip:alice@127.0.0.1:{port}"])
         assert result.returncode == 0, result.stdout
         assert "All usrloc tests completed successful" in result.stdout
@@ -643,7 +644,7 @@ class TestBehindKamailio:
     """examples/kamailio-dispatcher, as it stands but for the ports."""
 
     def test_one_of_two_nodes_is_killed_under_load(self, lab: Lab, tmp_path: Path) -> None:
-        front, callee, *nodes = (new_port() for _ in range(4))
+        front, callee, *nodes = (lab.new_port() for _ in range(4))
         folder = EXAMPLES / "kamailio-dispatcher"
         text = (folder / "dispatcher.list").read_text()
         nodes_list = tmp_path / "dispatcher.list"

@@ -538,7 +538,7 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive(), "a thread does not end"
     if errors:
         raise errors[0]
@@ -546,19 +546,16 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
 
 
 def beside(reader: Callable[[], Any], *editors: Callable[[], Any], seconds: float = 0.3) -> set[Any]:
-    """What a reader sees, again and again, while editors edit again and again."""
+    """What a reader sees, again and again, while editors edit again and again; each has a turn, however late it is."""
     end = time.monotonic() + seconds
     seen = set()
 
-    def read() -> None:
+    def again(function: Callable[[], Any]) -> None:
+        function()
         while time.monotonic() < end:
-            seen.add(reader())
+            function()
 
-    def edit(editor: Callable[[], Any]) -> None:
-        while time.monotonic() < end:
-            editor()
-
-    together(read, *(lambda editor=editor: edit(editor) for editor in editors))
+    together(*(partial(again, function) for function in (lambda: seen.add(reader()), *editors)))
     return seen
 
 
@@ -682,8 +679,11 @@ def test_a_via_that_is_stamped_beside_an_editor(impl: Any):
         message.push_via(UPPER)
         assert message.pop_via() in {UPPER, top.get_header("Via")}
 
-    seen = beside(lambda: message.stamp_received("192.0.2.1", 5070) or message.get_header("Via"), push_and_pop)
-    assert seen <= possible
+    seen, tries = set(), 0
+    while stamped.get_header("Via") not in seen and tries < 100:  # on a busy machine it may meet the other one alone
+        tries += 1
+        seen |= beside(lambda: message.stamp_received("192.0.2.1", 5070) or message.get_header("Via"), push_and_pop)
+        assert seen <= possible
     assert message.get_headers("Via") == [stamped.get_header("Via")]
 
 
@@ -735,18 +735,15 @@ def test_the_size_beside_edits(impl: Any):
 def test_everything_at_once(impl: Any):
     message = impl.parse(ODD)
     calls = [*ALL_CALLS.values(), *EDITS.values()]
-    end = time.monotonic() + 1.0
 
-    def work(seed: int) -> int:
-        order, count = random.Random(seed), 0
-        while time.monotonic() < end:
+    def work(seed: int) -> None:
+        order = random.Random(seed)
+        for _ in range(5000):
             outcome(lambda: order.choice(calls)(message))
-            count += 1
             if len(message.headers) > 400:
                 message.headers.clear()
-        return count
 
-    assert min(together(*(lambda seed=seed: work(seed) for seed in range(3)))) > 10
+    together(*(partial(work, seed) for seed in range(3)))
     state_of(message)
 
 

@@ -57,7 +57,7 @@ cdef class Message:
 
     @body.setter
     def body(self, body):
-        cdef bytes data = encode_body(body)
+        cdef bytes data = body if type(body) is bytes else encode_body(body)
         set_body(self, data)
 
     # --- headers as text
