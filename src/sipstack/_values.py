@@ -106,7 +106,7 @@ def _of_text(parse: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
 
     @wraps(parse)
     def checked(cls: type[HeaderValue], text: str) -> object:
-        if not isinstance(text, str):
+        if type(text) is not str:
             need_str(text, "text")
         return parse(cls, text)
 

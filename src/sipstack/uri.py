@@ -459,7 +459,7 @@ def uri_scheme(text: str) -> str:
 
 def parse_uri(text: str) -> Uri:
     """Read a URI of any scheme. Raises HeaderError where it breaks its scheme's grammar."""
-    if not isinstance(text, str):
+    if type(text) is not str:
         need_str(text, "text")
     scheme = uri_scheme(text)
     if scheme in ("sip", "sips"):

@@ -86,9 +86,11 @@ def parse_header(name: str, value: str) -> ParsedHeader:
     One field's value at a time; a header that is a list gives a tuple. A header without a structure, or an unknown
     one, gives the text without the blanks round it. Raises HeaderError, with the header's name.
     """
-    header = canonical_name(need_str(name, "name"))
+    if type(name) is not str or type(value) is not str:
+        need_str(name, "name")
+        need_str(value, "value")
+    header = canonical_name(name)
     reader = READERS.get(header)
-    need_str(value, "value")
     return value.strip(BLANK) if reader is None else parse_value(header, reader, value)
 
 
