@@ -20,7 +20,8 @@ LARGE = {"max_size": (1 << 22) - 1, "max_headers": 1 << 20}
 
 STRUCTURED = (
     "uri", "via", "vias", "from_", "to", "from_tag", "to_tag", "contacts", "routes", "record_routes", "cseq", "rack",
-    "call_id", "max_forwards", "content_length", "content_type",
+    "call_id", "max_forwards", "expires", "content_length", "content_type", "need_uri", "need_via", "need_from",
+    "need_to", "need_cseq", "need_call_id",
 )  # fmt: skip
 """Every attribute of a Message that reads a header."""
 

@@ -1,6 +1,8 @@
 """The command line: what it prints, its exit codes, how it stops."""
 
 import argparse
+import contextlib
+import dataclasses
 import io
 import os
 import re
@@ -12,15 +14,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from growth import assert_linear, fill
 from test_transport import refusing_socket
 
-from sipstack import parse
-from sipstack.cli import main
+from sipstack import StreamParser, parse
+from sipstack._printable import line_at, pointed, visible
+from sipstack.cli import _serve, main
 from sipstack.cli._ping import Target, target
-from sipstack.cli._text import line_at, pointed, visible
 
 OPTIONS = (
     b"OPTIONS sip:probe@127.0.0.1:5060 SIP/2.0\r\n"
@@ -163,6 +167,72 @@ class TestParse:
         assert main(["parse", "-"]) == 1
         assert "stdin:1:1: " in capsys.readouterr().out
 
+    def test_every_message_of_a_file(self, tmp_path: Path, capsys) -> None:
+        file = tmp_path / "three.sip"
+        body = OPTIONS.replace(b"Length: 0\r\n\r\n", b"Length: 4\r\nContent-Type: a/b\r\n\r\n\r\n\r\n")
+        file.write_bytes(b"\r\n" + OPTIONS + b"\r\n\r\n" + body + bytes(parse(OPTIONS).reply(486)) + b"\0\r\n")
+        assert main(["parse", str(file)]) == 0
+        output = capsys.readouterr().out
+        assert re.findall(r"^(?:request OPTIONS|response 486)", output, re.MULTILINE) == ["request OPTIONS"] * 2 + [
+            "response 486"
+        ]
+        assert output.count("\n\n") == 2
+
+    def test_a_bad_message_behind_a_good_one(self, tmp_path: Path, capsys) -> None:
+        file = tmp_path / "two.sip"
+        file.write_bytes(OPTIONS + OPTIONS.replace(b"X-Note:", b"X Note:") + OPTIONS)
+        assert main(["parse", str(file)]) == 1
+        output = capsys.readouterr().out
+        at = OPTIONS.index(b"X-Note") + 1 + len(OPTIONS)
+        assert output.startswith("request OPTIONS")
+        assert f"{file}:18:2: header name has a space in it (byte {at}) - a server answers 400\n    X Note" in output
+        assert output.count("request") == 1
+
+    def test_many_messages_are_more_than_one_may_be(self, stdin, capsys) -> None:
+        stdin(OPTIONS * 300)
+        assert main(["parse", "-"]) == 0
+        assert capsys.readouterr().out.count("request OPTIONS") == 300
+
+    def test_line_ends_that_an_editor_has_made_lf(self, tmp_path: Path, capsys) -> None:
+        file = tmp_path / "lf.sip"
+        head = OPTIONS.replace(b"Length: 0\r\n", b"Type: application/sdp\r\nContent-Length: 10\r\n")
+        file.write_bytes((head + b"v=0\r\ns=-\r\n").replace(b"\r\n", b"\n"))
+        assert main(["parse", str(file)]) == 0
+        first, second, *_ = lines = capsys.readouterr().out.splitlines()
+        assert first == f"{file}: the line ends are LF alone; read with CRLF, which its Content-Length counts"
+        assert second.startswith("request OPTIONS")
+        assert "body: 10 bytes" in lines
+
+    @pytest.mark.parametrize("size", ["-5", "0", "x", "4194304", "1_0", "\u0665"])
+    def test_a_size_that_is_no_limit(self, size: str, capsys) -> None:
+        with pytest.raises(SystemExit) as raised:
+            main(["parse", f"--max-size={size}", "-"])
+        assert raised.value.code == 2
+        assert f"argument --max-size: {size!r} is not a number of bytes (1 to 4194303)" in capsys.readouterr().err
+
+    def test_a_capture(self, tmp_path: Path, capsys) -> None:
+        pytest.importorskip("scapy", reason="scapy is not installed")
+        from test_docs import write_capture
+
+        write_capture(tmp_path / "trunk.pcap")
+        assert main(["parse", str(tmp_path / "trunk.pcap")]) == 1  # a body without a Content-Type
+        output = capsys.readouterr().out
+        shown = re.findall(r"^--- (.*)\n(\w+ \w+)", output, re.MULTILINE)
+        assert shown == [
+            ("1700000000.000000 192.0.2.1:5060 -> 192.0.2.20:5060", "request INVITE"),
+            ("1700000000.050000 192.0.2.20:5060 -> 192.0.2.1:5060", "response 486"),
+        ]
+        assert output.endswith("--- 1 other datagrams\n")
+        assert "body: 2000 bytes" in output
+
+    def test_a_capture_without_scapy(self, tmp_path: Path, capsys, monkeypatch) -> None:
+        for name in ("scapy", "scapy.layers.inet", "scapy.layers.inet6"):
+            monkeypatch.setitem(sys.modules, name, None)
+        for magic in (b"\xd4\xc3\xb2\xa1", b"\n\r\r\n"):
+            (tmp_path / "a.pcap").write_bytes(magic + bytes(100))
+            assert main(["parse", str(tmp_path / "a.pcap")]) == 2
+            assert "needs scapy to be read: pip install 'sipstack[pcap]'" in capsys.readouterr().err
+
     def test_no_such_file(self, tmp_path: Path, capsys) -> None:
         assert main(["parse", str(tmp_path / "none.sip")]) == 2
         assert "No such file" in capsys.readouterr().err
@@ -198,6 +268,7 @@ class TestTarget:
             ("::1", "::1", 5060),
             ("fe80::1%eth0", "fe80::1%eth0", 5060),
             ("::ffff:192.0.2.1", "::ffff:192.0.2.1", 5060),
+            ("fe80::1%eth0.5-a", "fe80::1%eth0.5-a", 5060),
         ],
     )
     def test_good(self, text: str, host: str, port: int) -> None:
@@ -209,6 +280,31 @@ class TestTarget:
     def test_bad(self, text: str) -> None:
         with pytest.raises(argparse.ArgumentTypeError):
             target(text)
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("sip:example.com", Target("example.com", 5060, "sip:example.com")),
+            ("sip:bob@[::1]:5070;transport=tcp", Target("::1", 5070, "sip:bob@[::1]:5070;transport=tcp", "TCP")),
+            ("SIP:bob@h;maddr=192.0.2.1;method=BYE?a=b", Target("192.0.2.1", 5060, "sip:bob@h;maddr=192.0.2.1")),
+            ("sip:h;transport=UDP", Target("h", 5060, "sip:h;transport=UDP", "UDP")),
+        ],
+    )
+    def test_uri(self, text: str, expected: Target) -> None:
+        assert target(text) == expected
+
+    @pytest.mark.parametrize("text", ["sips:h", "sip:", "sip:h;transport=tls", "sip:h:0", "sip:a b", "sip:h:65536"])
+    def test_bad_uri(self, text: str) -> None:
+        with pytest.raises(argparse.ArgumentTypeError):
+            target(text)
+
+    @pytest.mark.parametrize("piece", [":", "a:", "::", ".", "%", "1:%", "[", "sip:", "sip:a@"])
+    def test_the_cost_is_linear(self, piece: str) -> None:
+        def read(text: str) -> None:
+            with contextlib.suppress(argparse.ArgumentTypeError):
+                target(text)
+
+        assert_linear(lambda size: partial(read, fill(piece, size) + "x!"))
 
     def test_hostport(self) -> None:
         assert Target("fe80::1%eth0", 5060).hostport == "[fe80::1]:5060"
@@ -244,7 +340,100 @@ def ok(data: bytes) -> list[bytes]:
     return [bytes(parse(data).reply(200))]
 
 
+@contextmanager
+def stream_responder(answer: Callable[[bytes], bytes], messages: int = 100) -> Iterator[int]:
+    """A TCP server on loopback; it closes each connection after so many messages."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        done = threading.Event()
+
+        def loop() -> None:
+            while not done.is_set():
+                with contextlib.suppress(TimeoutError), server.accept()[0] as sock:
+                    sock.settimeout(0.05)
+                    parser, left = StreamParser(), messages
+                    while left and not done.is_set():
+                        with contextlib.suppress(TimeoutError):
+                            data = sock.recv(65535)
+                            if not data:
+                                break
+                            for message in parser.feed(data):
+                                left -= 1
+                                sock.sendall(answer(bytes(message)))
+
+        thread = threading.Thread(target=loop)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            done.set()
+            thread.join()
+
+
 class TestPing:
+    @pytest.mark.parametrize("by", ["option", "uri"])
+    def test_tcp(self, by: str, capsys) -> None:
+        seen: list[bytes] = []
+        with stream_responder(lambda data: seen.append(data) or ok(data)[0]) as port:
+            where = ["--tcp", f"127.0.0.1:{port}"] if by == "option" else [f"sip:bob@127.0.0.1:{port};transport=tcp"]
+            assert main(["ping", "-c", "3", "-i", "0.01", *where]) == 0
+        output = capsys.readouterr().out
+        assert ": OPTIONS over TCP\n" in output
+        assert "3 requests sent, 3 answered, 0% lost" in output
+        first = parse(seen[0])
+        assert first.validate() == []
+        assert (first.via.transport, len(seen)) == ("TCP", 3)
+        assert first.request_uri == where[-1] if by == "uri" else first.request_uri == f"sip:{where[-1]}"
+
+    def test_tcp_connection_that_ends_is_made_anew(self, capsys) -> None:
+        with stream_responder(lambda data: ok(data)[0], messages=1) as port:
+            assert main(["ping", "--tcp", "-c", "3", "-i", "0.2", f"127.0.0.1:{port}"]) == 0
+        assert "3 requests sent, 3 answered" in capsys.readouterr().out
+
+    def test_tcp_answer_that_is_no_message(self, capsys) -> None:
+        with stream_responder(lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+            assert main(["ping", "--tcp", "-c", "1", f"127.0.0.1:{port}"]) == 1
+        assert "seq=1 " in capsys.readouterr().out
+
+    def test_tcp_nothing_listens(self, capsys) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        assert main(["ping", "--tcp", "-c", "1", f"127.0.0.1:{port}"]) == 2
+        assert "refused" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("expect", "code"), [("200", 1), ("503", 0), ("5xx", 0), ("2XX", 1), (None, 0)]
+    )  # fmt: skip
+    def test_expect(self, expect: str | None, code: int, capsys) -> None:
+        with responder(lambda data: [bytes(parse(data).reply(503))]) as port:
+            arguments = [] if expect is None else ["--expect", expect]
+            assert main(["ping", "-c", "1", *arguments, f"127.0.0.1:{port}"]) == code
+
+    def test_expect_and_one_of_two_answers(self, capsys) -> None:
+        statuses = iter([200, 503])
+        with responder(lambda data: [bytes(parse(data).reply(next(statuses)))]) as port:
+            assert main(["ping", "-c", "2", "-i", "0.01", "--expect", "200", f"127.0.0.1:{port}"]) == 1
+
+    @pytest.mark.parametrize("wrong", ["100", "2x", "700", "20", "ok", "2000"])
+    def test_expect_that_is_no_final_status(self, wrong: str, capsys) -> None:
+        with pytest.raises(SystemExit):
+            main(["ping", "--expect", wrong, "127.0.0.1"])
+        assert f"{wrong!r} is not a status from 200 to 699" in capsys.readouterr().err
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send to a process")
+    def test_sigint_where_a_script_has_started_it_in_the_background(self) -> None:
+        with responder(ok) as port:
+            command = [sys.executable, "-m", "sipstack", "ping", "-i", "0.05", f"127.0.0.1:{port}"]
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *command], stdout=subprocess.PIPE, text=True
+            )
+            assert process.stdout is not None
+            head = [process.stdout.readline() for _ in range(3)]
+            process.send_signal(signal.SIGINT)
+            output = "".join(head) + process.communicate(timeout=10)[0]
+        assert process.returncode == 0
+        assert "ping statistics" in output
+
     def test_answers_and_statistics(self, capsys) -> None:
         with responder(ok) as port:
             assert main(["ping", "-W", "30", "-c", "3", "-i", "0.01", f"127.0.0.1:{port}"]) == 0
@@ -408,6 +597,21 @@ class TestServe:
         assert raised.value.code == 2
         assert "Traceback" not in capsys.readouterr().err
 
+    @pytest.mark.parametrize("port", ["abc", "65536", "-1", "5060x"])
+    def test_a_port_that_is_none(self, port: str, capsys) -> None:
+        with pytest.raises(SystemExit):
+            main(["serve", f"--port={port}"])
+        assert f"argument --port: {port!r} is not a port number (0 to 65535)" in capsys.readouterr().err
+
+    def test_what_went_wrong_comes_first(self) -> None:
+        rates = _serve._Rates()
+        methods = {"OPTIONS": 123_456_789, "REGISTER": 1_000_000}
+        rates.stats = dataclasses.replace(
+            rates.stats, requests_by_method=methods, parse_errors=12, kernel_drops=345, handler_errors=6
+        )
+        line = _serve._line(rates.uptime, rates.troubles(), rates.rates(), rates.counts(), between="  ")
+        assert line[:80].startswith("0:00:00  12 unreadable, 345 dropped by the system, 6 errors of our own  0/s in")
+
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no terminals of this kind")
     @pytest.mark.parametrize("workers", [1, 2])
     def test_live_line_on_a_terminal(self, workers: int) -> None:
@@ -443,7 +647,7 @@ class TestServe:
                 process.wait()
             os.close(leader)
         assert b"Traceback" not in output
-        assert b"1 request (OPTIONS 1), 1 response (2xx 1), 0 unreadable" in output
+        assert b"0 unreadable, 0 dropped by the system; 1 request (OPTIONS 1), 1 response (2xx 1)" in output
 
 
 def read_until(fd: int, pattern: bytes, seconds: float = 60) -> bytes:

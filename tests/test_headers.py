@@ -786,7 +786,7 @@ def test_simple_values(name, value, meaning):
         ("Content-Length", value)
         for value in ("4294967328", "9223372036854775808", "9" * 10_000, "-1", "+5", "1_0", "\u0665", "0x5")
     ]
-    + [("Expires", value) for value in ("4294967296", "1" + "0" * 100, "-1", "Sat, 13 Nov 2010 23:29:00 GMT")]
+    + [("Expires", value) for value in ("-1", "Sat, 13 Nov 2010 23:29:00 GMT")]
     + [("RSeq", value) for value in ("0", "4294967296", "", "x")]
     + [("MIME-Version", value) for value in ("1", "1.", "1.0.0", "a.b", "\u0661.0")]
     + [("Call-ID", value) for value in ("", "a b", "a\x00", "a\n")],

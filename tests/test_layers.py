@@ -10,7 +10,7 @@ import sipstack
 
 PACKAGE = Path(sipstack.__file__).parent
 LAYERS = """
-    _address _compat _limited_log _limits _sip errors methods
+    _address _compat _limited_log _limits _printable _sip errors methods
     _grammar _stats
     _values
     _params
@@ -22,8 +22,8 @@ LAYERS = """
     headers
     _diagnose _keys _random _rewrite validation
     _writing
-    _derived
-    _view multipart
+    _broken _derived
+    _describe _view multipart
     _forwarding
     _parser _parser_py
     message
@@ -42,7 +42,7 @@ LAYERS = """
     _running
     endpoint
     .
-    cli._numbers cli._text
+    cli._numbers
     cli._parse cli._ping cli._serve
     cli
     __main__
@@ -113,10 +113,10 @@ def test_imports_go_down(path: Path):
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("_a.py", "def f():\n    import sipstack.cli._text as t", {"cli._text"}),
+        ("_a.py", "def f():\n    import sipstack.cli._numbers as t", {"cli._numbers"}),
         ("_a.py", "from . import uri, Message", {"uri"}),
         ("_a.py", "from sipstack import Endpoint", {"."}),
-        ("cli/_a.py", "from ..headers import Via\nfrom ._text import visible\nimport os", {"headers", "cli._text"}),
+        ("cli/_a.py", "from ..headers import Via\nfrom ._ping import target\nimport os", {"headers", "cli._ping"}),
         ("_a.py", "import importlib\nimportlib.import_module('sipstack.endpoint')", {"endpoint"}),
         ("_a.py", "load('_parser')", {"_parser"}),
         ("_a.py", "if TYPE_CHECKING:\n    from .message import Message\nelse:\n    from .uri import Uri", {"uri"}),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ._keys import needed
+from ._keys import need
 from ._limits import INITIAL_MAX_FORWARDS
 from ._rewrite import first_element
 from ._writing import encode_uri, encode_value
@@ -42,13 +42,13 @@ def _snapshot(invite: "Message", name: str) -> "Message":
 def _of_invite(invite: "Message", method: str, to: str | None) -> "Message":
     """A request of the INVITE's hop: what names its transaction, what leads where it went, and nothing else."""
     headers = [
-        ("Via", needed(first_element(invite.get_header("Via", "")) or None, "Via")),
+        ("Via", need(first_element(invite.get_header("Via", "")) or None, "Via")),
         *[("Route", route) for route in invite.get_headers("Route")],
         ("Max-Forwards", INITIAL_MAX_FORWARDS),
-        ("From", needed(invite.get_header("From"), "From")),
-        ("To", needed(to, "To")),
-        ("Call-ID", needed(invite.call_id, "Call-ID")),
-        ("CSeq", f"{needed(invite.cseq, 'CSeq').num} {method}"),
+        ("From", need(invite.get_header("From"), "From")),
+        ("To", need(to, "To")),
+        ("Call-ID", invite.need_call_id),
+        ("CSeq", f"{invite.need_cseq.num} {method}"),
     ]
     return type(invite).request(method, invite.request_uri, headers=headers)
 

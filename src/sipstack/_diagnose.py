@@ -5,8 +5,10 @@ cannot disagree about an error, and neither pays for explanations on its fast pa
 """
 
 import re
+from operator import index
 
 from . import _grammar as grammar
+from ._limits import LARGEST_MAX_SIZE
 from .errors import HeaderError, ParseError
 from .methods import header_id
 
@@ -20,6 +22,14 @@ _STATUS = re.compile(rf" ({grammar.DIGITS})(?= |\Z)".encode())
 _STATUS_CODE = re.compile(grammar.STATUS_CODE.encode())
 _FIELD_VALUE = re.compile(grammar.FIELD_VALUE.encode())
 _CONTENT_LENGTH = header_id("Content-Length")
+
+
+def check_limits(max_size: int, max_headers: int) -> None:
+    """Refuse limits that nothing could be read with."""
+    if not 1 <= index(max_size) <= LARGEST_MAX_SIZE:
+        raise ValueError(f"max_size must be from 1 to {LARGEST_MAX_SIZE}, not {max_size}")
+    if index(max_headers) < 0:
+        raise ValueError(f"max_headers must not be negative, as {max_headers} is")
 
 
 def bad_control(value: bytes) -> int:

@@ -5,8 +5,11 @@ cdef extern from "_docs.h":
     const char *sip_docs[][2]  # name and docstring; NULL ends them
 
 cdef extern from "Python.h":
+    ctypedef int (*setter)(PyObject *message, PyObject *value, void *closure) noexcept
     ctypedef struct PyGetSetDef:
+        setter set
         const char *doc
+        void *closure
     ctypedef struct PyMethodDef:
         const char *ml_doc
     ctypedef struct PyGetSetDescrObject:
@@ -27,6 +30,25 @@ cdef const char *with_signature(const char *old, const char *text):
     whole = (b"" if old == NULL else <bytes>old).partition(mark)[0] + mark + <bytes>text
     DOCSTRINGS.append(whole)
     return whole
+
+
+cdef int refuse_set(PyObject *message, PyObject *value, void *text) noexcept:
+    PyErr_SetString(<PyObject *>AttributeError, <const char *>text)
+    return -1
+
+
+cdef int refuse_sets() except -1:
+    """Have what cannot be set say what to do instead. The getters that Cython makes use no closure."""
+    cdef object member
+    cdef bytes kept_text
+    cdef PyGetSetDef *entry
+    for name, text in INSTEAD.items():
+        member = Message.__dict__[name]
+        entry = (<PyGetSetDescrObject *><PyObject *>member).d_getset
+        kept_text = text.encode()
+        DOCSTRINGS.append(kept_text)
+        entry.set, entry.closure = refuse_set, PyBytes_AS_STRING(kept_text)
+    return 0
 
 
 cdef int describe() except -1:
@@ -52,3 +74,4 @@ cdef int describe() except -1:
 
 
 describe()
+refuse_sets()

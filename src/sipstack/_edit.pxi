@@ -288,8 +288,8 @@ cdef inline Py_ssize_t body_size(Message m) noexcept:
 cdef sip_span write_content_length(Message m, Py_ssize_t length) except *:
     """Write a Content-Length into the text, and make room in the table for its entry."""
     cdef sip_byte[10] digits
-    if length > 0x7FFF_FFFF:
-        raise MemoryError("body is too large")
+    if length > SIP_LARGEST_CONTENT_LENGTH:
+        raise SerializeError(f"body is over {SIP_LARGEST_CONTENT_LENGTH} bytes")
     make_text_room(m, 28)
     make_table_room(m, 1)
     return put_line(

@@ -19,7 +19,7 @@ _COOKIE: Final = lower(MAGIC_COOKIE)
 _Value = TypeVar("_Value")
 
 
-def needed(value: _Value | None, header: str) -> _Value:
+def need(value: _Value | None, header: str) -> _Value:
     """What a message has under this name; HeaderError where it has none."""
     if value is None:
         raise HeaderError("missing", header)
@@ -28,17 +28,17 @@ def needed(value: _Value | None, header: str) -> _Value:
 
 def transaction_key(message: "Message", method: str | None) -> str:
     """See `Message.transaction_key`."""
-    via = needed(message.via, "Via")
+    via = message.need_via
     branch = lower(via.branch or "")
     if method is None:
-        method = message.method or needed(message.cseq, "CSeq").method
+        method = message.method or message.need_cseq.method
     name = str.__str__(need_str(method, "method"))  # a format of its own, as an enum has, is not asked for
     key = f"{branch} {_sent_by(via)} {INVITE if name == ACK else name}"
     # The cookie alone is a branch that is the same in every request (RFC 4475 3.2.1).
     if branch.startswith(_COOKIE) and branch != _COOKIE:
         return key
-    number, tag = needed(message.cseq, "CSeq").num, needed(message.from_, "From").tag
-    return f"{key} {number} {lower(tag or '')} {needed(message.call_id, 'Call-ID')}"
+    number, tag = message.need_cseq.num, message.need_from.tag
+    return f"{key} {number} {lower(tag or '')} {message.need_call_id}"
 
 
 def _sent_by(via: Via) -> str:
@@ -49,9 +49,9 @@ def _sent_by(via: Via) -> str:
 
 def dialog_id(message: "Message", sent: bool) -> str | None:
     """See `Message.dialog_id`."""
-    to_tag = needed(message.to, "To").tag
+    to_tag = message.need_to.tag
     if to_tag is None:
         return None
-    from_tag = needed(message.from_, "From").tag or ""  # RFC 2543 had none: 12.1.1 calls that null
+    from_tag = message.need_from.tag or ""  # RFC 2543 had none: 12.1.1 calls that null
     local, remote = (to_tag, from_tag) if message.is_request != sent else (from_tag, to_tag)
-    return f"{needed(message.call_id, 'Call-ID')} {lower(local)} {lower(remote)}"
+    return f"{message.need_call_id} {lower(local)} {lower(remote)}"

@@ -57,7 +57,7 @@ cdef class Message:
 
     @body.setter
     def body(self, body):
-        cdef bytes data = encode_body(body)
+        cdef bytes data = body if type(body) is bytes else encode_body(body)
         set_body(self, data)
 
     # --- headers as text
@@ -65,6 +65,10 @@ cdef class Message:
     @property
     def headers(self):
         return Headers(self)
+
+    @headers.setter
+    def headers(self, view):
+        check_own_view(self, view)
 
     def get_header(self, name, default=None):
         cdef str value
@@ -197,6 +201,11 @@ cdef class Message:
 
     @property
     @cython.critical_section
+    def expires(self):
+        return number_of(self, EXPIRES, 0xFFFF_FFFF, parse_seconds)
+
+    @property
+    @cython.critical_section
     def content_length(self):
         return number_of(self, SIP_CONTENT_LENGTH, SIP_LARGEST_CONTENT_LENGTH, None)
 
@@ -204,6 +213,43 @@ cdef class Message:
     @cython.critical_section
     def content_type(self):
         return one(self, SIP_CONTENT_TYPE, parse_content_type)
+
+    # --- the same, of what a message that `check` finds in order has
+
+    @property
+    @cython.critical_section
+    def need_uri(self):
+        return missing("Request-URI") if self.status_code else uri_of(self)
+
+    @property
+    @cython.critical_section
+    def need_via(self):
+        value = via_of(self)
+        return missing("Via") if value is None else value
+
+    @property
+    @cython.critical_section
+    def need_from(self):
+        value = address_of(self, SIP_FROM)
+        return missing("From") if value is None else value
+
+    @property
+    @cython.critical_section
+    def need_to(self):
+        value = address_of(self, SIP_TO)
+        return missing("To") if value is None else value
+
+    @property
+    @cython.critical_section
+    def need_cseq(self):
+        value = cseq_of(self)
+        return missing("CSeq") if value is None else value
+
+    @property
+    @cython.critical_section
+    def need_call_id(self):
+        value = first_value(self, SIP_CALL_ID)
+        return missing("Call-ID") if value is None else value
 
     # --- which transaction and which dialog it belongs to
 
@@ -328,6 +374,12 @@ cdef class Message:
     def __str__(self):
         return self.to_bytes().decode("utf-8", "surrogateescape")
 
+    def describe(self):
+        return describe_message(self)
+
+    def _repr_html_(self):
+        return describe_as_html(self)
+
     def __repr__(self):
         what = f"{self.status_code} {self.status_text}" if self.status_code else f"{self.method} {self.request_uri}"
         return f"<Message {what} Call-ID={self.call_id}>"
@@ -343,6 +395,17 @@ cdef PyObject *refuse_new(PyTypeObject *cls, PyObject *arguments, PyObject *name
 (<PyTypeObject *>Message).tp_vectorcall = NULL
 
 
-def _restore(data):
-    """What a pickle calls: no limit but the largest, for the message was one already."""
-    return parse(data, max_size=SIP_LONGEST, max_headers=SIP_LONGEST)
+def _restore(bytes data):
+    """What a pickle calls: without limits, for the message was one already."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+    if size <= SIP_LONGEST:
+        return read(data, size, SIP_LONGEST)
+    if size > 0xFFFF_FFFF:
+        raise MemoryError("message is too large")
+    ends = [at for at in (data.find(b"\n\r\n"), data.find(b"\n\n")) if at >= 0]
+    cdef Message m = read(data, size, data.count(b"\n", 0, min(ends, default=0)))
+    cdef Py_ssize_t at
+    for at in range(m.count):
+        if spans(m)[at].value - spans(m)[at].name > SIP_LONGEST:  # a name that has no room in an entry, and none had
+            raise ParseError("malformed message")
+    return m

@@ -2,7 +2,7 @@
 
 import re  # noqa: I001 - the names of `_values` are wrapped
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from ._grammar import BLANK, GENERIC_PARAM, READABLE_PARAM, STRICT_VALUE
 from ._limits import MAX_PARAMETER
@@ -21,8 +21,11 @@ Parameter = tuple[str, str | None, bool]
 """Name as sent, value without its quotes (None: the name stands alone), whether it was quoted."""
 Parameters = dict[str, Parameter]
 """Parameters in the order sent, by name in lower case."""
-ParamsLike = Mapping[str, "str | int | None"] | Iterable[tuple[str, "str | int | None"]]
-"""What constructors take for parameters: a mapping or pairs; None is a parameter without a value."""
+ParamsLike = Mapping[str, Any] | Iterable[tuple[str, Any]]
+"""What constructors take for parameters: a mapping or pairs of a name to a str, an int, or None for no value.
+
+Any, because a checker says of `{"lr": None, "x": 1}` in a variable that its values are `object`.
+"""
 
 
 class Params(HeaderValue, Mapping[str, "str | None"]):

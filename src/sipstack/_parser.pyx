@@ -17,19 +17,22 @@ from libc.string cimport memchr, memcmp, memmove, memset
 from sipstack._sip cimport *
 
 from . import _derived, _keys
-from ._diagnose import diagnose
+from ._describe import describe as describe_message
+from ._describe import describe_as_html
+from ._diagnose import check_limits, diagnose
 from ._forwarding import forward_request as forward_any_request
 from ._forwarding import forward_response as forward_any_response
 from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_SIZE, STATUS_CODES
 from ._rewrite import first_element
-from ._view import Headers
+from ._view import Headers, check_own_view
 from ._writing import (
-    DIALOG_METHODS, TAG_KEY, as_bytes, check_content_length, check_source, encode_body, encode_method,
+    DIALOG_METHODS, INSTEAD, TAG_KEY, as_bytes, check_content_length, check_source, encode_body, encode_method,
     encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, lines_apart, refuse_copied,
 )
-from .errors import HeaderError, ParseError
+from .errors import HeaderError, ParseError, SerializeError
 from .headers import (
-    ContentType, RAck, parse_contacts, parse_hops, parse_max_forwards, parse_value, parse_values,
+    ContentType, RAck, parse_contacts, parse_hops, parse_max_forwards, parse_seconds, parse_value,
+    parse_values,
 )
 from .headers._via import parse_vias
 from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS
@@ -49,6 +52,7 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    Py_ssize_t PyNumber_AsSsize_t(object number, PyObject *overflow) except? -1
     long PyLong_AsLongAndOverflow(object number, int *overflow)
     void PyErr_SetString(PyObject *type, const char *text)
 

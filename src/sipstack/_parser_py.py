@@ -6,6 +6,7 @@ the head into lines; a line is turned into text when it is asked for. An edit re
 
 import os  # noqa: I001 - the names of `_writing` and `headers` are wrapped
 import re
+import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
@@ -13,20 +14,22 @@ from typing import Any, TypeVar, final, overload
 
 from . import _derived, _keys
 from . import _grammar as grammar
-from ._diagnose import diagnose
+from ._describe import describe, describe_as_html
+from ._diagnose import check_limits, diagnose
 from ._forwarding import forward_request, forward_response, sign, take_own_route
+from ._keys import need
 from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
-from ._view import Headers
+from ._view import Headers, check_own_view
 from ._writing import (
-    DIALOG_METHODS, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source, encode_body,
-    encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, lines_apart,
-    refuse_copied,
+    DIALOG_METHODS, INSTEAD, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source,
+    encode_body, encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs,
+    lines_apart, refuse_copied,
 )  # fmt: skip
 from .errors import HeaderError, ParseError
 from .headers import (
     Contact, ContentType, CSeq, HeaderValue, NameAddr, RAck, Via, parse_contacts, parse_hops, parse_max_forwards,
-    parse_value, parse_values,
+    parse_seconds, parse_value, parse_values,
 )  # fmt: skip
 from .headers._via import parse_vias
 from .methods import COMPACT_FORMS, HEADER_NAMES, URI_SCHEMES, header_id
@@ -39,6 +42,7 @@ VIA, FROM, TO, CALL_ID, CSEQ = (header_id(name) for name in ("Via", "From", "To"
 MAX_FORWARDS, CONTENT_LENGTH = header_id("Max-Forwards"), header_id("Content-Length")
 CONTACT, ROUTE, RECORD_ROUTE = header_id("Contact"), header_id("Route"), header_id("Record-Route")
 CONTENT_TYPE, RACK, TIMESTAMP = header_id("Content-Type"), header_id("RAck"), header_id("Timestamp")
+EXPIRES = header_id("Expires")
 
 _START = re.compile(grammar.START_LINE.encode())
 _HEADERS = re.compile(grammar.HEADER_LINES.encode())
@@ -77,12 +81,13 @@ def parse(
     """Read one SIP message that fills a datagram (RFC 3261 7, 18.3).
 
     Empty lines before it are skipped, and what stands behind the body that Content-Length names is cut off. Raises
-    ParseError for what is no message, TypeError for what is neither bytes nor text.
+    ParseError for what is no message, TypeError for what is neither bytes nor text, and ValueError for a limit that is
+    none.
     """
     if type(data) is not bytes:
         data = as_bytes(data)
-    if max_size > LARGEST_MAX_SIZE:
-        raise ValueError(f"max_size is over {LARGEST_MAX_SIZE} bytes")
+    if max_size != MAX_SIZE or max_headers != MAX_HEADERS:
+        check_limits(max_size, max_headers)
     line = _START.match(data) if len(data) <= max_size else None
     headers = _UNFOLDED.match(data, line.end()) if line else None
     if line and headers:
@@ -172,7 +177,11 @@ class Message:
     Header names are looked up in any case, a compact form and its long name as one. Values read are str: UTF-8, with
     surrogates for bytes that are not. Values written are str, int or a structured value; SerializeError, with nothing
     changed, for one that cannot be written. A structured value is read when it is asked for, and raises HeaderError
-    where it breaks its grammar; None (an empty tuple for a list) says that there is no such header.
+    where it breaks its grammar; None (an empty tuple for a list) says that there is no such header. What every message
+    must have (RFC 3261 8.1.1), and `check` looks for, can be asked for by `need_via`, `need_from` and so on: they raise
+    HeaderError, which an endpoint answers with 400, where they would be None.
+
+    Attributes give structured values, methods text (but for `get_values`).
     """
 
     __slots__ = ("_body", "_body_at", "_cache", "_lines", "_raw", "_start")
@@ -184,7 +193,7 @@ class Message:
     _body: bytes | None  # the body, once it was edited
     _cache: dict[str, Any] | None  # structured values that were asked for
 
-    def __init__(self) -> None:
+    def __new__(cls, *_arguments: object, **_named: object) -> "Message":
         raise TypeError("a Message is made by parse, Message.request or Message.response")
 
     # --- the start line
@@ -264,6 +273,10 @@ class Message:
     def headers(self) -> Headers:
         """A live view of the headers, ordered, case-insensitive and multi-valued."""
         return Headers(self)
+
+    @headers.setter
+    def headers(self, view: Headers) -> None:
+        check_own_view(self, view)  # what `message.headers |= ...` assigns, when all is done
 
     @overload
     def get_header(self, name: str) -> str | None: ...
@@ -566,6 +579,14 @@ class Message:
         return self._first(MAX_FORWARDS, _max_forwards)
 
     @property
+    def expires(self) -> int | None:
+        """The Expires header in seconds; what is over 2**32 - 1 is that (RFC 3261 20.19). Raises HeaderError.
+
+        That of one Contact is `contact.expires`, and comes first (RFC 3261 10.2.1.1).
+        """
+        return self._first(EXPIRES, lambda line: parse_value("Expires", parse_seconds, _value(line)))
+
+    @property
     def content_length(self) -> int | None:
         """Content-Length in bytes (RFC 3261 20.14)."""
         return self._first(CONTENT_LENGTH, lambda line: grammar.read_content_length(_raw_value(line)))
@@ -574,6 +595,38 @@ class Message:
     def content_type(self) -> ContentType | None:
         """The Content-Type value (RFC 3261 20.15). Raises HeaderError."""
         return self._one(CONTENT_TYPE, ContentType.parse)
+
+    # --- the same, of what a message that `check` finds in order has
+
+    @property
+    def need_uri(self) -> Uri:
+        """`uri`, where there must be one. Raises HeaderError, on a response too."""
+        return need(self.uri, "Request-URI")  # type: ignore[return-value]  # mypy joins the classes
+
+    @property
+    def need_via(self) -> Via:
+        """`via`, where there must be one. Raises HeaderError."""
+        return need(self.via, "Via")
+
+    @property
+    def need_from(self) -> NameAddr:
+        """`from_`, where there must be one. Raises HeaderError."""
+        return need(self.from_, "From")
+
+    @property
+    def need_to(self) -> NameAddr:
+        """`to`, where there must be one. Raises HeaderError."""
+        return need(self.to, "To")
+
+    @property
+    def need_cseq(self) -> CSeq:
+        """`cseq`, where there must be one. Raises HeaderError."""
+        return need(self.cseq, "CSeq")
+
+    @property
+    def need_call_id(self) -> str:
+        """`call_id`, where there must be one. Raises HeaderError."""
+        return need(self.call_id, "Call-ID")
 
     # --- which transaction and which dialog it belongs to
 
@@ -653,7 +706,10 @@ class Message:
         self.prepend_header("Via", value)
 
     def pop_via(self) -> str | None:
-        """Remove the top Via value and return it (RFC 3261 16.7, step 3); None where there is none."""
+        """Remove the top Via value, also one that cannot be read (RFC 3261 16.7, step 3).
+
+        Returns its text; None where there is none. The value is `via`, before.
+        """
         return self._pop(VIA)
 
     def push_record_route(self, value: str | NameAddr | Uri) -> None:
@@ -661,7 +717,10 @@ class Message:
         self.prepend_header("Record-Route", value)
 
     def pop_route(self) -> str | None:
-        """Remove the top Route value and return it (RFC 3261 16.4); None where there is none."""
+        """Remove the top Route value, also one that cannot be read (RFC 3261 16.4).
+
+        Returns its text; None where there is none. The value is `routes[0]`, before.
+        """
         return self._pop(ROUTE)
 
     def _pop(self, number: int) -> str | None:
@@ -814,9 +873,33 @@ class Message:
     def __str__(self) -> str:
         return _text(self.to_bytes())
 
+    def describe(self) -> str:
+        """The message for people, in lines: each header with what it was understood as, and what is wrong.
+
+        It is what `sipstack parse` shows, and a notebook. Nothing in it moves a terminal's cursor. A line that begins
+        with `!` is a reason to refuse the message, one with `-` is to be ignored: see `validate`.
+        """
+        return describe(self)
+
+    def _repr_html_(self) -> str:
+        return describe_as_html(self)
+
     def __repr__(self) -> str:
         what = f"{self.method} {self.request_uri}" if self.is_request else f"{self.status_code} {self.status_text}"
         return f"<Message {what} Call-ID={self.call_id}>"
+
+
+def _read_only(name: str) -> Any:
+    """A property that says what to do instead of setting it."""
+
+    def refuse(_message: Message, *_value: object) -> None:
+        raise AttributeError(INSTEAD[name])
+
+    return property(getattr(Message, name).fget, refuse, refuse)
+
+
+for _name in INSTEAD:
+    setattr(Message, _name, _read_only(_name))
 
 
 def _text(data: bytes) -> str:
@@ -924,5 +1007,5 @@ def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes) 
 
 
 def _restore(data: bytes) -> Message:
-    """What a pickle calls: no limit but the largest, for the message was one already."""
-    return parse(data, max_size=LARGEST_MAX_SIZE, max_headers=LARGEST_MAX_SIZE)
+    """What a pickle calls: without limits, for the message was one already."""
+    return _parse_any(data, sys.maxsize, sys.maxsize)

@@ -154,11 +154,19 @@ cdef enum:
     FEW = 256  # headers that are noted on the stack before the table is made; the limit by default
 
 
-def parse(data, *, Py_ssize_t max_size=MAX_SIZE, Py_ssize_t max_headers=MAX_HEADERS):
+# The limits by default are known by their identity: those of nearly every message, which are not looked at again.
+cdef object DEFAULT_SIZE = MAX_SIZE, DEFAULT_HEADERS = MAX_HEADERS
+cdef Py_ssize_t USUAL_SIZE = MAX_SIZE, USUAL_HEADERS = MAX_HEADERS
+
+
+def parse(data, *, max_size=MAX_SIZE, max_headers=MAX_HEADERS):
     cdef bytes raw = data if type(data) is bytes else as_bytes(data)
-    if max_size > SIP_LONGEST:
-        raise ValueError(f"max_size is over {SIP_LONGEST} bytes")
-    return read(raw, max_size, max_headers)
+    if max_size is DEFAULT_SIZE and max_headers is DEFAULT_HEADERS:
+        return read(raw, USUAL_SIZE, USUAL_HEADERS)
+    cdef Py_ssize_t size = PyNumber_AsSsize_t(max_size, NULL), headers = PyNumber_AsSsize_t(max_headers, NULL)
+    if not 1 <= size <= SIP_LONGEST or headers < 0:
+        check_limits(max_size, max_headers)
+    return read(raw, size, headers)
 
 
 cdef Message read(bytes raw, Py_ssize_t max_size, Py_ssize_t max_headers):

@@ -9,15 +9,13 @@ from typing import Final
 
 from . import _grammar as grammar
 from ._address import Address
-from ._limits import MAX_HEADERS
+from ._broken import split_head
 from .errors import ParseError, SipError
 from .message import Message
 from .methods import ACK, header_id
 
-_HEAD_END: Final = re.compile(grammar.HEAD_END.encode())
-_FOLD: Final = re.compile(rf"{grammar.FOLD}{grammar.LWS}".encode())
 # What is between is what cannot be read, or does not matter.
-_REQUEST_LINE: Final = re.compile(rf"({grammar.TOKEN})[ \t].*[ \t]{grammar.SIP_VERSION}[ \t]*\r?".encode())
+_REQUEST_LINE: Final = re.compile(rf"({grammar.TOKEN})[ \t].*[ \t]{grammar.SIP_VERSION}[ \t]*".encode())
 _VIA: Final = header_id("Via")
 _ONCE: Final = {header_id(name): name for name in ("From", "To", "Call-ID", "CSeq")}
 _URI: Final = "sip:unreadable.invalid"
@@ -71,25 +69,18 @@ def answer_unreadable(data: bytes, addr: Address, error: ParseError) -> Message 
 
 
 def _read_head(data: bytes) -> tuple[str, list[tuple[str, str]]] | None:
-    """The method and the headers that a response copies; None where one is missing or there twice.
-
-    One pass over the bytes. Lines that are none are skipped, and a last one that has no end.
-    """
-    data = data.lstrip(b"\r\n")
-    end = _HEAD_END.search(data)
-    head = _FOLD.sub(b" ", data[: end.end()] if end else data)
-    first, *lines = head.split(b"\n", MAX_HEADERS + 2)
+    """The method and the headers that a response copies; None where one is missing or there twice."""
+    first, lines, _ = split_head(data)
     asked = _REQUEST_LINE.fullmatch(first)
     if asked is None or asked[1] == ACK.encode():
         return None
     pairs, missing = [], dict(_ONCE)
-    for line in lines[:-1]:
-        name, _, value = line.removesuffix(b"\r").decode("utf-8", "surrogateescape").partition(":")
-        number = header_id(name.rstrip(" \t"))
+    for name, value in lines:
+        number = header_id(name.decode("ascii"))
         if number == _VIA:
-            pairs.append(("Via", value.strip(" \t")))
+            pairs.append(("Via", value.decode("utf-8", "surrogateescape")))
         elif number in _ONCE:
             if number not in missing:
                 return None
-            pairs.append((missing.pop(number), value.strip(" \t")))
+            pairs.append((missing.pop(number), value.decode("utf-8", "surrogateescape")))
     return None if missing else (asked[1].decode("ascii"), pairs)

@@ -108,6 +108,14 @@ cdef str header_str(Message m, sip_text name):
     return None if at < 0 else value_str(m, &spans(m)[at])
 
 
+cdef unsigned int EXPIRES = NAMES.index("Expires")
+
+
+cdef missing(str header):
+    """Say that a message has no such header."""
+    return _keys.need(None, header)
+
+
 cdef number_of(Message m, unsigned int id, int64_t most, parser):
     """A number up to `most`; None where there is no such header."""
     cdef Py_ssize_t at = find_id(m, id)

@@ -10,10 +10,12 @@ Reading is tolerant: what can be read in one way is read, and what is wrong with
 import re
 from collections.abc import Callable
 from contextvars import ContextVar, Token
+from functools import wraps
 from types import MemberDescriptorType
 from typing import Any, ClassVar, Final, Self
 
 from ._grammar import BLANK, CONTROL_CHARS, NO_UTF8_CHARS, QUOTED_STRING, is_token, read_ipv6
+from ._limits import MAX_SECONDS
 from .errors import HeaderError, SerializeError
 
 _QUOTED_STRING: Final = re.compile(QUOTED_STRING)
@@ -37,6 +39,8 @@ class HeaderValue:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if "parse" in vars(cls):
+            setattr(cls, "parse", classmethod(_of_text(vars(cls)["parse"].__func__)))  # noqa: B010
         members = [item for parent in reversed(cls.__mro__) for item in vars(parent).items()]
         cls._setters = {name: slot.__set__ for name, slot in members if isinstance(slot, MemberDescriptorType)}
 
@@ -81,7 +85,8 @@ class HeaderValue:
         return f"{type(self).__name__}.parse({str(self)!r})"
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be set")
+        instead = f"; replace({name}=...) makes a changed copy" if hasattr(self, "replace") else ""
+        raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be set{instead}")
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be deleted")
@@ -94,6 +99,18 @@ class HeaderValue:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), {name: getattr(self, name) for name in self._setters})
+
+
+def _of_text(parse: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """A class's `parse`, which names its argument where that is no text."""
+
+    @wraps(parse)
+    def checked(cls: type[HeaderValue], text: str) -> object:
+        if type(text) is not str:
+            need_str(text, "text")
+        return parse(cls, text)
+
+    return checked
 
 
 def _restore(cls: type[HeaderValue], slots: dict[str, object]) -> HeaderValue:
@@ -166,6 +183,20 @@ def parse_number(text: str, maximum: int, what: str, offset: int = 0) -> int:
     if len(significant) > 10 or int(significant) > maximum:
         raise HeaderError(f"{what} is out of range", offset=offset)
     return int(significant)
+
+
+def parse_delta(text: str, what: str, offset: int = 0) -> int:
+    """Seconds (delta-seconds): a decimal number of ASCII digits. What is over 2**32 - 1 is read as that.
+
+    Who sends more means "for ever" (a timer without end, -1 printed as 64 bits), and whatever is granted is less.
+    """
+    try:
+        return parse_number(text, MAX_SECONDS, what, offset)
+    except HeaderError as error:
+        if not (text.isascii() and text.isdecimal()):
+            raise
+        tolerate(error.reason)
+        return MAX_SECONDS
 
 
 def unquote(inside: str) -> str:

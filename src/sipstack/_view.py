@@ -1,9 +1,18 @@
 """The `headers` view of a message: what multidict's users know, over a message's own header calls."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from ._writing import HeaderInput, HeaderSource, check_content_length, encode_name, encode_value, header_lines
+from ._values import lower, need_str
+from ._writing import (
+    HeaderInput,
+    HeaderSource,
+    check_content_length,
+    encode_name,
+    encode_value,
+    header_lines,
+    header_pairs,
+)
 from .methods import header_id
 
 if TYPE_CHECKING:
@@ -12,6 +21,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _MISSING: Any = object()
 _CONTENT_LENGTH = header_id("Content-Length")
+
+
+def check_own_view(message: "Message", view: object) -> None:
+    """Let a message's headers be assigned to themselves, and say what to do instead of assigning others."""
+    if not (isinstance(view, Headers) and view._message is message):
+        raise AttributeError("headers of a Message cannot be set: headers.update replaces those that it names")
+
+
+def _merged(old: list[tuple[str, Any]], new: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    named = {_key(name) for name, _ in new}
+    return [pair for pair in old if _key(pair[0]) not in named] + new
+
+
+def _key(name: str) -> int | str:
+    """What the spellings of one name share."""
+    return header_id(need_str(name, "header name")) or lower(name)
 
 
 class Headers:
@@ -53,6 +78,21 @@ class Headers:
     def __delitem__(self, name: str) -> None:
         if not self._message.remove_header(name):
             raise KeyError(name)
+
+    def __or__(self, headers: HeaderSource) -> list[tuple[str, Any]]:
+        """The headers as pairs, those that are named in `headers` replaced by what stands there: for a builder."""
+        return _merged(self.items(), list(header_pairs(headers)))
+
+    def __ror__(self, headers: HeaderSource) -> list[tuple[str, Any]]:
+        return _merged(list(header_pairs(headers)), self.items())
+
+    def __ior__(self, headers: HeaderSource) -> Self:
+        """The same as `update`."""
+        self.update(headers)
+        return self
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(dict.fromkeys(self.keys()))
 
     def items(self) -> list[tuple[str, str]]:
         """Every (name, value) in the order of the message, names as they are spelled there."""

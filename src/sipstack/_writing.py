@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from . import _grammar as grammar
 from ._diagnose import bad_control
-from ._limits import LARGEST_MAX_SIZE, MAX_PORT, STATUS_CODES
+from ._limits import LARGEST_MAX_SIZE, MAX_CONTENT_LENGTH, MAX_PORT, STATUS_CODES
 from ._values import need_str
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import HeaderValue
@@ -42,6 +42,35 @@ _APART = frozenset(
 )
 """Headers whose values no comma may join: RFC 3261 7.3.1 forbids it, and RFC 8224 4 has no list of Identity."""
 
+_SET_HEADER = 'set_header("{}", ...) replaces it'
+INSTEAD = {
+    "is_request": "Message.request makes a request, Message.response and reply a response",
+    "method": "Message.request makes a request of another method",
+    "status_code": "Message.response and reply make a response with a status",
+    "status_text": "Message.response and reply make a response with a reason",
+    "version": "a message that is built has SIP/2.0",
+    "uri": "assign to request_uri",
+    "via": "push_via puts one on top, pop_via takes it off",
+    "vias": "push_via puts one on top, pop_via takes it off",
+    "from_tag": 'set_header("From", message.need_from.with_tag(...)) replaces it',
+    "to_tag": 'set_header("To", message.need_to.with_tag(...)) replaces it',
+    "routes": 'set_header("Route", ...) or set_route replaces them',
+    "record_routes": 'push_record_route puts one on top, set_header("Record-Route", ...) replaces them',
+    "route_set": "set_route sends a request by one",
+    "max_forwards": 'set_header("Max-Forwards", ...) replaces it, decrement_max_forwards counts it down',
+    "content_length": "assign to body, and it follows",
+    **{
+        attribute: _SET_HEADER.format(header)
+        for attribute, header in {
+            "from_": "From", "to": "To", "contacts": "Contact", "cseq": "CSeq", "rack": "RAck", "call_id": "Call-ID",
+            "expires": "Expires", "content_type": "Content-Type",
+        }.items()
+    },
+}  # fmt: skip
+"""Attributes of a message that cannot be set: what to do instead."""
+INSTEAD |= {f"need_{name.rstrip('_')}": INSTEAD[name] for name in ("uri", "via", "from_", "to", "cseq", "call_id")}
+INSTEAD = {name: f"{name} of a Message cannot be set: {text}" for name, text in INSTEAD.items()}
+
 Body = bytes | bytearray | memoryview | str
 """What can be a body."""
 
@@ -70,6 +99,8 @@ def as_bytes(data: Any) -> bytes:
 
 def header_pairs(headers: HeaderSource) -> Iterable[tuple[str, Any]]:
     """The (name, value) pairs of a mapping, of pairs, or of another message's headers."""
+    if isinstance(headers, (str, bytes)) or not (hasattr(headers, "items") or hasattr(headers, "__iter__")):
+        raise TypeError(f"headers must be a mapping or (name, value) pairs, not {type(headers).__name__}")
     items = getattr(headers, "items", None)
     return headers if items is None else items()  # type: ignore[return-value]  # what has items() is a mapping
 
@@ -188,12 +219,16 @@ def encode_status(status: int, reason: str | None) -> bytes:
 def encode_body(body: Body) -> bytes:
     """A body's bytes: text gets CRLF line ends and UTF-8, bytes are taken as they are."""
     if type(body) is bytes:
-        return body
-    if isinstance(body, str):
-        return encode(_BODY_LINE_END.sub("\r\n", body), "body")
-    if isinstance(body, (bytes, bytearray, memoryview)):
-        return bytes(memoryview(body))
-    raise TypeError(f"body must be bytes or str, not {type(body).__name__}")
+        data = body
+    elif isinstance(body, str):
+        data = encode(_BODY_LINE_END.sub("\r\n", body), "body")
+    elif isinstance(body, (bytes, bytearray, memoryview)):
+        data = bytes(memoryview(body))
+    else:
+        raise TypeError(f"body must be bytes or str, not {type(body).__name__}")
+    if len(data) > MAX_CONTENT_LENGTH:  # nobody could read it
+        raise SerializeError(f"body is over {MAX_CONTENT_LENGTH} bytes")
+    return data
 
 
 def check_content_length(value: bytes, length: int) -> None:

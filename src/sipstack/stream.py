@@ -4,10 +4,13 @@ Nothing here opens a connection. `StreamParser` is fed with bytes; `read_message
 message from an asyncio reader and from a blocking file.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from weakref import WeakKeyDictionary
 
+from ._diagnose import check_limits
 from ._grammar import CONTENT_LENGTHS, HEAD_END, LINE_END, read_content_length
 from ._limits import MAX_HEADERS, MAX_SIZE
 from .errors import HeaderError, ParseError
@@ -81,7 +84,11 @@ class StreamParser:
         client: bool = False,
         on_keepalive: KeepAliveHook | None = None,
     ) -> None:
-        """Begin a stream. `max_size` (bytes of one message) bounds the buffer; `on_keepalive` hears pings and pongs."""
+        """Begin a stream. `max_size` (bytes of one message) bounds the buffer; `on_keepalive` hears pings and pongs.
+
+        Raises ValueError for a limit that is none.
+        """
+        check_limits(max_size, max_headers)
         self.client = client
         self.pings = self.pongs = 0
         self._max_size = max_size
@@ -203,14 +210,28 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
     raise ParseError("no Content-Length, which a stream needs", len(head))
 
 
+class _Half:
+    """What has been read of a message: of one whose reading was cancelled, the next call goes on with it."""
+
+    __slots__ = ("data", "empty_lines", "has_head")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.has_head = False
+        self.empty_lines = 0
+
+
+_HALVES: "Final[WeakKeyDictionary[asyncio.StreamReader, _Half]]" = WeakKeyDictionary()
+
+
 def _reading(
-    max_size: int, max_headers: int, client: bool, on_keepalive: KeepAliveHook | None
+    half: _Half, max_size: int, max_headers: int, client: bool, on_keepalive: KeepAliveHook | None
 ) -> Generator[int, bytes, Message | None]:
     """Read one message from what is sent in: each time a line where a `_LINE` was asked for, else that many bytes."""
-    keepalive = StreamParser(client=client, on_keepalive=on_keepalive)
-    data = bytearray()
-    empty = False
-    while not (data and empty):
+    keepalive = StreamParser(max_size=max_size, max_headers=max_headers, client=client, on_keepalive=on_keepalive)
+    keepalive._empty_lines = half.empty_lines
+    data = half.data
+    while not half.has_head:
         line = yield _LINE
         if not line and not data:
             return None
@@ -219,8 +240,10 @@ def _reading(
         empty = _EMPTY_LINE.fullmatch(line) is not None
         if empty and not data:
             next(keepalive.feed(line), None)
+            half.empty_lines = keepalive._empty_lines
             continue
         data += line
+        half.has_head = empty
         if len(data) > max_size:
             raise _too_large(max_size)
     wanted = _message_length(bytes(data), max_size, max_headers)
@@ -243,15 +266,24 @@ async def read_message(
     """Read one message from an asyncio reader; None where the stream ends before one begins.
 
     Bytes behind the message stay in the reader. Keep-alives are as in StreamParser. Raises ParseError where the
-    stream breaks a rule or ends inside a message: close the connection then.
+    stream breaks a rule or ends inside a message: close the connection then. ValueError for a limit that is none.
+
+    It may be cancelled, as a timeout does: nothing is lost, the next call for this reader goes on where this one was.
     """
-    reading = _reading(max_size, max_headers, client, on_keepalive)
+    half = _Half()
+    with contextlib.suppress(TypeError):
+        half = _HALVES.pop(reader, half)
+    reading = _reading(half, max_size, max_headers, client, on_keepalive)
     wanted = next(reading)
     while True:
         try:
             data = await (reader.readline() if wanted == _LINE else reader.read(wanted))
         except ValueError as error:  # the line is longer than the reader's own limit
             raise _too_large(max_size) from error
+        except BaseException:  # cancelled, most likely
+            with contextlib.suppress(TypeError):  # a reader of another kind, which cannot be a key
+                _HALVES[reader] = half
+            raise
         try:
             wanted = reading.send(data)
         except StopIteration as done:
@@ -267,7 +299,7 @@ def read_message_from(
     on_keepalive: KeepAliveHook | None = None,
 ) -> Message | None:
     """Read one message from a blocking binary file, such as `socket.makefile("rb")`; the same as read_message."""
-    reading = _reading(max_size, max_headers, client, on_keepalive)
+    reading = _reading(_Half(), max_size, max_headers, client, on_keepalive)
     wanted = next(reading)
     while True:
         data = file.readline(max_size + 1) if wanted == _LINE else file.read(wanted)

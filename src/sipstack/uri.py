@@ -40,6 +40,7 @@ _NOT_IN_A_REQUEST_URI: Final = ("method",)
 _NOT_IN_FROM_OR_TO: Final = ("method", "maddr", "ttl", "transport", "lr")
 _NOT_IN_A_CONTACT: Final = ("method", "lr")
 _NOT_IN_A_ROUTE: Final = ("method", "ttl")
+_SCHEMES_OF_ITS_OWN: Final = ("sip", "sips", "tel")
 _USER_UNRESERVED: Final = "&=+$,;?/"
 
 
@@ -82,7 +83,8 @@ def need_host(value: object, what: str = "host") -> str:
     if is_ipv6(text):
         text = f"[{text}]"
     if not is_host(text):
-        raise SerializeError(f"{what} is not a host name or address")
+        hint = "; parse_uri reads a whole URI" if uri_scheme(text) in _SCHEMES_OF_ITS_OWN else ""
+        raise SerializeError(f"{what} is not a host name or address{hint}")
     return text
 
 
@@ -358,7 +360,8 @@ class TelUri(_UriWithParams):
         The parameters are written in the order of RFC 3966 3: ext and isub, phone-context, the others by name.
         """
         if not is_telephone_number(need_str(number, "number")):
-            raise SerializeError("number is not a telephone number")
+            hint = "; parse_uri reads a whole URI" if _SCHEME.match(number) else ""
+            raise SerializeError(f"number is not a telephone number{hint}")
         written = _write_params(sorted(as_pairs(params), key=_tel_param_place))
         assign(self, number=number, _host="", _params=written)
         if not number.startswith("+") and "phone-context" not in self.params:
@@ -417,7 +420,7 @@ class AbsoluteUri(AnyUri):
 
     def __init__(self, scheme: str, rest: str) -> None:
         """Build a URI of a scheme that is none of sip, sips and tel. Raises SerializeError."""
-        if _SCHEME.fullmatch(need_str(scheme, "scheme") + ":") is None or lower(scheme) in ("sip", "sips", "tel"):
+        if _SCHEME.fullmatch(need_str(scheme, "scheme") + ":") is None or lower(scheme) in _SCHEMES_OF_ITS_OWN:
             raise SerializeError("scheme is not a name of another scheme")
         if _STRICT_OPAQUE.fullmatch(need_str(rest, "rest")) is None:
             raise SerializeError("URI is empty or holds a character that must be escaped")
@@ -429,7 +432,7 @@ class AbsoluteUri(AnyUri):
         found = _SCHEME.match(text)
         if found is None:
             raise HeaderError("URI has no scheme")
-        if lower(found[1]) in ("sip", "sips", "tel"):
+        if lower(found[1]) in _SCHEMES_OF_ITS_OWN:
             raise HeaderError("scheme has a class of its own")
         rest = _OPAQUE.match(text, found.end())
         if rest is None or rest.end() < len(text):
@@ -456,6 +459,8 @@ def uri_scheme(text: str) -> str:
 
 def parse_uri(text: str) -> Uri:
     """Read a URI of any scheme. Raises HeaderError where it breaks its scheme's grammar."""
+    if type(text) is not str:
+        need_str(text, "text")
     scheme = uri_scheme(text)
     if scheme in ("sip", "sips"):
         return SipUri.parse(text)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ._grammar import BLANK
 from ._values import Flaws, lower
 from .errors import HeaderError
-from .headers import MAGIC_COOKIE, READERS, STAR, CSeq, NameAddr, parse_max_forwards, parse_tokens
+from .headers import MAGIC_COOKIE, READERS, STAR, CSeq, NameAddr, parse_max_forwards, parse_tokens, parse_value
 from .methods import (
     ACK,
     CANCEL,
@@ -115,6 +115,7 @@ def validate(message: "Message", *, schemes: Collection[str] = URI_SCHEMES) -> l
 
     `schemes` are those of Request-URIs that are served, in any case.
     """
+    _need_several(schemes, "schemes")
     found = message.check()
     if message.is_request:
         found += check_scheme(message, schemes) or _read("Request-URI", lambda: _check_request_uri(message.request_uri))
@@ -145,9 +146,16 @@ def unsupported_options(message: "Message", supported: Collection[str]) -> tuple
     """
     if message.method in (ACK, CANCEL):
         return ()
-    known = {tag.lower() for tag in supported}
-    tags = (tag for value in message.get_headers("Require") for tag in parse_tokens(value))
+    known = {tag.lower() for tag in _need_several(supported, "supported")}
+    tags = (tag for value in message.get_headers("Require") for tag in parse_value("Require", parse_tokens, value))
     return tuple(dict.fromkeys(tag for tag in tags if tag.lower() not in known))
+
+
+def _need_several(names: Collection[str], what: str) -> Collection[str]:
+    """The names, when they are no text: each of its letters would be one."""
+    if isinstance(names, str):
+        raise TypeError(f"{what} is a collection of str, not one str")
+    return names
 
 
 def _read(header: str, read: Callable[[], object], used: bool = True) -> list[Violation]:

@@ -86,6 +86,13 @@ def reading(data: bytes) -> None:
     assert_type(message.record_routes, tuple[NameAddr, ...])
     assert_type(message.cseq, CSeq | None)
     assert_type(message.rack, RAck | None)
+    assert_type(message.need_uri, Uri)
+    assert_type(message.need_via, Via)
+    assert_type(message.need_from, NameAddr)
+    assert_type(message.need_to.tag, str | None)
+    assert_type(message.need_cseq.num, int)
+    assert_type(message.need_call_id, str)
+    assert_type(message.expires, int | None)
     assert_type(message.call_id, str | None)
     assert_type(message.from_tag, str | None)
     assert_type(message.to_tag, str | None)
@@ -169,6 +176,13 @@ def values() -> None:
     assert_type(address.display_name, str)
     assert_type(address.tag, str | None)
     assert_type(address.uri, Uri)
+    mixed = {"reg-id": 1, "+sip.instance": "<urn:x>", "lr": None}
+    NameAddr("sip:a@b", q=0.5, expires=60, params=mixed)
+    SipUri("h", params=mixed, headers={"Subject": "x"})
+    Via("h", params=list(mixed.items()))
+    sipstack.headers.AcceptValue("de", q=1, params=mixed)
+    sipstack.ContentType("application", "sdp", q=0.5)
+    NameAddr("sip:a@b", q="0.5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     cseq = CSeq(1, "INVITE")
     assert_type(cseq.num, int)
     assert_type(cseq.method, str)
@@ -181,6 +195,9 @@ def errors(data: bytes) -> None:
         assert_type(error.reason, str)
         assert_type(error.offset, int)
         assert_type(error.status, int)
+        broken = sipstack.read_broken(data)
+        assert_type(broken, sipstack.BrokenMessage)
+        assert_type(broken.get_header("Call-ID"), str | None)
     try:
         sipstack.parse_header("Via", "x")
     except sipstack.HeaderError as error:

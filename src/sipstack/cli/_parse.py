@@ -1,115 +1,146 @@
-"""`sipstack parse`: what a message holds, header by header, and where it is wrong."""
+"""`sipstack parse`: what messages hold, header by header, and where they are wrong."""
 
 import argparse
-import inspect
+import importlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from sipstack._limits import MAX_SIZE
-from sipstack.cli._text import line_at, pointed, visible
+from sipstack._grammar import CONTENT_LENGTHS, EMPTY_LINES, HEAD_END, read_content_length
+from sipstack._limits import LARGEST_MAX_SIZE, MAX_SIZE
+from sipstack._printable import line_at, pointed, visible
+from sipstack.cli._numbers import between
 from sipstack.errors import HeaderError, ParseError
-from sipstack.headers import HeaderValue, Params, Product, parse_header
 from sipstack.message import Message, parse
-from sipstack.uri import parse_uri
+from sipstack.stream import is_signaling_noise_datagram
 
 _INDENT = "    "
-_WORDS = {str: "text", int: "number", float: "number", tuple: "list"}
+_NOISE = b"\r\n\0 \t"
+_EMPTY_LINES = re.compile(EMPTY_LINES.encode())
+_HEAD_END = re.compile(HEAD_END.encode())
+_CONTENT_LENGTHS = re.compile(CONTENT_LENGTHS.encode())
+_CAPTURES = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\n\r\r\n")
+_FIRST_LINE = re.compile(rb"[^\n]*SIP/[0-9]", re.IGNORECASE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Gives `parser` the arguments of `sipstack parse`."""
-    parser.add_argument("file", metavar="FILE|-", help="a file with one message as it was on the wire; - reads stdin")
-    parser.add_argument("--max-size", type=int, default=MAX_SIZE, metavar="BYTES", help="a longer message is an error")
+    size = between(int, 1, LARGEST_MAX_SIZE, "a number of bytes")
+    parser.add_argument(
+        "file", metavar="FILE|-", help="messages as they were on the wire, or a capture (pcap); - reads stdin"
+    )
+    parser.add_argument("--max-size", type=size, default=MAX_SIZE, metavar="BYTES", help="a longer message is an error")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs `sipstack parse`: 0 for a message that can be served, 1 for others, 2 where the file cannot be read."""
+    """Runs `sipstack parse`: 0 where every message can be served, 1 for others, 2 where the file cannot be read."""
     try:
-        data = _read(options.file, options.max_size + 1)
-    except OSError as error:
-        print(f"sipstack parse: {options.file}: {error.strerror or error}", file=sys.stderr)
+        data = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
+        if data.startswith(_CAPTURES):
+            return _show_capture(options)
+    except (OSError, ImportError) as error:
+        print(f"sipstack parse: {options.file}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return 2
+    return _show_all(data, "stdin" if options.file == "-" else options.file, options.max_size)
+
+
+def _show_all(data: bytes, name: str, max_size: int) -> int:
+    """Shows message after message, up to the first that is none."""
+    code, start = 0, _EMPTY_LINES.match(data).end()  # type: ignore[union-attr]  # it matches nothing too
+    first = True
+    while first or data[start:].strip(_NOISE):
+        if not first:
+            print()
+        first = False
+        start = _EMPTY_LINES.match(data, start).end()  # type: ignore[union-attr]
+        end = _end(data, start)
+        piece = data[start:end]
+        try:
+            message = parse(piece, max_size=max_size)
+        except ParseError as error:
+            restored = _with_crlf(piece, max_size)
+            if restored is None:
+                print("\n".join(_explain(error, data, start, name)))
+                return 1
+            print(f"{visible(name)}: the line ends are LF alone; read with CRLF, which its Content-Length counts")
+            message = restored
+        code |= _show(message)
+        start = end
+    return code
+
+
+def _end(data: bytes, start: int) -> int:
+    """Where the message ends that begins at a place: where its Content-Length says, else at the end of all."""
+    head = _HEAD_END.search(data, start)
+    lengths = _CONTENT_LENGTHS.findall(data, start, head.end()) if head else []
     try:
-        message = parse(data, max_size=options.max_size)
-    except ParseError as error:
-        print("\n".join(_explain(error, data, "stdin" if options.file == "-" else options.file)))
-        return 1
-    print("\n".join(_describe(message, len(data))))
-    violations = message.validate()
-    for violation in violations:
-        mark, what = ("!", f"a server answers {violation.status}") if violation.serious else ("-", "to be ignored")
-        where = f"{visible(violation.header)}: " if violation.header else ""
-        print(f"{mark} {where}{visible(violation.reason)} ({what})")
-    return 1 if any(violation.serious for violation in violations) else 0
+        (length,) = {read_content_length(value) for value in lengths}
+    except (HeaderError, ValueError):
+        return len(data)
+    return head.end() + length  # type: ignore[union-attr]  # there are none without it
 
 
-def _read(name: str, limit: int) -> bytes:
-    if name == "-":
-        return sys.stdin.buffer.read(limit)
-    with Path(name).open("rb") as file:
-        return file.read(limit)
+def _with_crlf(data: bytes, max_size: int) -> Message | None:
+    """The message that an editor, or git, has saved with LF: it is shorter now than its Content-Length says."""
+    if b"\r" in data:
+        return None
+    try:
+        return parse(data.replace(b"\n", b"\r\n"), max_size=max_size)
+    except ParseError:
+        return None
 
 
-def _explain(error: ParseError, data: bytes, name: str) -> Iterator[str]:
+def _show(message: Message) -> int:
+    print(message.describe())
+    return 1 if any(violation.serious for violation in message.validate()) else 0
+
+
+def _explain(error: ParseError, data: bytes, start: int, name: str) -> Iterator[str]:
     """A ParseError as a compiler puts it: file, line, column, reason; the line; a caret under the byte."""
-    number, start, line = line_at(data, error.offset)
-    column = error.offset - start
+    number, line_start, line = line_at(data, start + error.offset)
+    column = start + error.offset - line_start
+    error = ParseError(error.reason, start + error.offset, error.status)
     yield f"{visible(name)}:{number}:{column + 1}: {error} - a server answers {error.status}"
     yield from (_INDENT + text for text in pointed(line, column))
 
 
-def _describe(message: Message, size: int) -> Iterator[str]:
-    if message.is_request:
-        yield f"request {visible(message.method)}, {size} bytes"
-        yield f"Request-URI: {visible(message.request_uri)}"
-        yield from _understood("Request-URI", message.request_uri)
-    else:
-        yield f"response {message.status_code} {visible(message.status_text)}, {size} bytes"
-    for name, value in message.headers.items():
-        yield f"{visible(name)}: {visible(value)}"
-        yield from _understood(name, value)
-    yield f"body: {len(message.body)} bytes"
-    if message.body:
-        lines = message.body.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
-        yield from (f"{_INDENT}{visible(line)}" for line in lines)
-
-
-def _understood(name: str, value: str) -> Iterator[str]:
-    """What a header was read as: one line for each value in it; the caret where it is malformed."""
+def _show_capture(options: argparse.Namespace) -> int:
+    """Shows what datagrams of a capture are SIP: each has a start line that says so."""
     try:
-        parsed = parse_uri(value) if name == "Request-URI" else parse_header(name, value)
-    except HeaderError as error:
-        data = value.encode("utf-8", "surrogateescape")
-        text, caret = pointed(data, len(value[: error.offset].encode("utf-8", "surrogateescape")))
-        yield from (f"{_INDENT}{text}", f"{_INDENT}{caret} {error.reason}")
-        return
-    for item in parsed if isinstance(parsed, tuple) else (parsed,):
-        yield from _tree(item, "", 1)
+        inet, inet6 = importlib.import_module("scapy.layers.inet"), importlib.import_module("scapy.layers.inet6")
+        sniff, sessions = importlib.import_module("scapy.sendrecv"), importlib.import_module("scapy.sessions")
+    except ImportError:
+        raise ImportError("this is a capture, which needs scapy to be read: pip install 'sipstack[pcap]'") from None
+    if options.file == "-":
+        raise ImportError("a capture is read from a file, not from stdin")
+    code = others = 0
+
+    def show(packet: Any) -> None:
+        nonlocal code, others
+        found = _datagram(packet, inet, inet6)
+        if found is None or not _FIRST_LINE.match(found[1].lstrip(b"\r\n")):
+            others += found is not None and not is_signaling_noise_datagram(found[1])
+            return
+        print(f"--- {found[0]}")
+        try:
+            code |= _show(parse(found[1], max_size=options.max_size))
+        except ParseError as error:
+            code = 1
+            print("\n".join(_explain(error, found[1], 0, options.file)))
+
+    sniff.sniff(offline=options.file, session=sessions.IPSession, prn=show, store=False, quiet=True)
+    if others:
+        print(f"--- {others} other datagrams")
+    return code
 
 
-def _tree(item: object, label: str, depth: int) -> Iterator[str]:
-    """A value's class and its parts on one line; values inside it below, each with a line of its own."""
-    indent = _INDENT * depth + label
-    if not _is_nested(item):
-        yield f"{indent}{_WORDS.get(type(item), type(item).__name__)} {_plain(item)}"
-        return
-    names = inspect.signature(type(item)).parameters  # as the constructor names the parts, in that order
-    parts = [(name, getattr(item, name)) for name in names if hasattr(item, name)]
-    flat = [(name, part) for name, part in parts if not _is_nested(part) and part not in (None, ()) and str(part)]
-    yield f"{indent}{type(item).__name__}" + "".join(f" {name}={_plain(part)}" for name, part in flat)
-    for name, part in parts:
-        if _is_nested(part):
-            yield from _tree(part, f"{name}: ", depth + 1)
-
-
-def _is_nested(part: object) -> bool:
-    return isinstance(part, HeaderValue) and not isinstance(part, Params)
-
-
-def _plain(part: object) -> str:
-    """A part that needs no line of its own; text in quotes where a blank or nothing would be misread."""
-    if isinstance(part, tuple) and all(isinstance(item, str | Product) for item in part):
-        part = ", ".join(map(str, part))
-    text = visible(str(part))
-    return f'"{text}"' if isinstance(part, str) and (" " in text or not text) else text
+def _datagram(packet: Any, inet: Any, inet6: Any) -> tuple[str, bytes] | None:
+    """When and between whom a packet of UDP went, and what it brought; None for another packet."""
+    udp = inet.UDP
+    if udp not in packet:
+        return None
+    ip = packet[inet.IP if inet.IP in packet else inet6.IPv6]
+    way = f"{ip.src}:{packet[udp].sport} -> {ip.dst}:{packet[udp].dport}"
+    return f"{float(packet.time):.6f} {way}", bytes(packet[udp].payload)

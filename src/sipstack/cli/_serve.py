@@ -10,8 +10,8 @@ from typing import Any, TextIO
 
 from sipstack import IMPLEMENTATION, __version__
 from sipstack._limits import DEFAULT_PORT, MAX_PORT
+from sipstack._printable import visible
 from sipstack.cli._numbers import between
-from sipstack.cli._text import visible
 from sipstack.endpoint import Endpoint, EndpointConfig, Stats
 from sipstack.errors import ParseError, TransportError
 from sipstack.message import Message
@@ -32,7 +32,8 @@ _CAPABILITIES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Gives `parser` the arguments of `sipstack serve`."""
-    port, workers, seconds = between(int, 0, MAX_PORT), between(int, 1, 1024), between(float, 0.01, 86400)
+    port, workers = between(int, 0, MAX_PORT, "a port number"), between(int, 1, 1024, "a number of processes")
+    seconds = between(float, 0.01, 86400, "a number of seconds")
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; :: is IPv4 and IPv6 (127.0.0.1)")
     add("--port", type=port, default=DEFAULT_PORT, help="UDP port; 0 lets the system choose one (5060)")
@@ -71,26 +72,32 @@ class _Rates:
         seconds = int(time.monotonic() - self.start)
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
-    def totals(self, *, full: bool = False) -> str:
-        """The totals in words; those of troubles only where there are some (`full`: those that matter, always)."""
+    def rates(self) -> str:
+        return f"{self.requests:,.0f}/s in  {self.sent:,.0f}/s out"
+
+    def troubles(self, *, full: bool = False) -> str:
+        """What went wrong, in words: only what did (`full`: what matters, always)."""
         stats = self.stats
         troubles = (
             (stats.parse_errors, "unreadable", full),
-            (stats.rejected, "rejected", False),
             (stats.kernel_drops, "dropped by the system", full),
             (stats.queue_drops + stats.send_errors, "not sent", False),
             (stats.handler_errors + stats.hook_errors, "errors of our own", False),
+            (stats.rejected, "rejected", False),
         )
-        parts = [
-            _count(stats.requests, "request") + _split(stats.requests_by_method),
-            _count(stats.responses, "response") + _split(stats.responses_by_class),
-            *(f"{number:,} {text}" for number, text, always in troubles if number or always),
-        ]
-        return ", ".join(parts)
+        return ", ".join(f"{number:,} {text}" for number, text, always in troubles if number or always)
+
+    def counts(self) -> str:
+        requests = _count(self.stats.requests, "request") + _split(self.stats.requests_by_method)
+        return f"{requests}, {_count(self.stats.responses, 'response')}{_split(self.stats.responses_by_class)}"
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _line(*parts: str, between: str) -> str:
+    return between.join(filter(None, parts))
 
 
 def _split(counts: Any) -> str:
@@ -114,7 +121,7 @@ class _LogLines(logging.StreamHandler[TextIO]):
             return
         self._due, self._datagrams = now + self._interval, rates.stats.datagrams
         self._rates.update(rates.stats)  # the rates of the whole interval, not those of the last quarter of a second
-        _logger.info("%.1f/s in, %.1f/s out; %s", self._rates.requests, self._rates.sent, rates.totals())
+        _logger.info(_line(rates.troubles(), self._rates.rates(), rates.counts(), between="; "))
 
 
 class _LiveLine(logging.Handler):
@@ -132,7 +139,7 @@ class _LiveLine(logging.Handler):
 
     def update(self, rates: _Rates) -> None:
         self._live.start()  # not sooner: processes that are forked before this have no part in it
-        line = f"{rates.uptime}  {rates.requests:,.0f}/s in  {rates.sent:,.0f}/s out  {rates.totals()}"
+        line = _line(rates.uptime, rates.troubles(), rates.rates(), rates.counts(), between="  ")  # first what is wrong
         self._live.update(self._text(line, style="bold", no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def close(self) -> None:
@@ -190,7 +197,7 @@ def run(options: argparse.Namespace) -> int:
         display.close()
     if announced:
         peak = f"; at most {rates.peak:,.0f} requests/s" if rates.peak else ""
-        _logger.info("stopped after %s: %s%s", rates.uptime, rates.totals(full=True), peak)
+        _logger.info("stopped after %s: %s; %s%s", rates.uptime, rates.troubles(full=True), rates.counts(), peak)
     return code
 
 

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from .._grammar import BLANK
 from .._limits import MAX_CSEQ, MAX_SECONDS
 from .._params import Params, ParamsLike
-from .._values import HeaderValue, parse_number
+from .._values import HeaderValue, need_str, parse_number
 from ..errors import HeaderError
 from ..methods import canonical_name
 from . import (
@@ -86,6 +86,9 @@ def parse_header(name: str, value: str) -> ParsedHeader:
     One field's value at a time; a header that is a list gives a tuple. A header without a structure, or an unknown
     one, gives the text without the blanks round it. Raises HeaderError, with the header's name.
     """
+    if type(name) is not str or type(value) is not str:
+        need_str(name, "name")
+        need_str(value, "value")
     header = canonical_name(name)
     reader = READERS.get(header)
     return value.strip(BLANK) if reader is None else parse_value(header, reader, value)

@@ -2,17 +2,18 @@
 
 import re  # noqa: I001 - the names of `_values` are wrapped
 from functools import partial
-from typing import Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING
 from .._limits import DEFAULT_EXPIRES, MAX_SECONDS
 from .._params import ParamsLike, merge_parameters, read_params, write_parameters
 from .._values import (
-    HeaderValue, assign, lower, need_text, need_token, parse_number, parse_quoted, quote, skip_blanks, tolerate,
+    HeaderValue, assign, lower, need_number, need_text, need_token, parse_delta, parse_quoted, quote, skip_blanks,
+    tolerate,
 )  # fmt: skip
 from ..errors import HeaderError
 from ..uri import Uri, parse_uri
-from ._base import Parametrized, need_uri, parse_qvalue, readable
+from ._base import Parametrized, need_uri, parse_qvalue, readable, write_qvalue
 from ._lists import Reader, each_given, or_nothing, parse_list
 
 # RFC 3261 has tokens in a display name without quotes. Anything that is no delimiter and no control is read as one;
@@ -49,14 +50,24 @@ class NameAddr(Parametrized):
     _qvalues = frozenset()  # it is looked at when it is asked for
 
     def __init__(
-        self, uri: Uri | str, *, display_name: str = "", tag: str | None = None, params: ParamsLike | None = None
+        self,
+        uri: Uri | str,
+        *,
+        display_name: str = "",
+        tag: str | None = None,
+        q: float | None = None,
+        expires: int | None = None,
+        params: ParamsLike | None = None,
     ) -> None:
         """Build an address. `params` are the header's, those of the URI are in the URI.
 
-        Raises SerializeError, also for a `uri` str that is no URI.
+        `q` (0 to 1; three decimals are written) and `expires` (seconds) are a Contact's. Raises SerializeError, also
+        for a `uri` str that is no URI.
         """
         uri = need_uri(uri, "uri")
         known = [] if tag is None else [("tag", need_token(tag, "tag"))]
+        known += [] if q is None else [("q", write_qvalue(q))]
+        known += [] if expires is None else [("expires", str(need_number(expires, "expires", MAX_SECONDS)))]
         assign(self, display_name=need_text(display_name, "display name"), uri=uri)
         self._set_params(write_parameters(params, *known))
         if "tag" in self.params:  # one that came by `params` too
@@ -105,7 +116,7 @@ class NameAddr(Parametrized):
         """A copy with some of the constructor's arguments changed: `address.replace(display_name="")`."""
         made = type(self)(**{"uri": self.uri, **changes})  # type: ignore[arg-type]
         params = merge_parameters(
-            self._params, made._params, lambda name: name in changes if name == "tag" else "params" in changes
+            self._params, made._params, lambda name: name in changes or (name != "tag" and "params" in changes)
         )
         made._set_params(params)
         if "display_name" not in changes:
@@ -161,10 +172,10 @@ def _read_bare_uri(text: str, position: int) -> tuple[Uri, int]:
 
 def _read_expires(value: str) -> int:
     try:
-        return parse_number(value, MAX_SECONDS, "expires")
+        return parse_delta(value, "expires")
     except HeaderError as error:
         tolerate(error.reason)
-        return MAX_SECONDS if value.isascii() and value.isdecimal() else DEFAULT_EXPIRES
+        return DEFAULT_EXPIRES
 
 
 def _uri_at(text: str, offset: int) -> Uri:
@@ -178,6 +189,15 @@ class Star(HeaderValue):
     """The `*` of `Contact: *` (RFC 3261 10.2.2). `STAR` is its one instance."""
 
     __slots__ = ()
+    _one: ClassVar[Self | None] = None
+
+    def __new__(cls) -> Self:
+        if cls._one is None:
+            cls._one = super().__new__(cls)
+        return cls._one
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
 
     @classmethod
     def parse(cls, text: str) -> Self:

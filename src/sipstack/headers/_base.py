@@ -25,6 +25,15 @@ def parse_qvalue(value: str, offset: int = 0) -> float:
     return float(value)
 
 
+def write_qvalue(q: float) -> str:
+    """A preference as written: with three decimals at most (RFC 3261 25.1)."""
+    if isinstance(q, bool) or not isinstance(q, int | float):
+        raise TypeError(f"q must be a number, not {type(q).__name__}")
+    if not 0 <= q <= 1:
+        raise SerializeError("q is not a number from 0 to 1")
+    return f"{q:.3f}".rstrip("0").removesuffix(".")
+
+
 def readable(read: Callable[[str], _Read], value: str | None) -> _Read | None:
     """A parameter's value as `read` reads it; None where it cannot be read, or is none."""
     try:
@@ -103,7 +112,9 @@ class Parametrized(WithParams):
         mine: list[tuple[str, str | None]] = []
         for argument, value in known.items():
             name = argument.replace("_", "-")
-            if value is not None and name in cls._numbers:
+            if value is not None and name in cls._qvalues:
+                mine.append((name, write_qvalue(value)))  # type: ignore[arg-type]  # it looks itself
+            elif value is not None and name in cls._numbers:
                 mine.append((name, str(need_number(value, name, cls._numbers[name]))))
             elif value is not None:
                 mine.append((name, need_token(value, name) if name in cls._tokens else quote(need_text(value, name))))
@@ -224,7 +235,8 @@ def need_uri(uri: Uri | str, what: str) -> Uri:
             with Flaws() as found:
                 made = parse_uri(uri)
         except HeaderError as error:
-            raise SerializeError(f"{what}: {error.reason}") from error
+            hint = "; NameAddr.parse reads an address in <>" if "<" in uri else ""
+            raise SerializeError(f"{what}: {error.reason}{hint}") from error
         for reason in found:
             raise SerializeError(f"{what}: {reason}")
         return made

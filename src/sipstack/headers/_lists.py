@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from .._grammar import BLANK, OPEN_QUOTED_STRING
-from .._values import HeaderValue, parse_token, tolerate
+from .._values import HeaderValue, need_str, parse_token, tolerate
 from ..errors import HeaderError
 
 _Value = TypeVar("_Value", bound=HeaderValue)
@@ -31,6 +31,8 @@ def split_list(value: str) -> list[str]:
 
 def list_parts(value: str) -> list[tuple[int, str]]:
     """The parts that split_list finds, each with the place where it starts."""
+    if type(value) is not str:
+        need_str(value, "value")
     if "," not in value:
         return [_trimmed(value, 0, len(value))] if value.strip(BLANK) else []
     return list(each_part(value))

@@ -30,10 +30,17 @@ class ContentType(Parametrized):
     _once: ClassVar[frozenset[str]] = frozenset({"boundary"})
     _pattern = re.compile(f"{SWS}(?P<type>{TOKEN}){SWS}/{SWS}(?P<subtype>{TOKEN}){SWS}")
 
-    def __init__(self, type: str, subtype: str, *, params: ParamsLike | None = None) -> None:  # noqa: A002
-        """Build a media type. Raises SerializeError."""
+    def __init__(
+        self,
+        type: str,  # noqa: A002
+        subtype: str,
+        *,
+        q: float | None = None,
+        params: ParamsLike | None = None,
+    ) -> None:
+        """Build a media type; `q` (0 to 1; three decimals are written) is for Accept. Raises SerializeError."""
         assign(self, type=need_token(type, "type"), subtype=need_token(subtype, "subtype"))
-        assign(self, _params=self._write_params(params))
+        assign(self, _params=self._write_params(params, q=q))
 
     @property
     def media_type(self) -> str:
@@ -48,6 +55,10 @@ class AcceptValue(TokenValue):
     """A value of Accept-Encoding or Accept-Language (RFC 3261 20.2, 20.3): a coding or a range, and `q`."""
 
     __slots__ = ()
+
+    def __init__(self, value: str, *, q: float | None = None, params: ParamsLike | None = None) -> None:
+        """Build a value; `q` is 0 to 1, three decimals are written. Raises SerializeError."""
+        assign(self, value=need_token(value, "value"), _params=self._write_params(params, q=q))
 
 
 class ContentDisposition(TokenValue):

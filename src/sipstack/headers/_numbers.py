@@ -4,8 +4,8 @@ import re
 from typing import Final, Self
 
 from .._grammar import BLANK, DIGITS, LWS, METHOD, SWS
-from .._limits import LARGEST_MAX_BREADTH, LARGEST_MAX_FORWARDS, MAX_CSEQ, MAX_RSEQ, MAX_SECONDS
-from .._values import HeaderValue, assign, need_number, need_token, parse_number
+from .._limits import LARGEST_MAX_BREADTH, LARGEST_MAX_FORWARDS, MAX_CSEQ, MAX_RSEQ
+from .._values import HeaderValue, assign, need_number, need_token, parse_delta, parse_number
 from ..errors import HeaderError
 from ._lists import Reader
 
@@ -109,8 +109,8 @@ def parse_max_forwards(value: str) -> int:
 
 
 def parse_seconds(value: str) -> int:
-    """An Expires or Min-Expires value, 0 to 2**32 - 1 seconds (RFC 3261 20.19)."""
-    return parse_number(value.strip(BLANK), MAX_SECONDS, "number of seconds")
+    """An Expires or Min-Expires value, 0 to 2**32 - 1 seconds; a larger number is read as that (RFC 3261 20.19)."""
+    return parse_delta(value.strip(BLANK), "number of seconds")
 
 
 READERS: Final[dict[str, Reader]] = {

@@ -68,6 +68,8 @@ class Via(WithParams):
         params: ParamsLike | None = None,
     ) -> None:
         """Build a Via; `params` are those that have no argument of their own. Raises SerializeError."""
+        if need_str(host, "host").upper().startswith("SIP/"):
+            raise SerializeError("host is not a host name or address; Via.parse reads a whole Via")
         name, _, version = need_str(protocol, "protocol").partition("/")
         need_token(name, "protocol")
         need_token(version, "protocol version")

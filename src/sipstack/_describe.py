@@ -1,0 +1,93 @@
+"""A message for people: every header and what it was understood as, and what is wrong with it."""
+
+import inspect
+from collections.abc import Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+from ._params import Params
+from ._printable import pointed, visible
+from .errors import HeaderError
+from .headers import HeaderValue, Product, parse_header
+from .uri import parse_uri
+
+if TYPE_CHECKING:
+    from ._parser_py import Message
+
+_INDENT = "    "
+_WORDS = {str: "text", int: "number", float: "number", tuple: "list"}
+
+
+def describe(message: "Message") -> str:
+    """See `Message.describe`."""
+    return "\n".join(_lines(message))
+
+
+def describe_as_html(message: "Message") -> str:
+    """The same for a notebook."""
+    return f"<pre>{escape(describe(message))}</pre>"
+
+
+def _lines(message: "Message") -> Iterator[str]:
+    size = len(message.to_bytes())
+    if message.is_request:
+        yield f"request {visible(message.method)}, {size} bytes"
+        yield f"Request-URI: {visible(message.request_uri)}"
+        yield from _understood("Request-URI", message.request_uri)
+    else:
+        yield f"response {message.status_code} {visible(message.status_text)}, {size} bytes"
+    for name, value in message.headers.items():
+        yield f"{visible(name)}: {visible(value)}"
+        yield from _understood(name, value)
+    yield from _body(message.body)
+    for violation in message.validate():
+        mark, what = ("!", f"a server answers {violation.status}") if violation.serious else ("-", "to be ignored")
+        where = f"{visible(violation.header)}: " if violation.header else ""
+        yield f"{mark} {where}{visible(violation.reason)} ({what})"
+
+
+def _body(body: bytes) -> Iterator[str]:
+    yield f"body: {len(body)} bytes"
+    if body:
+        lines = body.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
+        yield from (f"{_INDENT}{visible(line)}" for line in lines)
+
+
+def _understood(name: str, value: str) -> Iterator[str]:
+    """What a header was read as: one line for each value in it; the caret where it is malformed."""
+    try:
+        parsed = parse_uri(value) if name == "Request-URI" else parse_header(name, value)
+    except HeaderError as error:
+        data = value.encode("utf-8", "surrogateescape")
+        text, caret = pointed(data, len(value[: error.offset].encode("utf-8", "surrogateescape")))
+        yield from (f"{_INDENT}{text}", f"{_INDENT}{caret} {error.reason}")
+        return
+    for item in parsed if isinstance(parsed, tuple) else (parsed,):
+        yield from _tree(item, "", 1)
+
+
+def _tree(item: object, label: str, depth: int) -> Iterator[str]:
+    """A value's class and its parts on one line; values inside it below, each with a line of its own."""
+    indent = _INDENT * depth + label
+    if not _is_nested(item):
+        yield f"{indent}{_WORDS.get(type(item), type(item).__name__)} {_plain(item)}"
+        return
+    names = inspect.signature(type(item)).parameters  # as the constructor names the parts, in that order
+    parts = [(name, getattr(item, name)) for name in names if hasattr(item, name)]
+    flat = [(name, part) for name, part in parts if not _is_nested(part) and part not in (None, ()) and str(part)]
+    yield f"{indent}{type(item).__name__}" + "".join(f" {name}={_plain(part)}" for name, part in flat)
+    for name, part in parts:
+        if _is_nested(part):
+            yield from _tree(part, f"{name}: ", depth + 1)
+
+
+def _is_nested(part: object) -> bool:
+    return isinstance(part, HeaderValue) and not isinstance(part, Params)
+
+
+def _plain(part: object) -> str:
+    """A part that needs no line of its own; text in quotes where a blank or nothing would be misread."""
+    if isinstance(part, tuple) and all(isinstance(item, str | Product) for item in part):
+        part = ", ".join(map(str, part))
+    text = visible(str(part))
+    return f'"{text}"' if isinstance(part, str) and (" " in text or not text) else text
