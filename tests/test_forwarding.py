@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from sipstack import HeaderError, Message, PeerAddress, Via, parse_uri
-from sipstack._forwarding import siphash
+from sipstack._branches import siphash
 from sipstack.proxy import (
     Hop,
     Node,

@@ -24,6 +24,8 @@ LAYERS = """
     _writing
     _derived
     _view multipart
+    _branches
+    _node
     _forwarding
     _parser _parser_py
     message

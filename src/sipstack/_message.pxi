@@ -266,6 +266,14 @@ cdef class Message:
     def decrement_max_forwards(self):
         return count_down(self)
 
+    @staticmethod
+    def _sign(bytes key not None, *parts):
+        return sign(key, parts)
+
+    def _put_hop(self, bytes key not None, leg, tuple record_routes not None):
+        if not put_plain_hop(self, key, leg, record_routes):
+            put_any_hop(self, key, leg, record_routes)
+
     # --- building
 
     @classmethod
