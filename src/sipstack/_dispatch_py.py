@@ -83,7 +83,8 @@ class Dispatcher:
         self.use_maddr = config.use_maddr
         self.watches_datagrams = config.on_datagram is not None or config.on_event is not None
         self.watches_requests = config.on_request is not None or config.on_event is not None
-        self.watches_responses = config.on_sip_response is not None or config.on_event is not None
+        self.on_sip_response = config.on_sip_response
+        self.watches_events = config.on_event is not None
         self.watch_answers()
         self.delivering = False
         self.counts_received = True
@@ -172,8 +173,12 @@ class Dispatcher:
 
     def take_response(self, response: Message, addr: Address, data: bytes) -> None:
         self.responses_received += 1
-        if self.watches_responses:
-            self.reports.call(self.config.on_sip_response, response, addr)
+        if self.on_sip_response is not None:
+            try:
+                self.on_sip_response(response, addr)
+            except Exception as error:
+                self.reports.hook_failed(self.on_sip_response, error, (response, addr))
+        if self.watches_events:
             self.reports.event(EventType.RESPONSE_RECEIVED, addr, data, response=response)
 
     def take_request(self, request: Message, addr: Address, data: bytes) -> None:
@@ -364,6 +369,16 @@ class Dispatcher:
     def count_sent(self, message: Message) -> None:
         """Counts a message that is sent besides the answers of handlers."""
         self.responses[message.status_code // 100] += 1
+
+    def pass_on(self, message: Message, addr: Address) -> None:
+        """Sends a message besides the answers of handlers, in the thread that serves: with its batch, if there is one."""
+        data = message.to_bytes()
+        status = message.status_code
+        self.responses[status // 100] += 1
+        if self.delivering and not self.watches_answers:
+            self.waiting.append((data, addr))
+        else:
+            self.outbox.put(data, addr, message)
 
     # ------------------------------------------------------------------ without a transport
 

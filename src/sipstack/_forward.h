@@ -101,13 +101,16 @@ static void sip_add_line_to_hash(sip_hash *h, sip_text text)
 SIP_INLINE sip_byte *sip_put_hex(sip_byte *to, uint32_t number)
 {
     const uint64_t ones = 0x0101010101010101ull;
-    uint64_t x = (uint64_t)number << 32 | number >> 16;
-    x = (x & 0x0000FFFF0000FFFFull);
+    uint64_t x = ((uint64_t)number << 32 | number >> 16) & 0x0000FFFF0000FFFFull;
     x = (x & 0x0000FF000000FF00ull) >> 8 | (x & 0x000000FF000000FFull) << 16;
     x = (x & 0x00F000F000F000F0ull) >> 4 | (x & 0x000F000F000F000Full) << 8;
     x += ones * '0' + ((x + ones * 6) >> 4 & ones) * ('a' - '0' - 10);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return sip_put(to, &x, 8);
+#else
     for (int at = 0; at < 8; at++) to[at] = (sip_byte)(x >> 8 * at);
     return to + 8;
+#endif
 }
 
 /* Writes the hash as SIP_HASH_SIZE digits, and returns where they end. */
