@@ -112,6 +112,13 @@ class TestHop:
     def test_of_a_via(self, impl: ModuleType, via: str, hop) -> None:
         assert Hop.of_via(Via.parse(via)) == response_hop(make(impl, vias=[via]).reply(200)) == hop
 
+    def test_it_cannot_be_changed(self) -> None:
+        hop = Hop("UDP", "h", 5060)
+        assert hop.address is hop.address
+        for name in ("host", "address", "other"):
+            with pytest.raises(AttributeError):
+                setattr(hop, name, "x")
+
     def test_text_and_address(self) -> None:
         hop = Hop("TLS", "2001:db8::1", 5061)
         assert (str(hop), hop.sent_by, hop.address) == (
@@ -437,6 +444,47 @@ class TestForwardRequest:
         assert str(plain.record_routes[0]).startswith("<sip:192.0.2.1:5061;transport=tls;lr;")
 
 
+class TestOneLine:
+    """Several hops on one line are read as those on lines of their own."""
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "<sip:p1;lr>, <sip:p2:5070;transport=tcp;lr>",
+            "<sip:p1;lr>,<sip:p2;lr;hop=UDP/192.0.2.9:5060/0123456789abcdef>,\t<sip:p3;lr>",
+            '"x, y" <sip:p1;lr> , P 2 <sip:p2;lr>;a=b',
+            "<sip:p1;lr>,, <sip:p2;lr>",
+            ", <sip:p1;lr>",
+            "<sip:p1;lr>,",
+            "<sip:p1;lr>, sip:p2;lr",
+            "<sip:p1,2;lr>, <sip:p2;lr>",
+            "<sip:p1;lr>, <sip:p2",
+            "<sip:p1;lr> (a, b), <sip:p2>",
+            "<sip:p1;lr>, <sip:a b>",
+        ],
+    )
+    @pytest.mark.parametrize("name", ["Route", "Record-Route", "Contact"])
+    def test_both_read_the_same(self, both, line: str, name: str) -> None:
+        def read(impl: ModuleType) -> object:
+            message = make(impl)
+            message.add_header(name, line)
+            try:
+                return getattr(message, {"Route": "routes", "Record-Route": "record_routes"}.get(name, "contacts"))
+            except HeaderError as error:
+                return str(error), error.offset
+
+        assert read(both[0]) == read(both[1])
+
+    def test_a_double_record_route(self, impl: ModuleType) -> None:
+        node = Node(US, Hop("TCP", "10.0.0.2", 5060), key=KEY)
+        request = make(impl)
+        forward_request(request, node, Hop("TCP", "10.0.0.9", 5060), record_route=True, came_to=US)
+        lines = request.get_headers("Record-Route")
+        bye = make(impl, "BYE", routes=[", ".join(lines)], tags=("2", "1"))
+        assert take_routes(bye, node) == (True, True, ("UDP", "198.51.100.7", 6000))
+        assert bye.routes == ()
+
+
 class TestSignedRecordRoute:
     """A Record-Route of ours names where the one who sent the request is reached."""
 
@@ -555,6 +603,16 @@ class TestForwardResponse:
         before = bytes(response)
         refused(forward_response, response, NODE)
         assert bytes(response) == before
+
+    def test_one_hop_for_one_peer(self, impl: ModuleType) -> None:
+        """So its address is one tuple, by which a batch knows it; what is kept has an end."""
+        node = Node(US, key=KEY)
+        for number in range(3000):
+            request = make(impl, vias=[VIA.replace("6000", str(6000 + number % 1500))])
+            forward_request(request, node, TARGET, record_route=True)
+            hop = forward_response(request.reply(200), node)
+            assert hop == ("UDP", "198.51.100.7", 6000 + number % 1500)
+        assert 0 < len(node._named) <= 1024 or impl.__name__.endswith("_py")
 
     def test_what_is_malformed_further_down_is_not_ours_to_judge(self, impl: ModuleType) -> None:
         response = self.response(impl, lambda ours, below: [ours, below, "nonsense"])

@@ -87,10 +87,10 @@ def _judge_own(request: "Message", node: Node, own: list[Uri | None]) -> TakenRo
         text, _, signature = ((isinstance(uri, SipUri) and uri.params.get("hop")) or "").rpartition("/")
         if not text:
             continue
-        call_id = request.call_id or ""
+        call_id, to_tag = request.call_id or "", request.to_tag
         if signature == request._sign(node._key, text, call_id, request.from_tag or ""):
             return FROM_THERE
-        if request.to_tag and signature == request._sign(node._key, text, call_id, request.to_tag):
+        if to_tag and signature == request._sign(node._key, text, call_id, to_tag):
             return node._take(text)
     return UNSIGNED if own else NOTHING_TAKEN
 

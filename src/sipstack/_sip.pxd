@@ -79,6 +79,7 @@ cdef extern from "_values.h" nogil:
 cdef extern from "_rewrite.h" nogil:
     size_t SIP_STAMP_ROOM
     sip_byte *sip_unfold(sip_byte *to, sip_text value)
+    const sip_byte *sip_element_end(sip_text items)
     sip_text sip_first_element(sip_text items)
     const sip_byte *sip_skip_commas(const sip_byte *p, const sip_byte *end)
     bint sip_has_tag(sip_text address)
