@@ -1,5 +1,6 @@
 """`sipstack.proxy`: section 16 of RFC 3261, step by step, on messages of both implementations."""
 
+import inspect
 import pickle
 import time
 from types import ModuleType
@@ -617,6 +618,13 @@ class TestForwardResponse:
     def test_what_is_malformed_further_down_is_not_ours_to_judge(self, impl: ModuleType) -> None:
         response = self.response(impl, lambda ours, below: [ours, below, "nonsense"])
         assert forward_response(response, NODE) == ("UDP", "198.51.100.7", 6000)
+
+
+def test_the_docstrings_have_one_source(both) -> None:
+    for name in ("take_routes", "forward_request", "forward_response"):
+        docs = [inspect.getdoc(getattr(module, name)) for module in both]
+        assert docs[0] == docs[1]
+        assert docs[0]
 
 
 def test_two_proxies_pointed_at_each_other(impl: ModuleType) -> None:

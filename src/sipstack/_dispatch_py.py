@@ -371,7 +371,7 @@ class Dispatcher:
         self.responses[message.status_code // 100] += 1
 
     def pass_on(self, message: Message, addr: Address) -> None:
-        """Sends a message besides the answers of handlers, in the thread that serves: with its batch, if there is one."""
+        """Sends a message besides the answers of handlers, from the thread that serves: with its batch, if any."""
         data = message.to_bytes()
         status = message.status_code
         self.responses[status // 100] += 1

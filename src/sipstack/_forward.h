@@ -195,6 +195,12 @@ static int sip_names_a_way(sip_text params)
     return 0;
 }
 
+/* Whether a URI's scheme is sips. */
+static int sip_is_secure(sip_text uri)
+{
+    return sip_length(uri) >= 5 && sip_is_word(sip_run(uri.p, uri.p + 5), "sips:");
+}
+
 /* Whether a text holds maddr, in any case. */
 static int sip_has_maddr(sip_text text)
 {

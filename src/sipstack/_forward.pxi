@@ -188,8 +188,7 @@ def forward_request(request, node, to=None, *, record_route=False, came_to=None)
 @cython.critical_section
 cdef bint is_secure(Message m) noexcept:
     """Whether the scheme of the Request-URI is sips."""
-    cdef const sip_byte *uri = uri_part(m).p
-    return m.uri_length >= 5 and sip_same(sip_run(uri, uri + 5), sip_run(<const sip_byte *>b"sips:", <const sip_byte *>b"sips:" + 5))
+    return sip_is_secure(uri_part(m))
 
 
 @cython.critical_section

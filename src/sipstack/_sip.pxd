@@ -104,6 +104,7 @@ cdef extern from "_forward.h" nogil:
         int port
     bint sip_read_signed_hop(sip_text text, sip_hop *hop)
     bint sip_names_a_way(sip_text params)
+    bint sip_is_secure(sip_text uri)
     bint sip_has_maddr(sip_text text)
     sip_hash sip_start_hash(const sip_byte *key)
     void sip_add_to_hash(sip_hash *h, sip_text text)
