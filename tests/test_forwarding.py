@@ -481,9 +481,39 @@ class TestOneLine:
         request = make(impl)
         forward_request(request, node, Hop("TCP", "10.0.0.9", 5060), record_route=True, came_to=US)
         lines = request.get_headers("Record-Route")
-        bye = make(impl, "BYE", routes=[", ".join(lines)], tags=("2", "1"))
-        assert take_routes(bye, node) == (True, True, ("UDP", "198.51.100.7", 6000))
-        assert bye.routes == ()
+        for routes in (lines, [", ".join(lines)]):
+            bye = make(impl, "BYE", routes=routes, tags=("2", "1"))
+            assert take_routes(bye, node) == (True, True, ("UDP", "198.51.100.7", 6000))
+            assert bye.routes == ()
+            assert take_routes(make(impl, "BYE", routes=routes), node) == (True, True, None)
+
+    def test_of_two_of_ours_either_may_be_signed(self, impl: ModuleType, both) -> None:
+        request = make(impl)
+        forward_request(request, NODE, TARGET, record_route=True)
+        signed = request.get_header("Record-Route")
+        forged = signed.replace("198.51.100.7", "203.0.113.9")
+        ours = "<sip:192.0.2.1:5060;lr>"
+        there = (True, True, ("UDP", "198.51.100.7", 6000))
+        for routes, taken in (
+            ([ours, signed], there),
+            ([signed, ours], there),
+            ([forged, signed], there),
+            ([signed, forged], there),
+            ([forged, ours], (True, False, None)),
+            ([ours, ours], (True, False, None)),
+            ([ours, ours, signed], (True, False, None)),
+        ):
+            for lines in (routes, [",".join(routes)]):
+                bye = make(impl, "BYE", routes=lines, tags=("2", "1"))
+                assert take_routes(bye, NODE) == taken
+                assert bye.routes == ()
+        for lines in (["", signed], [signed, ""], [f"{signed},"], [f", {signed}"], [f"{signed},,{ours}"]):
+            byes = [make(each, "BYE", routes=lines, tags=("2", "1")) for each in both]
+            assert [take_routes(bye, NODE) for bye in byes] == [there, there]
+            assert bytes(byes[0]) == bytes(byes[1])
+        left = make(impl, "BYE", routes=[f"{signed}, <sip:p1;lr>"], tags=("2", "1"))
+        assert take_routes(left, NODE) == there
+        assert routes_of(left) == ["<sip:p1;lr>"]
 
 
 class TestSignedRecordRoute:

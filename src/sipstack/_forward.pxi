@@ -263,53 +263,92 @@ cdef int signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signat
     return memcmp(digits, signature.p, SIP_HASH_SIZE) == 0
 
 
-@cython.critical_section
-cdef take_plain_routes(Message m, bytes key, str prefix):
-    """What take_routes does where there is no Route, or one of the form that we write, which is taken off.
+cdef int read_own_route(sip_text route, tuple prefixes, sip_hop *hop) noexcept:
+    """Whether a Route is one of the form that we write: 2 for one with a signature, 1 for one without, 0 for another."""
+    cdef sip_text prefix
+    cdef Py_ssize_t at
+    cdef size_t length
+    for at in range(len(prefixes)):
+        prefix = ascii_text(<str>prefixes[at])
+        length = sip_length(prefix)
+        if sip_length(route) == length - ROUTE_REST + 1 and (route.end - 1)[0] == c">":
+            if memcmp(route.p, prefix.p, length - ROUTE_REST) == 0:
+                return 1
+        elif sip_length(route) > length and memcmp(route.p, prefix.p, length) == 0:
+            return 2 if sip_read_signed_hop(sip_run(route.p + length, route.end), hop) else 0
+    return 0
 
-    A str is the hop that one names; None, and nothing done, for any other.
-    """
-    cdef Py_ssize_t at = find_id(m, SIP_ROUTE), call_id = find_id(m, SIP_CALL_ID)
-    cdef size_t length = PyUnicode_GET_LENGTH(prefix)
-    cdef sip_hop hop
-    cdef str text
-    if at < 0:
-        return NOTHING_TAKEN if not m.status_code and not sip_has_maddr(uri_part(m)) else None
-    if find_id(m, SIP_ROUTE, at + 1) >= 0 or call_id < 0:
-        return None
-    if (spans(m)[at].bits | spans(m)[call_id].bits) & SIP_FOLDED or not is_plain_target(uri_part(m)):
-        return None
-    cdef sip_text value = span_value(m, &spans(m)[at])
-    if sip_length(value) == length - ROUTE_REST + 1 and (value.end - 1)[0] == c">":
-        if memcmp(value.p, PyUnicode_DATA(prefix), length - ROUTE_REST) != 0:
-            return None
+
+cdef int read_own_routes(Message m, tuple prefixes, sip_hop *hop) noexcept:
+    """What read_own_route says of the first Route, where it is the only one, or one of two of ours; else 0."""
+    cdef sip_text line
+    cdef sip_hop other
+    cdef Py_ssize_t at = find_id(m, SIP_ROUTE)
+    cdef int kind = 0, found = 0, own
+    while at >= 0:
+        if spans(m)[at].bits & SIP_FOLDED:
+            return 0
+        line = span_value(m, &spans(m)[at])
+        if line.p == line.end:
+            return 0
+        while line.p < line.end:
+            own = read_own_route(next_element(&line), prefixes, &other if found else hop)
+            found += 1
+            if own == 0 or found > MOST_ROUTES:
+                return 0
+            if found == 1:
+                kind = own
+        at = find_id(m, SIP_ROUTE, at + 1)
+    return kind if found == 1 or kind == 2 else 0  # of two the second may be the signed one
+
+
+cdef void drop_routes(Message m) noexcept:
+    cdef Py_ssize_t at = find_id(m, SIP_ROUTE)
+    while at >= 0:
         drop(m, at)
-        forget(m)
+        at = find_id(m, SIP_ROUTE, at)
+    forget(m)
+
+
+@cython.critical_section
+cdef take_plain_routes(Message m, bytes key, tuple prefixes):
+    """What take_routes does where there is no Route, or one or two of the form that we write, which are taken off.
+
+    A str is the hop that they name; None, and nothing done, for any other.
+    """
+    cdef Py_ssize_t call_id = find_id(m, SIP_CALL_ID)
+    cdef sip_hop hop
+    cdef int own, is_sender
+    cdef str text
+    if find_id(m, SIP_ROUTE) < 0:
+        return NOTHING_TAKEN if not m.status_code and not sip_has_maddr(uri_part(m)) else None
+    if call_id < 0 or spans(m)[call_id].bits & SIP_FOLDED or not is_plain_target(uri_part(m)):
+        return None
+    own = read_own_routes(m, prefixes, &hop)
+    if own == 0:
+        return None
+    if own == 1:
+        drop_routes(m)
         return UNSIGNED
-    if sip_length(value) < length or memcmp(value.p, PyUnicode_DATA(prefix), length) != 0:
-        return None
-    if not sip_read_signed_hop(sip_run(value.p + length, value.end), &hop):
-        return None
     cdef sip_hash hash = sip_start_hash(<const sip_byte *>PyBytes_AS_STRING(key))
     sip_add_line_to_hash(&hash, hop.text)
     sip_add_line_to_hash(&hash, span_value(m, &spans(m)[call_id]))
-    cdef int is_sender = signs_dialog(m, hash, SIP_FROM, hop.signature)
+    is_sender = signs_dialog(m, hash, SIP_FROM, hop.signature)
     if is_sender < 0 or (not is_sender and signs_dialog(m, hash, SIP_TO, hop.signature) <= 0):
         return None
     text = None if is_sender else to_str(hop.text, False)
-    drop(m, at)
-    forget(m)
+    drop_routes(m)
     return FROM_THERE if text is None else text
 
 
 def take_routes(request, node):
     cdef bytes key
-    cdef str route
+    cdef tuple routes
     taken = None
     if type(request) is Message and type(node) is Node:
-        key, route = node._key, node._route
-        if PyBytes_GET_SIZE(key) == KEY_SIZE and is_ascii(route):
-            taken = take_plain_routes(request, key, route)
+        key, routes = node._key, node._routes
+        if PyBytes_GET_SIZE(key) == KEY_SIZE:
+            taken = take_plain_routes(request, key, routes)
     if type(taken) is str:
         return named_by(node, <str>taken)
     return take_any_routes(request, node) if taken is None else taken

@@ -119,14 +119,14 @@ class Node:
     A listener may be a wildcard (`0.0.0.0`, `::`) where the address comes with each message: see `at`.
     """
 
-    __slots__ = ("_at", "_key", "_legs", "_name", "_named", "_names", "_own", "_route", "aliases", "listeners")
+    __slots__ = ("_at", "_key", "_legs", "_name", "_named", "_names", "_own", "_routes", "aliases", "listeners")
     listeners: tuple[Hop, ...]
     aliases: tuple[str, ...]
     _own: frozenset[tuple[str, int]]  # hosts and ports of ours
     _names: frozenset[str]  # those of ours at any port
     _key: bytes
     _name: str  # the sent-by of the first listener
-    _route: str  # its Record-Route
+    _routes: tuple[str, ...]  # the Record-Routes of all, up to their signatures
     _legs: "dict[Hop, Leg]"  # what _leg has made
     _named: "dict[str, TakenRoutes]"  # what _take has made
     _at: "dict[str, Node]"  # what at has made
@@ -157,7 +157,7 @@ class Node:
             "_own": frozenset(own),
         }
         slots |= {"_names": frozenset(names), "_key": os.urandom(_KEY_SIZE) if key is None else bytes(key)}
-        slots |= {"_name": listeners[0].sent_by, "_route": record_route("sip", listeners[0])}
+        slots |= {"_name": listeners[0].sent_by, "_routes": tuple([record_route("sip", hop) for hop in listeners])}
         for name, value in {**slots, "_legs": {}, "_named": {}, "_at": {}}.items():
             object.__setattr__(self, name, value)
 
