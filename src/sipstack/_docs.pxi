@@ -1,6 +1,6 @@
-# Docstrings: `_parser_py` and `_forwarding` have them, once for both. setup.py writes them into _docs.h, and they are set
-# here when the module is imported, as numpy sets those of its C functions: `help(sipstack.Message)` says the same in both
-# builds.
+# Docstrings: `_parser_py` and `_forwarding` have them, once for both. setup.py writes them into _docs.h, and they are
+# set here when the module is imported, as numpy sets those of its C functions: `help(sipstack.Message)` says the same
+# in both builds.
 
 cdef extern from "_docs.h":
     const char *sip_docs[][2]  # name and docstring; NULL ends them
@@ -21,7 +21,8 @@ cdef extern from "Python.h":
 
 cdef list DOCSTRINGS = []  # what the C structures point at
 cdef dict FUNCTIONS = {
-    "parse": parse, "take_routes": take_routes, "forward_request": forward_request, "forward_response": forward_response,
+    "parse": parse, "take_routes": take_routes,
+    "forward_request": forward_request, "forward_response": forward_response,
 }
 
 

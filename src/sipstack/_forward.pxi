@@ -264,7 +264,7 @@ cdef int signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signat
 
 
 cdef int read_own_route(sip_text route, tuple prefixes, sip_hop *hop) noexcept:
-    """Whether a Route is one of the form that we write: 2 for one with a signature, 1 for one without, 0 for another."""
+    """Whether a Route is one of the form that we write: 2 with a signature, 1 without, 0 for another."""
     cdef sip_text prefix
     cdef Py_ssize_t at
     cdef size_t length
