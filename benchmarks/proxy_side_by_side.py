@@ -8,8 +8,8 @@ kernel, over the messages it passed on. It holds on a busy machine; the rate doe
 
 `kamailio` does the same steps of section 16 (kamailio_proxy.cfg), `kamailio, plain` none but the Vias, and `floor`
 passes datagrams on as they are (forward.c): that is the kernel's part. `request` and `response` are user time: of an
-ACK in a dialog, and of all else in a call, put on its responses. The kernel tells user time by its ticks, so these two take some
-ten rounds of ten seconds. Needs Linux, a C compiler and util-linux's taskset; uvloop and
+ACK in a dialog, and of all else in a call, put on its responses. The kernel tells user time by its ticks, so these
+two take some ten rounds of ten seconds. Needs Linux, a C compiler and util-linux's taskset; uvloop and
 Kamailio are left out where they are not installed.
 """
 
