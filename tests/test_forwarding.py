@@ -252,6 +252,13 @@ class TestTakeRoutes:
             take_routes(request, NODE)
             assert request.request_uri == "sip:bob@example.com;x=y"
 
+    def test_maddr_in_escapes(self, impl: ModuleType) -> None:
+        """RFC 3261 19.1.4: an escape is the character that it stands for."""
+        for routes in ([], [OURS]):
+            request = make(impl, uri="sip:%62ob@example.com;%6D%61ddr=192.0.2.1", routes=routes)
+            take_routes(request, NODE)
+            assert request.request_uri == "sip:%62ob@example.com"
+
     @pytest.mark.parametrize("route", ["<<>", "<sip:a b>", "<sip:[::1;lr>", "<sip:x", "nonsense <", '"'])
     def test_malformed(self, impl: ModuleType, route: str) -> None:
         request = make(impl, routes=[OURS, route])
@@ -354,6 +361,13 @@ class TestBranch:
         ]
         assert len(set(branches)) == len(branches)
 
+    def test_no_part_can_be_had_for_another(self, impl: ModuleType) -> None:
+        """What one request has us sign of where it goes is nothing that we sign of where another's responses go."""
+        sent = self.branch(impl, uri="sip:x", routes=["z9hG4bKy"], to=Hop("UDP", "h", 5062))
+        answered = make(impl, vias=["SIP/2.0/UDP h:5062;branch=z9hG4bKy"])
+        answered.set_header("Call-ID", "sip:x")
+        assert sent[7:23] != make_branch(answered, NODE, TARGET)[23:]
+
     def test_both_implementations_make_the_same(self, both) -> None:
         for via in (VIA, f"{VIA}, {VIA}", "SIP/2.0/TCP [2001:db8::9]", "SIP/2.0/UDP h\r\n ;branch=z9hG4bK1"):
             for routes in ((), ("<sip:p1;lr>", "<sip:p2;lr>"), ("<sip:p1;lr>,\r\n <sip:p2;lr>",)):
@@ -403,6 +417,13 @@ class TestForwardRequest:
         request = make(impl, mf=before)
         forward_request(request, NODE, TARGET)
         assert request.max_forwards == after
+
+    @pytest.mark.parametrize("lines", [["max-forwards: 100"], ["Max-Forwards: 100", "Max-Forwards: 100"], ["MAX-FORWARDS: 9"]])
+    def test_max_forwards_in_an_odd_spelling(self, both, lines: list[str]) -> None:
+        made = [impl.parse(bytes(make(impl)).replace(b"Max-Forwards: 70", "\r\n".join(lines).encode())) for impl in both]
+        for request in made:
+            forward_request(request, NODE, TARGET)
+        assert bytes(made[0]) == bytes(made[1])
 
     @pytest.mark.parametrize(("before", "status"), [(0, 483), ("x", 400), (256, 400)])
     def test_max_forwards_that_ends_it(self, impl: ModuleType, before, status: int) -> None:
@@ -644,6 +665,17 @@ class TestForwardResponse:
             hop = forward_response(request.reply(200), node)
             assert hop == ("UDP", "198.51.100.7", 6000 + number % 1500)
         assert 0 < len(node._named) <= 1024 or impl.__name__.endswith("_py")
+
+    def test_nor_is_more_kept_for_many_addresses_of_ours(self, impl: ModuleType) -> None:
+        """One hop for one peer, whatever address of ours its messages come to."""
+        node, hops = Node(Hop("UDP", "::", 5060), Hop("UDP", "192.0.2.1", 5060), key=KEY), []
+        for local in ("2001:db8::1", "2001:db8::2"):
+            here = node.at(PeerAddress("2001:db8::7", 5062, (local, 5060)))
+            request = make(impl)
+            forward_request(request, here, Hop("UDP", "2001:db8::11", 5060))
+            hops.append(forward_response(request.reply(200), here))
+        assert hops[0] == hops[1]
+        assert hops[0] is hops[1] or impl.__name__.endswith("_py")
 
     def test_what_is_malformed_further_down_is_not_ours_to_judge(self, impl: ModuleType) -> None:
         response = self.response(impl, lambda ours, below: [ours, below, "nonsense"])

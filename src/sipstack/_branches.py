@@ -86,8 +86,11 @@ def transaction_part(key: bytes, name: str, message: "Message", via: Via) -> str
 
 
 def loop_part(key: bytes, name: str, to: str, request: "Message") -> str:
-    """The part of the branch that stands for where the request goes: in a spiral it changes, in a loop it does not."""
-    return request._sign(key, name, to, request.request_uri, *request.get_headers("Route"))
+    """The part of the branch that stands for where the request goes: in a spiral it changes, in a loop it does not.
+
+    It begins with an empty line, so that it is none of the other hashes, whose texts a sender may choose as freely.
+    """
+    return request._sign(key, "", name, to, request.request_uri, *request.get_headers("Route"))
 
 
 def is_in_loop(request: "Message", part: str) -> bool:

@@ -201,11 +201,14 @@ static int sip_is_secure(sip_text uri)
     return sip_length(uri) >= 5 && sip_is_word(sip_run(uri.p, uri.p + 5), "sips:");
 }
 
-/* Whether a text holds maddr, in any case. */
-static int sip_has_maddr(sip_text text)
+/* Whether a URI's parameters may hold maddr, in any case or in escapes. */
+static int sip_has_maddr(sip_text uri)
 {
-    for (; sip_length(text) >= 5; text.p++)
-        if (sip_lower(*text.p) == 'm' && sip_is_word(sip_run(text.p, text.p + 5), "maddr")) return 1;
+    uri.p = sip_find(uri, ';');
+    if (uri.p == NULL) return 0;
+    if (sip_find(uri, '%') != NULL) return 1;
+    for (; sip_length(uri) >= 5; uri.p++)
+        if (sip_lower(*uri.p) == 'm' && sip_is_word(sip_run(uri.p, uri.p + 5), "maddr")) return 1;
     return 0;
 }
 

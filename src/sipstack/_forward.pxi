@@ -1,7 +1,7 @@
 # Forwarding: what _forwarding.py says, which decides, for messages of the common shape.
 #
 # Any other goes there, with nothing changed: a folded Via, Route, Call-ID or From, one that _values.h does not know,
-# a Via by RFC 2543 or over another transport, a Max-Forwards that ends it. What is asked of the node is asked first.
+# a Via by RFC 2543 or over another transport, a Max-Forwards that ends it or is over 71. What is asked of the node is asked first.
 # From the first pointer to the last step all is C, bytes and str.
 
 
@@ -56,6 +56,7 @@ cdef sip_byte *put_transaction(
 cdef sip_byte *put_loop(Message m, sip_byte *to, sip_hash hash, sip_text name, sip_text hop) noexcept:
     """Write the part of the branch that stands for where the request goes; NULL where a Route is folded."""
     cdef Py_ssize_t at
+    sip_add_line_to_hash(&hash, sip_run(name.p, name.p))
     sip_add_line_to_hash(&hash, name)
     sip_add_line_to_hash(&hash, hop)
     sip_add_to_hash(&hash, uri_part(m))
@@ -77,11 +78,9 @@ cdef bint is_in_loop(Message m, const sip_byte *part) noexcept:
 
 
 cdef int forwards_left(Message m) except -9:
-    """What Max-Forwards becomes; -1 where the request ends here, or where it cannot be read."""
+    """What Max-Forwards becomes; -1 where the request ends here, where it is too large, or where it cannot be read."""
     cdef Py_ssize_t at = find_id(m, SIP_MAX_FORWARDS)
-    if at < 0:
-        return INITIAL_FORWARDS
-    return min(<int>number_at(m, at, SIP_LARGEST_MAX_FORWARDS) - 1, INITIAL_FORWARDS)
+    return INITIAL_FORWARDS if at < 0 else <int>number_at(m, at, INITIAL_FORWARDS + 1) - 1
 
 
 cdef int INITIAL_FORWARDS = INITIAL_MAX_FORWARDS
@@ -112,6 +111,12 @@ cdef int put_forwards(Message m, int left) except -1:
     return 0
 
 
+cdef kept_of(dict kept, key):
+    """What a node keeps under a key, None where it does not. Another thread may be emptying it."""
+    with cython.critical_section(kept):
+        return kept.get(key)
+
+
 cdef inline bint is_leg(leg) noexcept:
     """Whether this is a Leg, of which C may take the texts as they are."""
     return (
@@ -124,7 +129,7 @@ cdef inline bint is_leg(leg) noexcept:
 cdef bint put_plain_hop(Message m, bytes key, leg, tuple routes) except -1:
     """What put_hop does; False, and nothing done, where that must do it itself."""
     cdef str prefix
-    if PyBytes_GET_SIZE(key) != KEY_SIZE or not is_leg(leg) or len(routes) > MOST_ROUTES:
+    if PyBytes_GET_SIZE(key) != KEY_SIZE or len(routes) > MOST_ROUTES:
         return False
     for prefix in routes:
         if not is_ascii(prefix) or PyUnicode_GET_LENGTH(prefix) + SIP_HOP_ROOM + 32 > VIA_SPACE:
@@ -177,8 +182,8 @@ def forward_request(request, node, to=None, *, record_route=False, came_to=None)
     cdef bint recorded = record_route
     cdef tuple routes
     if type(request) is Message and type(node) is Node and to is not None and came_to is None:
-        leg = (<dict>node._legs).get(to)
-        if leg is not None and not (recorded and is_secure(request)):
+        leg = kept_of(node._legs, to)
+        if is_leg(leg) and not (recorded and is_secure(request)):
             routes = (<tuple>leg)[LEG_ROUTES] if recorded else ()
             if put_plain_hop(request, node._key, leg, routes):
                 return to
@@ -229,7 +234,7 @@ def forward_response(response, node):
 
 cdef tuple named_by(node, str hop):
     """What a node's _take gives for a hop's text."""
-    taken = (<dict>node._named).get(hop)
+    taken = kept_of(node._named, hop)
     return <tuple>(node._take(hop) if taken is None else taken)
 
 

@@ -36,7 +36,8 @@ def take_routes(request: "Message", node: Node) -> TakenRoutes:
     where a Route or the Request-URI is malformed.
     """
     if not request._has(_ROUTE):
-        if "maddr" in request.request_uri.lower():
+        params = request.request_uri.partition(";")[2]
+        if "%" in params or "maddr" in params.lower():
             _take_maddr(request, node)
         return NOTHING_TAKEN
     routes = list(request.routes)

@@ -271,7 +271,7 @@ cdef class Message:
         return sign(key, parts)
 
     def _put_hop(self, bytes key not None, leg, tuple record_routes not None):
-        if not put_plain_hop(self, key, leg, record_routes):
+        if not (is_leg(leg) and put_plain_hop(self, key, leg, record_routes)):
             put_any_hop(self, key, leg, record_routes)
 
     # --- building

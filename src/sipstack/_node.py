@@ -129,7 +129,7 @@ class Node:
     _routes: tuple[str, ...]  # the Record-Routes of all, up to their signatures
     _legs: "dict[Hop, Leg]"  # what _leg has made
     _named: "dict[str, TakenRoutes]"  # what _take has made
-    _at: "dict[str, Node]"  # what at has made
+    _at: "dict[str, Node] | None"  # what at has made; None where no listener is a wildcard
 
     def __init__(self, *listeners: Hop, aliases: Iterable[str] = (), key: bytes | None = None) -> None:
         """`key` signs our branches and Record-Routes: 16 bytes, by default random.
@@ -158,7 +158,8 @@ class Node:
         }
         slots |= {"_names": frozenset(names), "_key": os.urandom(_KEY_SIZE) if key is None else bytes(key)}
         slots |= {"_name": listeners[0].sent_by, "_routes": tuple([record_route("sip", hop) for hop in listeners])}
-        for name, value in {**slots, "_legs": {}, "_named": {}, "_at": {}}.items():
+        slots["_at"] = {} if any(hop.host in WILDCARDS for hop in listeners) else None
+        for name, value in {**slots, "_legs": {}, "_named": {}}.items():
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -172,17 +173,24 @@ class Node:
 
         `addr` is what came with the message, a PeerAddress on a wildcard listener. Without a wildcard the node itself.
         """
-        if type(addr) is tuple or not isinstance(addr, PeerAddress):
+        if self._at is None or not isinstance(addr, PeerAddress):
             return self
         host = addr.local[0].partition("%")[0]
-        node: Node | None = self._at.get(host)
+        node = self._at.get(host)
         if node is None:
+            node = self._placed(host)
             if len(self._at) >= _MOST_KEPT:
                 self._at.clear()
-            listeners = [Hop(hop.transport, host, hop.port) if hop.host in WILDCARDS else hop for hop in self.listeners]
-            here = listeners == list(self.listeners)
-            node = self if here else Node(*listeners, aliases=self.aliases, key=self._key)
             self._at[host] = node
+        return node
+
+    def _placed(self, host: str) -> "Node":
+        """The node with a host in place of a wildcard. Both name hops alike, and keep them in one place."""
+        if host in WILDCARDS:
+            return self
+        listeners = [Hop(hop.transport, host, hop.port) if hop.host in WILDCARDS else hop for hop in self.listeners]
+        node = Node(*listeners, aliases=self.aliases, key=self._key)
+        object.__setattr__(node, "_named", self._named)
         return node
 
     def is_own(self, host: str, port: int) -> bool:

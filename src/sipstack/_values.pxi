@@ -179,9 +179,12 @@ cdef bint are_plain_addresses(sip_text line, unsigned int id) noexcept:
 cdef tuple every_address(Message m, unsigned int id, parser):
     cdef list found = []
     cdef uint32_t edits = m.edits
+    cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)
     while at >= 0:
-        if spans(m)[at].bits & SIP_FOLDED or not are_plain_addresses(span_value(m, &spans(m)[at]), id):
+        if not spans(m)[at].bits & SIP_FOLDED and read_hop(span_value(m, &spans(m)[at]), id, &parts):
+            found.append(make_address(&parts, m.high))  # the only one of its line
+        elif spans(m)[at].bits & SIP_FOLDED or not are_plain_addresses(span_value(m, &spans(m)[at]), id):
             found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at])))
         else:
             make_addresses(m, at, id, edits, found)
