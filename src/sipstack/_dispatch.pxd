@@ -41,6 +41,6 @@ cdef class Dispatcher:
     @cython.locals(response=_parser.Message)
     cpdef finish(self, _parser.Message request, result, addr, target)
     @cython.locals(status=cython.int)
-    cpdef pass_on(self, _parser.Message message, addr)
+    cpdef bint pass_on(self, _parser.Message message, addr) except -1
     @cython.locals(status=cython.int)
     cpdef answer(self, _parser.Message request, _parser.Message response, addr, target)

@@ -7,6 +7,7 @@ short methods, attributes that are all set in `__init__`, and no closure or gene
 import inspect
 import logging
 from functools import partial
+from threading import get_ident
 from types import CoroutineType
 from typing import Any, NamedTuple
 
@@ -194,7 +195,7 @@ class Dispatcher:
         if self.watches_requests:
             self.reports.call(self.config.on_request, request, addr)
             self.reports.event(EventType.REQUEST_RECEIVED, addr, data, request=request)
-        route = self.count_request(request.method)
+        route = self.count_request(request._method())
         if self.validate:
             if fault is None:
                 fault = self.judge(request)
@@ -370,8 +371,10 @@ class Dispatcher:
         """Counts a message that is sent besides the answers of handlers."""
         self.responses[message.status_code // 100] += 1
 
-    def pass_on(self, message: Message, addr: Address) -> None:
-        """Sends a message besides the answers of handlers, from the thread that serves: with its batch, if any."""
+    def pass_on(self, message: Message, addr: Address) -> bool:
+        """Sends a message besides the answers of handlers: with the batch, if any. False in another thread than serves."""
+        if self.outbox.thread != get_ident():
+            return False
         data = message.to_bytes()
         status = message.status_code
         self.responses[status // 100] += 1
@@ -379,6 +382,7 @@ class Dispatcher:
             self.waiting.append((data, addr))
         else:
             self.outbox.put(data, addr, message)
+        return True
 
     # ------------------------------------------------------------------ without a transport
 

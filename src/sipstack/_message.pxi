@@ -18,9 +18,8 @@ cdef class Message:
         return self.status_code == 0
 
     @property
-    @cython.critical_section
     def method(self):
-        return method_str(method_part(self))
+        return self._method()
 
     @property
     @cython.critical_section
@@ -33,6 +32,10 @@ cdef class Message:
             raise AttributeError("a response has no Request-URI")
         cdef bytes text = encode_uri(uri)
         set_request_uri(self, text)
+
+    cpdef str _method(self):
+        with cython.critical_section(self):
+            return method_str(method_part(self))
 
     cpdef str _scheme(self):
         with cython.critical_section(self):

@@ -220,6 +220,9 @@ class Message:
             self._start = _START.match(b"%b %b %b\r\n" % (self._start[4], text, self._start[6]))
             self._cache = None
 
+    def _method(self) -> str:
+        return self.method
+
     def _scheme(self) -> str:
         """What stands before the first colon of the Request-URI, in lower case; "" where there is none."""
         scheme, colon, _ = self.request_uri.partition(":")

@@ -218,8 +218,7 @@ class Endpoint:
         The message is written out at once, so it may be edited afterwards. What goes wrong with the sending is counted
         and reported, not raised.
         """
-        if self._outbox.thread == get_ident():
-            self._dispatcher.pass_on(message, addr)
+        if self._dispatcher.pass_on(message, addr):
             return
         data = message.to_bytes()
         if not self._outbox.hand_over(self._put, data, addr, message):
