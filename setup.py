@@ -3,13 +3,14 @@
 SIPSTACK_NO_EXTENSIONS=1       builds none of the extensions (the py3-none-any wheel)
 SIPSTACK_REQUIRE_EXTENSIONS=1  makes a failing build of one an error
 SIPSTACK_TRACE=1               line tracing, for the coverage of the .pyx files
-CFLAGS, LDFLAGS                are honoured, for sanitizer builds
+CFLAGS, LDFLAGS                come after the interpreter's own flags: what they do not name stays as it is
 """
 
 import ast
 import json
 import os
 import sys
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -19,6 +20,16 @@ MODULES = {"_parser": "_parser.pyx", "_dispatch": "_dispatch_py.py", "_udp": "_u
 DESCRIBED = ("Message", "parse", "forward_request", "forward_response", "take_routes")
 if not sys.platform.startswith("linux"):
     del MODULES["_udp"]  # recvmmsg and sendmmsg
+
+
+def keep_the_flags_of_python():
+    """Put the flags that Python itself was built with (-O3, -DNDEBUG) before those of CFLAGS.
+
+    setuptools takes CFLAGS in their place: a core built with CFLAGS=-g0 has asserts, and is ten times slower.
+    """
+    own = sysconfig.get_config_var("CFLAGS")
+    if own and "CFLAGS" in os.environ:
+        os.environ["CFLAGS"] = f"{own} {os.environ['CFLAGS']}"
 
 
 def write_docstrings():
@@ -40,6 +51,7 @@ def extensions():
         return []
     from Cython.Build import cythonize
 
+    keep_the_flags_of_python()
     write_docstrings()
     trace = os.environ.get("SIPSTACK_TRACE") == "1"
     built = {
@@ -49,7 +61,7 @@ def extensions():
     modules = cythonize(
         [Extension(f"sipstack.{name}", [str(PACKAGE / source)], **built) for name, source in MODULES.items()],
         include_path=["src"],
-        compiler_directives={"annotation_typing": False, "linetrace": trace},
+        compiler_directives={"annotation_typing": False, "linetrace": trace, "freethreading_compatible": True},
     )
     for module in modules:
         module.optional = os.environ.get("SIPSTACK_REQUIRE_EXTENSIONS") != "1"  # here, because cythonize drops it

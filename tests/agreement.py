@@ -523,8 +523,8 @@ def value_message(header: str, value: bytes) -> bytes:
     return b"INVITE %b SIP/2.0\r\n%b\r\n" % (uri, b"".join(lines))
 
 
-def agree_on_value(both: tuple[ModuleType, ModuleType], header: str, value: bytes) -> None:
-    """Assert that a header's value is read alike: every slot, and the edits that touch it."""
+def agree_on_value(both: tuple[ModuleType, ModuleType], header: str, value: bytes, *, deep: bool = True) -> None:
+    """Assert that a header's value is read alike, every slot; `deep` compares what is made of it and its edits too."""
     data = value_message(header, value)
     messages = agree(both, data)
     if messages is None:
@@ -535,6 +535,8 @@ def agree_on_value(both: tuple[ModuleType, ModuleType], header: str, value: byte
     for _ in range(2):
         assert_same(structured(compiled, names), structured(simple, names), data)
     assert_same(compiled.check(), simple.check(), data)
+    if not deep:
+        return
     assert_same(identities(compiled), identities(simple), data)
     agree_on_forwarding(both, compiled, simple, data)
     if header == "Via":

@@ -3,11 +3,13 @@
 Environment:
     SIPSTACK_REQUIRE_EXTENSIONS=1  a compiled core that is not built is a failure, not a skip
     SIPSTACK_NO_EXTENSIONS=1       only the plain implementation is tested
-    SIPSTACK_REQUIRE_CLIENTS=1     a missing sipsak, sipp or kamailio is a failure, not a skip
+    SIPSTACK_REQUIRE_CLIENTS=1     a missing sipsak, sipp, kamailio, baresip or redis-server is a failure, not a skip
 """
 
+import contextlib
 import importlib
 import os
+import random
 import re
 import select
 import shutil
@@ -77,12 +79,13 @@ def corpus() -> Path:
 @pytest.fixture(scope="session")
 def client() -> Callable[[str], str]:
     """Gives the path of a real SIP program, or skips with the name of what to install."""
-    packages = {"sipsak": "sipsak", "sipp": "sip-tester", "kamailio": "kamailio"}
+    packages = {"sipp": "sip-tester", "baresip": "baresip-core"}
 
     def find(name: str) -> str:
         path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
         if path is None:
-            _skip_or_fail(f"{name} is not installed (package {packages[name]})", required_by="SIPSTACK_REQUIRE_CLIENTS")
+            package = packages.get(name, name)
+            _skip_or_fail(f"{name} is not installed (package {package})", required_by="SIPSTACK_REQUIRE_CLIENTS")
         assert path is not None
         return path
 
@@ -90,12 +93,34 @@ def client() -> Callable[[str], str]:
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A UDP port on 127.0.0.1 that was free a moment ago, for programs that cannot choose one themselves."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def new_port() -> Iterator[Callable[..., int]]:
+    """Gives ports of 127.0.0.1 to programs that cannot choose one themselves: UDP ports, or TCP ports with `tcp=True`.
+
+    Nobody else is given them while the test runs. They are no ports that a system gives where it is asked for port 0,
+    and the port of the other protocol that has the same number is held for as long: by it other tests see who is first.
+    """
+    with contextlib.ExitStack() as held:
+        yield lambda tcp=False: _hold_port(held, tcp=tcp)
+
+
+def _hold_port(held: contextlib.ExitStack, *, tcp: bool) -> int:
+    kind, other = socket.SOCK_DGRAM, socket.SOCK_STREAM
+    if tcp:
+        kind, other = other, kind
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 1000):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.enter_context(socket.socket(socket.AF_INET, other)).bind(("127.0.0.1", port))
+            with socket.socket(socket.AF_INET, kind) as probe:
+                probe.bind(("127.0.0.1", port))
+            held.push(stack.pop_all())
+            return port
+    raise AssertionError("no port is free")
+
+
+@pytest.fixture
+def free_port(new_port: Callable[..., int]) -> int:
+    """One port of `new_port`."""
+    return new_port()
 
 
 class Server:
@@ -107,7 +132,7 @@ class Server:
         self.output = ""
         self.port = int(self.wait_for(r"listening on 127\.0\.0\.1:([0-9]+)")[1])
 
-    def wait_for(self, pattern: str, seconds: float = 15) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 60) -> re.Match[str]:
         """Reads on until `pattern` has been printed."""
         assert self.process.stdout is not None
         end = time.monotonic() + seconds
@@ -125,7 +150,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            self.output += self.process.communicate(timeout=15)[0].decode()
+            self.output += self.process.communicate(timeout=60)[0].decode()
         except subprocess.TimeoutExpired:
             self.process.kill()
             pytest.fail(f"did not stop at {number.name}:\n{self.output}")

@@ -6,6 +6,7 @@ prints is the same for every implementation; `test_dispatch.py` runs it with eac
 """
 
 import asyncio
+import inspect
 import logging
 import random
 import re
@@ -83,7 +84,7 @@ class Handlers:
 
     def __getitem__(self, name: str) -> Any:
         function = getattr(self, name)
-        if asyncio.iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(function):
 
             async def noted(request: Message, addr: Any) -> Any:
                 self.record.note("handler", name, request, addr)

@@ -37,7 +37,7 @@ def run(program: Path, folder: Path, *arguments: str) -> str:
     """What it prints; what it found fails the test, with the input."""
     found = folder / "found"
     command = [str(program), "-o", str(found), *arguments, *map(str, MESSAGES)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, (done.stdout, done.stderr, found.read_bytes() if found.exists() else b"")
     return done.stdout
 

@@ -18,7 +18,7 @@ def played(**variables: str) -> list[str]:
     """The record of every scenario, from a process of its own."""
     environment = {**os.environ, "PYTHONHASHSEED": "1", **variables}
     result = subprocess.run(
-        [sys.executable, SCENARIOS, str(RANDOM_ONES)], env=environment, capture_output=True, timeout=300, check=True
+        [sys.executable, SCENARIOS, str(RANDOM_ONES)], env=environment, capture_output=True, timeout=600, check=True
     )
     assert result.stderr == b""
     return result.stdout.decode().splitlines()

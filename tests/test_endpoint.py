@@ -13,9 +13,20 @@ import threading
 import time
 
 import pytest
-from test_transport import BATCHES, HAS_IPV6, LOOPS, Clogged, udp_socket, use_batch
+from test_transport import BATCHES, HAS_IPV6, LOOPS, Clogged, refusing_socket, udp_socket, use_batch
 
-from sipstack import Endpoint, EndpointConfig, Event, EventType, Message, ParseError, TransportError, parse
+from sipstack import (
+    Endpoint,
+    EndpointConfig,
+    Event,
+    EventType,
+    Message,
+    ParseError,
+    TransportError,
+    _limited_log,
+    parse,
+    transport,
+)
 from sipstack.transport import DatagramTransport, PeerAddress, UDPTransport
 
 SOURCE = ("127.0.0.1", 40_000)
@@ -27,7 +38,7 @@ def run(request):
 
     def runner(coroutine):
         with asyncio.Runner(loop_factory=LOOPS[request.param]) as it:
-            return it.run(asyncio.wait_for(coroutine, 20))
+            return it.run(asyncio.wait_for(coroutine, 60))
 
     return runner
 
@@ -38,7 +49,7 @@ def go():
 
     def runner(coroutine):
         with asyncio.Runner() as it:
-            return it.run(asyncio.wait_for(coroutine, 20))
+            return it.run(asyncio.wait_for(coroutine, 60))
 
     return runner
 
@@ -96,6 +107,10 @@ class Memory(DatagramTransport):
         self.local_address = None
 
 
+def being_served(endpoint):
+    return endpoint._serving._stopped is not None
+
+
 @contextlib.asynccontextmanager
 async def served(config=None, handlers=None, memory=None, **options):
     """An endpoint that is being served on a free port."""
@@ -104,7 +119,7 @@ async def served(config=None, handlers=None, memory=None, **options):
         endpoint.register_handler(method, handler)
     async with endpoint:
         serving = asyncio.ensure_future(endpoint.serve())
-        await asyncio.sleep(0.005)
+        await settle(lambda: being_served(endpoint))
         try:
             yield endpoint
         finally:
@@ -114,7 +129,7 @@ async def served(config=None, handlers=None, memory=None, **options):
                 await serving
 
 
-async def ask(endpoint, data, sock=None, *, host=None, seconds=2.0):
+async def ask(endpoint, data, sock=None, *, host=None, seconds=30):
     """Sends a datagram and waits for one; None where nothing comes."""
     with contextlib.ExitStack() as stack:
         sock = sock or stack.enter_context(udp_socket())
@@ -123,7 +138,7 @@ async def ask(endpoint, data, sock=None, *, host=None, seconds=2.0):
         return await hear(sock, seconds)
 
 
-async def hear(sock, seconds=2.0):
+async def hear(sock, seconds=30):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(BlockingIOError):
@@ -132,11 +147,11 @@ async def hear(sock, seconds=2.0):
     return None
 
 
-async def settle(condition, seconds=2.0):
+async def settle(condition, seconds=30):
     end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
+    while not condition():
+        assert time.monotonic() < end
         await asyncio.sleep(0.002)
-    assert condition()
 
 
 def answers(endpoint, data, addr=SOURCE, memory=None):
@@ -660,9 +675,11 @@ def test_a_handler_that_answers_something_else(wrong, caplog):
     assert endpoint.stats.handler_errors == 1
 
 
-def test_errors_that_repeat_are_logged_a_few_times(caplog):
+def test_errors_that_repeat_are_logged_a_few_times(caplog, monkeypatch):
     def fails(request, addr):
         raise LookupError
+
+    monkeypatch.setattr(_limited_log.time, "monotonic", lambda: 100.0)
 
     endpoint = Endpoint()
     endpoint.register_handler("INFO", fails)
@@ -670,10 +687,10 @@ def test_errors_that_repeat_are_logged_a_few_times(caplog):
     for _ in range(1000):
         answers(endpoint, request_bytes("INFO"), memory=memory)
     assert len(memory.sent) == 1000
-    assert 1 <= len(caplog.records) <= 10
+    assert len(caplog.records) == 5
     endpoint.close()
-    assert "more like this were not logged" in caplog.records[-1].getMessage()
-    assert f"{1000 - len(caplog.records) + 1} more" in caplog.records[-1].getMessage()
+    assert len(caplog.records) == 6
+    assert "995 more like this were not logged" in caplog.records[-1].getMessage()
 
 
 def test_an_error_about_a_request_that_cannot_be_answered(caplog):
@@ -1131,7 +1148,7 @@ def test_an_answer_leaves_from_the_address_that_was_asked(loop, batch, host, rpo
             assert told == ([] if kind == "unreadable" else targets)
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-        runner.run(asyncio.wait_for(main(), 20))
+        runner.run(asyncio.wait_for(main(), 60))
 
 
 def test_a_loop_that_cannot_watch_does_not_say_which_address(batch):
@@ -1145,14 +1162,16 @@ def test_a_loop_that_cannot_watch_does_not_say_which_address(batch):
             assert told == [None]
 
     with asyncio.Runner(loop_factory=LOOPS["no_reader"]) as runner:
-        runner.run(asyncio.wait_for(main(), 20))
+        runner.run(asyncio.wait_for(main(), 60))
 
 
 def test_which_of_our_addresses(go):
     async def main():
         seen = []
         async with served(handlers={"OPTIONS": lambda request, addr: seen.append(addr)}) as endpoint:
-            await ask(endpoint, request_bytes(), seconds=0.05)
+            with udp_socket() as sock:
+                sock.sendto(request_bytes(), endpoint.listen_addr)
+                await settle(lambda: seen)
             assert [type(addr) for addr in seen] == [tuple]  # with one address there is nothing to say or to pay
             assert endpoint.local_address(seen[0]) == endpoint.listen_addr
         assert endpoint.local_address(seen[0]) is None
@@ -1231,7 +1250,7 @@ def test_close_during_serve(run):
     async def main():
         endpoint = Endpoint(EndpointConfig(port=0))
         serving = asyncio.ensure_future(endpoint.serve())
-        await asyncio.sleep(0.01)
+        await settle(lambda: being_served(endpoint))
         with pytest.raises(RuntimeError, match="served already"):
             await endpoint.serve()
         asyncio.get_running_loop().call_later(0.01, endpoint.close)
@@ -1245,7 +1264,7 @@ def test_close_from_another_thread(run):
     async def main():
         endpoint = Endpoint(EndpointConfig(port=0))
         serving = asyncio.ensure_future(endpoint.serve())
-        await asyncio.sleep(0.01)
+        await settle(lambda: being_served(endpoint))
         await asyncio.to_thread(endpoint.close)
         assert await serving is None
         await asyncio.to_thread(endpoint.close)
@@ -1258,7 +1277,7 @@ def test_a_cancelled_aclose_closes(run):
         async def never(request, addr):
             await asyncio.Event().wait()
 
-        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint = Endpoint(EndpointConfig(port=0, drain_timeout=60))
         endpoint.register_handler("OPTIONS", never)
         serving = asyncio.ensure_future(endpoint.serve())
         await settle(lambda: endpoint.listen_addr is not None)
@@ -1312,7 +1331,7 @@ def test_close_in_a_handler(run, batch):
         endpoint.register_handler("OPTIONS", ok)
         endpoint.register_handler("BYE", last)
         serving = asyncio.ensure_future(endpoint.serve())
-        await asyncio.sleep(0.01)
+        await settle(lambda: being_served(endpoint))
         with udp_socket() as sock:
             for method in ("OPTIONS", "BYE", "OPTIONS"):
                 sock.sendto(request_bytes(method), endpoint.listen_addr)
@@ -1371,12 +1390,12 @@ def test_aclose_answers_what_was_received(run, batch):
         return request.reply(200)
 
     async def main():
-        endpoint = Endpoint(EndpointConfig(port=0, batch_size=8))
+        endpoint = Endpoint(EndpointConfig(port=0, batch_size=8, drain_timeout=60))
         endpoint.register_handler("OPTIONS", ok)
         endpoint.register_handler("INFO", slow)
         endpoint.open()
         serving = asyncio.ensure_future(endpoint.serve())
-        await asyncio.sleep(0.01)
+        await settle(lambda: being_served(endpoint))
         with udp_socket() as sock:
             for number in range(100):
                 sock.sendto(request_bytes("INFO" if number % 10 == 0 else "OPTIONS"), endpoint.listen_addr)
@@ -1393,16 +1412,14 @@ def test_aclose_answers_what_was_received(run, batch):
 
 def test_aclose_does_not_wait_for_ever(go, caplog):
     async def waits(request, addr):
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     async def main():
         async with served(handlers={"INFO": waits}, drain_timeout=0.1) as endpoint:
             with udp_socket() as sock:
                 sock.sendto(request_bytes("INFO"), endpoint.listen_addr)
                 await settle(lambda: endpoint.stats.pending)
-            began = time.monotonic()
             await endpoint.aclose()
-            assert time.monotonic() - began < 2
             assert endpoint.stats.pending == 0
             assert "1 handlers did not end in 0.1 s" in caplog.text
 
@@ -1414,7 +1431,7 @@ def test_a_closed_socket_underneath_ends_serve(run):
         errors = []
         endpoint = Endpoint(EndpointConfig(port=0, read_deadline=0.02, on_read_error=errors.append))
         serving = asyncio.ensure_future(endpoint.serve())
-        await asyncio.sleep(0.02)
+        await settle(lambda: being_served(endpoint))
         endpoint.transport.sock.close()
         with pytest.raises(TransportError, match="cannot read") as caught:
             await serving
@@ -1432,15 +1449,13 @@ def test_run_in_a_thread_returns_when_closed():
     reports = []
     thread = threading.Thread(target=endpoint.run, kwargs={"on_stats": reports.append, "stats_interval": 0.01})
     thread.start()
-    end = time.monotonic() + 5
-    while endpoint.listen_addr is None and time.monotonic() < end:
-        time.sleep(0.005)
+    asyncio.run(settle(lambda: reports))
     with udp_socket() as sock:
         sock.sendto(request_bytes(), endpoint.listen_addr)
         assert parse(sock.recv(4000)).status_code == 200
-    time.sleep(0.05)
+    asyncio.run(settle(lambda: len(reports) >= 2))
     endpoint.close()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
     assert len(reports) >= 3
     assert reports[0].requests == 0
@@ -1528,10 +1543,8 @@ def test_the_largest_datagrams(run, batch):
             assert response.status_code == 200
             assert len(response.body) == 60_000
             with udp_socket() as sock:
-                sock.setblocking(False)
                 it.send(b"y" * 65_507, sock.getsockname())
-                await asyncio.sleep(0.05)
-                assert len(sock.recv(70_000)) == 65_507
+                assert len(await asyncio.to_thread(sock.recv, 70_000)) == 65_507
 
     run(main())
 
@@ -1563,8 +1576,8 @@ def test_a_response_that_is_too_long(run, batch, caplog):
         big = {"INFO": lambda request, addr: request.reply(200, body=b"x" * 65_500)}
         async with served(EndpointConfig(port=0, on_event=events.append), big) as endpoint:
             assert await ask(endpoint, request_bytes("INFO"), seconds=0.05) is None
+            await settle(lambda: endpoint.stats.send_errors == 1)
             assert [event.type for event in events][-1] is EventType.SEND_ERROR
-            assert endpoint.stats.send_errors == 1
             assert "were not sent" in caplog.text
 
     run(main())
@@ -1616,12 +1629,10 @@ def test_aclose_waits_for_the_send_buffer(loop, batch):
 def test_an_icmp_refusal_changes_nothing(run, batch):
     async def main():
         async with served() as endpoint:
-            with udp_socket() as sock:
-                sock.sendto(request_bytes(), endpoint.listen_addr)
-                target = sock.getsockname()
-            for _ in range(5):
-                endpoint.send(b"knock", target)
-                await asyncio.sleep(0.005)
+            with refusing_socket() as sock:
+                for _ in range(5):
+                    endpoint.send(b"knock", sock.getsockname())
+                    await asyncio.sleep(0.005)
             assert (await ask(endpoint, request_bytes())).status_code == 200
 
     run(main())
@@ -1631,25 +1642,32 @@ def test_an_icmp_refusal_changes_nothing(run, batch):
 
 
 def test_a_timer_is_not_starved(run, batch):
-    """The socket always has more to read, and still a timer of 1 ms runs often."""
+    """The socket always has more to read, and still a timer has its turn after as much as one wake-up takes."""
+    taken, most = 0, 100 * transport._DRAIN
+
+    def again(request, addr):
+        nonlocal taken
+        taken += 1
+        if taken < most:  # so that it ends where the timer does starve
+            sock.sendto(request_bytes("INFO"), endpoint.listen_addr)
 
     async def main():
-        late = []
+        nonlocal endpoint, taken
+        async with served(handlers={"INFO": again}) as endpoint:
+            for _ in range(100):
+                sock.sendto(request_bytes("INFO"), endpoint.listen_addr)
+            await settle(lambda: taken)
+            for _ in range(20):
+                before = taken
+                await asyncio.sleep(1e-6)
+                assert taken - before <= 2 * transport._DRAIN  # until it is due, and until its task goes on
+            assert taken < most  # there was always more
+            await settle(lambda: taken > 500)  # and the socket is read as well
+            taken = most
 
-        async with served() as endpoint:
-            with udp_socket() as sock:
-                data = request_bytes()
-                end = time.monotonic() + 0.5
-                while time.monotonic() < end:
-                    for _ in range(200):
-                        sock.sendto(data, endpoint.listen_addr)
-                    began = time.monotonic()
-                    await asyncio.sleep(0.001)
-                    late.append(time.monotonic() - began - 0.001)
-            assert len(late) > 5
-            assert sorted(late)[len(late) // 2] < 0.1
-
-    run(main())
+    endpoint = None
+    with udp_socket() as sock:
+        run(main())
 
 
 def test_stats_is_a_snapshot():

@@ -31,7 +31,7 @@ def run(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SIPSTACK_")}
     environment |= {"PYTHONPATH": str(path), **variables}
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -153,6 +153,42 @@ def test_names_and_layouts_that_do_not_fit_are_refused(
 def test_compiled_core_is_preferred(both) -> None:
     result = run(Path(sipstack.__file__).parent.parent)
     assert result.stdout == "cython sipstack._parser\n", result.stderr
+
+
+def test_a_python_without_a_gil_stays_without() -> None:
+    if not sysconfig.get_config_var("Py_GIL_DISABLED") or sipstack.IMPLEMENTATION != "cython":
+        pytest.skip("is for the compiled core on a free-threaded Python")
+    program = "import sipstack, sys; print(sys._is_gil_enabled())"
+    command = [sys.executable, "-W", "error", "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.stderr, result.stdout) == ("", "False\n")
+
+
+IN_A_SUBINTERPRETER = r"""
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import sipstack
+assert sipstack.IMPLEMENTATION == "python", sipstack.IMPLEMENTATION
+texts = [str(each.message) for each in caught if str(each.message).startswith("sipstack._parser ")]
+assert len(texts) == 1 and "subinterpreter" in texts[0], texts
+assert sipstack.parse(b"OPTIONS sip:a@b SIP/2.0\r\nMax-Forwards: 7\r\n\r\n").max_forwards == 7
+print("fine")
+"""
+
+
+@pytest.mark.parametrize("before", ["import sipstack", "pass"])
+def test_a_subinterpreter_has_the_plain_one_and_says_so(before: str) -> None:
+    if sipstack.IMPLEMENTATION != "cython":
+        pytest.skip("the compiled core is not there")
+    if sys.version_info < (3, 12):
+        pytest.skip("a subinterpreter with a GIL of its own is new in Python 3.12")
+    module = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+    program = f"import {module} as them; {before}; print(them.run_string(them.create(), {IN_A_SUBINTERPRETER!r}))"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SIPSTACK_")}
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert result.stdout.split() == ["fine", "None"], result.stdout + result.stderr
 
 
 def test_the_two_ways_to_a_socket_are_called_alike() -> None:

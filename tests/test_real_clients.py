@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def run(command: list[str], timeout: float = 90, **kwargs) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], timeout: float = 180, **kwargs) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -43,7 +42,7 @@ class TestSipsak:
         for _ in range(10):
             assert run([client("sipsak"), "-s", f"sip:probe@127.0.0.1:{server.port}"]).returncode == 0
         assert server.stop() == 0
-        assert "10 requests" in server.output
+        assert int(re.findall(r"([0-9]+) requests", server.output)[-1]) >= 10  # more where the machine was busy
 
 
 def sipp(
@@ -61,7 +60,7 @@ def sipp(
         "-p",
         str(own_port),
     ]
-    command += ["-m", str(calls), "-r", str(rate), "-l", "200", "-nostdin", "-timeout", "60s", "-timeout_error"]
+    command += ["-m", str(calls), "-r", str(rate), "-l", "200", "-nostdin", "-timeout", "150s", "-timeout_error"]
     command += ["-trace_stat", "-fd", "1", "-stf", str(statistics), "-trace_err", "-error_file", str(folder / "errors")]
     result = run(command, cwd=folder)
     errors = folder / "errors"
@@ -79,9 +78,9 @@ class TestSipp:
         counts = sipp(program, "options.xml", server.port, free_port, 1000, 500, tmp_path)
         assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (1000, 0)
         assert server.stop() == 0
-        answered = re.search(r"([0-9,]+) requests .*, ([0-9,]+) responses", server.output)
+        answered = re.findall(r"([0-9,]+) requests .*, ([0-9,]+) responses", server.output)
         assert answered, server.output
-        requests, responses = (int(number.replace(",", "")) for number in answered.groups())
+        requests, responses = (int(number.replace(",", "")) for number in answered[-1])
         assert requests == responses >= 1000  # more where SIPp was kept from reading for so long that it asked again
 
     def test_calls_to_nobody(self, client, serve, free_port: int, tmp_path: Path) -> None:
@@ -99,14 +98,14 @@ def ringing(request: pytest.FixtureRequest, free_port: int) -> Iterator[int]:
     command = [sys.executable, str(HERE / "ringing.py"), str(free_port), request.param]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 15
-        while ping(f"127.0.0.1:{free_port}", "-c", "1", "-W", "0.2").returncode:
+        end = time.monotonic() + 60
+        while ping(f"127.0.0.1:{free_port}", "-c", "1", "-W", "1").returncode:
             assert process.poll() is None
             assert time.monotonic() < end
         yield free_port
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 class TestOnEveryAddress:
@@ -117,23 +116,16 @@ class TestOnEveryAddress:
             assert result.returncode == 0, result.stdout
             assert "SIP/2.0 200 OK" in result.stdout
 
-    def test_sipp_gives_calls_up(self, client, ringing: int, tmp_path: Path) -> None:
+    def test_sipp_gives_calls_up(self, client, ringing: int, new_port, tmp_path: Path) -> None:
         counts = sipp(client("sipp"), "cancel.xml", ringing, new_port(), 200, 100, tmp_path, host="127.0.0.2")
         assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (200, 0)
 
-    def test_sipp_gives_calls_up_through_kamailio(self, client, ringing: int, tmp_path: Path) -> None:
+    def test_sipp_gives_calls_up_through_kamailio(self, client, ringing: int, new_port, tmp_path: Path) -> None:
         """Which sends a CANCEL of its own, by the Via that it put on top of the INVITE."""
         target = f'TARGET="127.0.0.2:{ringing}"'
         with running_kamailio(client("kamailio"), "relay.cfg", new_port(), tmp_path, "-A", target) as port:
             counts = sipp(client("sipp"), "cancel.xml", port, new_port(), 100, 50, tmp_path)
         assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (100, 0)
-
-
-def new_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture
@@ -151,8 +143,8 @@ def running_kamailio(program: str, config: str, port: int, folder: Path, *argume
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
-            end = time.monotonic() + 15
-            while ping(f"127.0.0.1:{port}", "-c", "1", "-W", "0.2").returncode:
+            end = time.monotonic() + 60
+            while ping(f"127.0.0.1:{port}", "-c", "1", "-W", "1").returncode:
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < end, log.read_text()
             yield port
@@ -166,7 +158,7 @@ def running_kamailio(program: str, config: str, port: int, folder: Path, *argume
 
 
 def ping(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return run([sys.executable, "-m", "sipstack", "ping", *arguments], timeout=30)
+    return run([sys.executable, "-m", "sipstack", "ping", *arguments], timeout=120)
 
 
 class TestKamailio:

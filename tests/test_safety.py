@@ -13,9 +13,10 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from agreement import LARGE, REQUEST
@@ -23,8 +24,8 @@ from agreement import LARGE, REQUEST
 from sipstack import proxy
 from sipstack._view import Headers
 from sipstack.errors import HeaderError, SerializeError
-from sipstack.headers import HeaderValue, NameAddr
-from sipstack.uri import AnyUri, SipUri
+from sipstack.headers import CSeq, HeaderValue, NameAddr, Via
+from sipstack.uri import AnyUri, SipUri, TelUri
 
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -182,7 +183,7 @@ ALL_CALLS = CALLS | {"headers." + name: call for name, call in VIEW_CALLS.items(
 
 NOT_CALLED = {"__class__", "__doc__", "__hash__", "__init__", "__module__", "__slots__", "__getstate__", "__ne__",
               "__lt__", "__le__", "__gt__", "__ge__", "__new__", "__weakref__", "__static_attributes__",
-              "__firstlineno__", "__annotations__", "__final__"}  # fmt: skip
+              "__firstlineno__", "__annotations__", "__annotate_func__", "__final__"}  # fmt: skip
 """What reads nothing of a message."""
 
 
@@ -636,7 +637,7 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive(), "a thread does not end"
     if errors:
         raise errors[0]
@@ -644,19 +645,16 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
 
 
 def beside(reader: Callable[[], Any], *editors: Callable[[], Any], seconds: float = 0.3) -> set[Any]:
-    """What a reader sees, again and again, while editors edit again and again."""
+    """What a reader sees, again and again, while editors edit again and again; each has a turn, however late it is."""
     end = time.monotonic() + seconds
     seen = set()
 
-    def read() -> None:
+    def again(function: Callable[[], Any]) -> None:
+        function()
         while time.monotonic() < end:
-            seen.add(reader())
+            function()
 
-    def edit(editor: Callable[[], Any]) -> None:
-        while time.monotonic() < end:
-            editor()
-
-    together(read, *(lambda editor=editor: edit(editor) for editor in editors))
+    together(*(partial(again, function) for function in (lambda: seen.add(reader()), *editors)))
     return seen
 
 
@@ -780,8 +778,11 @@ def test_a_via_that_is_stamped_beside_an_editor(impl: Any):
         message.push_via(UPPER)
         assert message.pop_via() in {UPPER, top.get_header("Via")}
 
-    seen = beside(lambda: message.stamp_received("192.0.2.1", 5070) or message.get_header("Via"), push_and_pop)
-    assert seen <= possible
+    seen, tries = set(), 0
+    while stamped.get_header("Via") not in seen and tries < 100:  # on a busy machine it may meet the other one alone
+        tries += 1
+        seen |= beside(lambda: message.stamp_received("192.0.2.1", 5070) or message.get_header("Via"), push_and_pop)
+        assert seen <= possible
     assert message.get_headers("Via") == [stamped.get_header("Via")]
 
 
@@ -833,18 +834,15 @@ def test_the_size_beside_edits(impl: Any):
 def test_everything_at_once(impl: Any):
     message = impl.parse(ODD)
     calls = [*ALL_CALLS.values(), *EDITS.values()]
-    end = time.monotonic() + 1.0
 
-    def work(seed: int) -> int:
-        order, count = random.Random(seed), 0
-        while time.monotonic() < end:
+    def work(seed: int) -> None:
+        order = random.Random(seed)
+        for _ in range(5000):
             outcome(lambda: order.choice(calls)(message))
-            count += 1
             if len(message.headers) > 400:
                 message.headers.clear()
-        return count
 
-    assert min(together(*(lambda seed=seed: work(seed) for seed in range(3)))) > 10
+    together(*(partial(work, seed) for seed in range(3)))
     state_of(message)
 
 
@@ -863,16 +861,21 @@ def test_reading_in_two_threads_counts_references_rightly(impl: Any):
     def round_trip() -> None:
         messages = [impl.parse(data) for _ in range(count // 2) for data in (ODD, REQUEST)]
         together(lambda: read(messages), lambda: read(messages))
+        held = [object()]
+        for one in held:
+            counted = sys.getrefcount(one)  # that of the list, the argument's and, before 3.14, the name's
         for message in messages:
             for name in ("uri", "via", "to", "from_", "cseq"):
                 value = getattr(message, name)
                 assert value is getattr(message, name)
                 if not FREE_THREADED:
-                    assert sys.getrefcount(value) == 3  # the message's, the name's, the argument's
+                    assert sys.getrefcount(value) == counted
 
     def living() -> tuple[int, int]:
         gc.collect()
-        return sys.getrefcount(None), sum(isinstance(value, HeaderValue) for value in gc.get_objects())
+        if FREE_THREADED:  # a class's count says nothing
+            return sys.getrefcount(None), sum(isinstance(value, HeaderValue) for value in gc.get_objects())
+        return sys.getrefcount(None), sum(sys.getrefcount(kind) for kind in (Via, CSeq, NameAddr, SipUri))
 
     round_trip()
     nones, values = living()
@@ -880,6 +883,120 @@ def test_reading_in_two_threads_counts_references_rightly(impl: Any):
     now = living()
     assert abs(now[0] - nones) < count // 10
     assert now[1] == values
+
+
+class Derived(NameAddr):
+    """A value that has what its class has not: a dictionary, weak references, a finalizer, a slot."""
+
+    __slots__ = ("__dict__", "__weakref__", "mine")
+    freed = 0
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def __del__(self) -> None:
+        Derived.freed += 1
+
+
+def test_a_value_of_a_derived_class_is_freed_with_what_it_holds(impl: Any):
+    Derived.freed = 0
+    kept = [impl.parse(REQUEST).to, object()]
+    counts = [sys.getrefcount(each) for each in (Derived, NameAddr, SipUri, kept[0].uri, kept[1])]
+    for _ in range(10):
+        value = Derived(kept[0].uri)
+        value.mine, value.other = kept[1], [kept[1]]
+        reference = weakref.ref(value)
+        del value
+        gc.collect()  # where there is no GIL
+        assert reference() is None
+    value = Derived(kept[0].uri)
+    value.other = value  # a circle, which the collector finds
+    del value
+    gc.collect()
+    assert Derived.freed == 11
+    if not FREE_THREADED:
+        assert counts == [sys.getrefcount(each) for each in (Derived, NameAddr, SipUri, kept[0].uri, kept[1])]
+
+
+class Lazarus(NameAddr):
+    """A value that comes back when it is freed, once."""
+
+    __slots__ = ()
+    back: ClassVar[list[NameAddr]] = []
+
+    def __del__(self) -> None:
+        Lazarus.back.append(self)
+
+
+def read_values(impl: Any) -> list[HeaderValue]:
+    """A value of each class that the compiled core makes itself."""
+    message = impl.parse(REQUEST)
+    message.set_header("To", "<tel:+1;x=y>;tag=t")
+    return [message.via, message.uri, message.from_, message.to.uri, message.cseq]
+
+
+def test_a_value_that_lives_again_is_whole_and_freed_once(impl: Any):
+    uri = impl.parse(REQUEST).to.uri
+    before = sys.getrefcount(uri)
+    value: Any = Lazarus(uri, display_name="Bob", tag="t")
+    text = str(value)
+    del value
+    gc.collect()
+    assert [str(each) for each in Lazarus.back] == [text]
+    assert Lazarus.back[0].uri is uri
+    Lazarus.back.clear()  # a finalizer runs once
+    gc.collect()
+    assert Lazarus.back == []
+    assert sys.getrefcount(uri) == before
+
+
+def test_a_finalizer_that_a_value_class_is_given_runs(impl: Any, monkeypatch: pytest.MonkeyPatch):
+    """It may bring the value back, whoever made it."""
+    kept = [(type(value), str(value)) for value in read_values(impl)]
+    back: list[HeaderValue] = []
+    for kind, _ in kept:
+        monkeypatch.setattr(kind, "__del__", lambda self: back.append(self), raising=False)
+    values = read_values(impl)
+    assert {(kind, text) for kind, text in kept} <= {(type(each), str(each)) for each in values}
+    back.clear()
+    for at in range(len(values)):
+        values[at] = None
+    gc.collect()
+    assert set(kept) <= {(type(each), str(each)) for each in back}
+    back.clear()  # what they held comes back in their place, and no more than once either
+    back.clear()
+    gc.collect()
+    assert back == []
+
+
+def test_a_value_that_is_made_one_of_another_class_is_freed_as_that(impl: Any):
+    """`__class__` may be set where the slots are the same."""
+
+    class Plain(NameAddr):
+        __slots__ = ()
+
+    before = [sys.getrefcount(kind) for kind in (NameAddr, Plain)]
+    for to, made in ((Plain, impl.parse(REQUEST).to), (NameAddr, Plain(impl.parse(REQUEST).to.uri))):
+        text = str(made)
+        object.__setattr__(made, "__class__", to)
+        assert (type(made), str(made)) == (to, text)
+    del to, made
+    gc.collect()
+    if not FREE_THREADED:
+        assert before == [sys.getrefcount(kind) for kind in (NameAddr, Plain)]
+
+
+def test_values_are_freed_with_their_parts(impl: Any):
+    read_values(impl)
+    gc.collect()
+    kinds = (Via, SipUri, TelUri, NameAddr, CSeq)
+    before = [sys.getrefcount(kind) for kind in kinds], sys.getallocatedblocks()
+    for _ in range(200):
+        read_values(impl)
+    gc.collect()
+    if not FREE_THREADED:
+        assert before[0] == [sys.getrefcount(kind) for kind in kinds]
+    assert sys.getallocatedblocks() - before[1] < 100
 
 
 # --- what crashed
@@ -987,12 +1104,12 @@ thread.join()
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_fork_beside_a_thread_that_edits(impl: Any):
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, impl.__name__]
-    subprocess.run(command, timeout=60, check=True)
+    subprocess.run(command, timeout=300, check=True)
 
 
 @pytest.mark.parametrize("program", [RACE, FINALIZER, FREE_LISTS], ids=["thread", "finalizer", "free lists"])
 def test_a_program_that_crashed(impl: Any, program: str):
     command = [sys.executable, "-X", "faulthandler", "-c", program, impl.__name__]
     environment = {"PYTHONMALLOC": "debug"} | os.environ  # what is freed is overwritten at once
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from test_endpoint import Memory, ask, ok, request_bytes, served, settle
+from test_endpoint import Memory, ask, being_served, ok, request_bytes, served, settle
 from test_transport import BATCHES, LOOPS, Clogged, opened, udp_socket, use_batch
 
 from sipstack import DatagramTransport, Endpoint, EndpointConfig, TransportError, _dispatch_py, endpoint, parse
@@ -31,7 +31,7 @@ def batch(request, monkeypatch):
 def run(request):
     def runner(coroutine):
         with asyncio.Runner(loop_factory=LOOPS[request.param]) as it:
-            return it.run(asyncio.wait_for(coroutine, 30))
+            return it.run(asyncio.wait_for(coroutine, 60))
 
     return runner
 
@@ -126,7 +126,7 @@ def test_after_the_loop_has_served(batch, way):
 
     async def main():
         serving = asyncio.ensure_future(endpoint.serve())
-        await asyncio.sleep(0.01)
+        await settle(lambda: being_served(endpoint))
         serving.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await serving
@@ -214,7 +214,7 @@ def test_a_thread_does_not_wait_for_the_loop(batch):
     def handler(request, addr):
         thread = threading.Thread(target=it.send, args=(request.reply(183), addr))
         thread.start()
-        thread.join(5)
+        thread.join(30)
         return request.reply(200) if not thread.is_alive() else request.reply(500)
 
     async def main():
@@ -389,7 +389,7 @@ assert endpoint.stats.requests == 12_000 and endpoint.stats.handler_errors == 0
 @pytest.mark.parametrize("plain", ["0", "1"])
 def test_a_finalizer_that_sends_while_the_socket_is_read_and_written(plain):
     environment = os.environ | {"SIPSTACK_NO_EXTENSIONS": plain}
-    subprocess.run([sys.executable, "-c", FINALIZER], env=environment, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", FINALIZER], env=environment, timeout=300, check=True)
 
 
 def test_an_address_of_another_kind_that_is_refused_leaves_the_hooks_of_the_others():

@@ -19,7 +19,7 @@ cdef class Dispatcher:
     cdef readonly object config, reports, outbox, tasks
     cdef object parse, no_route, supported, answerable
     cdef dict counts
-    cdef list waiting
+    cdef list waiting, replaced
     cdef readonly dict routes
     cdef readonly Route other
     cdef frozenset schemes

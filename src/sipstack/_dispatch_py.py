@@ -6,6 +6,7 @@ short methods, attributes that are all set in `__init__`, and no closure or gene
 
 import inspect
 import logging
+import sys
 from functools import partial
 from threading import get_ident
 from types import CoroutineType
@@ -26,6 +27,7 @@ from .transport import Address, Datagram
 from .validation import Violation, check_scheme, unsupported_options
 
 REQUIRE = header_id("Require")
+_FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Fault(NamedTuple):
@@ -74,6 +76,7 @@ class Dispatcher:
             self.parse = partial(parse, max_size=config.max_size, max_headers=config.max_headers)
         self.routes: dict[str, Route] = {}
         self.other = Route(None, True)
+        self.replaced: list[object] = []
         self.no_route: Handler = self.answer_no_route
         self.set_no_route_handler(config.no_route_handler)
         self.answers_cancel = config.answer_cancel
@@ -99,11 +102,18 @@ class Dispatcher:
         if route is None:
             self.routes[method] = Route(handler, method != ACK)
         else:
+            self.keep(route.handler)
             route.handler = handler
 
     def set_no_route_handler(self, handler: Handler | None) -> None:
         """Lets a handler answer the methods that have none; None: the default answers again."""
+        self.keep(self.no_route)
         self.no_route = self.answer_no_route if handler is None else handler
+
+    def keep(self, replaced: Handler | None) -> None:
+        """Keeps a handler where there is no GIL: the thread of the loop may have read it, and not yet counted that."""
+        if _FREE_THREADED:
+            self.replaced.append(replaced)
 
     def watch_answers(self) -> None:
         """Looks whether hooks want to see responses: to be called when one was added."""

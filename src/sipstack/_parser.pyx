@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: freethreading_compatible=True, embedsignature=True, embedsignature.format=clinic, binding=False
+# cython: embedsignature=True, embedsignature.format=clinic, binding=False
 """The compiled parser: bytes in, a table of spans, bytes out. See `_parser_py` for the same in plain Python.
 
 Its rooms, in reading order: `_sip.pxd` (the plain C that knows bytes), `_parser.pxd` (what a Message is, and the
@@ -54,7 +54,6 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     long PyLong_AsLongAndOverflow(object number, int *overflow)
-    object PyType_GenericAlloc(PyTypeObject *type, Py_ssize_t items)
     void PyErr_SetString(PyObject *type, const char *text)
 
 include "_text.pxi"

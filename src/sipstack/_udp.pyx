@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True
+# cython: language_level=3
 """Datagrams in batches: recvmmsg and sendmmsg, one call for many (Linux).
 
 `Batch` has the interface of `_udp_py.Batch`, which does the same with one call a datagram and says what each method

@@ -3,6 +3,8 @@
 ctypedef PyObject *Slot
 
 cdef extern from "_layouts.h":
+    object sip_new_value(PyTypeObject *type)
+    void sip_frees_values(PyTypeObject *type)
     ctypedef class sipstack.headers.Via [object sip_via_object, check_size error]:
         cdef Slot _params, branch, host, maddr, port, protocol, received, rport, transport, ttl
     ctypedef class sipstack.uri.SipUri [object sip_uri_object, check_size error]:
@@ -13,6 +15,11 @@ cdef extern from "_layouts.h":
         cdef Slot _params, display_name, tag, uri
     ctypedef class sipstack.headers.CSeq [object sip_cseq_object, check_size error]:
         cdef Slot method, num
+
+
+cdef type value_class
+for value_class in (Via, SipUri, TelUri, NameAddr, CSeq):
+    sip_frees_values(<PyTypeObject *>value_class)
 
 
 cdef inline PyObject *kept(value) noexcept:
@@ -39,7 +46,7 @@ cdef make_via(const sip_via *parts):
     cdef str params = to_str(parts.params, False)
     branch, received = to_str_or_none(parts.branch), to_str_or_none(parts.received)
     port, rport = number_or_none(parts.port), number_or_none(parts.rport)
-    cdef Via via = PyType_GenericAlloc(<PyTypeObject *>Via, 0)
+    cdef Via via = sip_new_value(<PyTypeObject *>Via)
     via.protocol, via.transport, via.host, via.port = kept("SIP/2.0"), kept(transport), kept(host), kept(port)
     via.branch, via.received, via.rport, via._params = kept(branch), kept(received), kept(rport), kept(params)
     via.maddr, via.ttl = kept(None), kept(None)
@@ -52,11 +59,11 @@ cdef make_uri(const sip_uri *parts):
     cdef TelUri tel
     cdef SipUri uri
     if parts.tel:
-        tel = PyType_GenericAlloc(<PyTypeObject *>TelUri, 0)
+        tel = sip_new_value(<PyTypeObject *>TelUri)
         tel.number, tel._host, tel._params = kept(user), kept(""), kept(params)
         return tel
     cdef str scheme = "sips" if parts.secure else "sip"
-    uri = PyType_GenericAlloc(<PyTypeObject *>SipUri, 0)
+    uri = sip_new_value(<PyTypeObject *>SipUri)
     uri.scheme, uri.user, uri.password, uri.host = kept(scheme), kept(user), kept(None), kept(host)
     uri.port, uri._params, uri._headers = kept(port), kept(params), kept("")
     return uri
@@ -65,7 +72,7 @@ cdef make_uri(const sip_uri *parts):
 cdef make_address(const sip_address *parts, bint high):
     cdef str display = to_str(parts.display, high), params = to_str(parts.params, False)
     tag, uri = to_str_or_none(parts.tag), make_uri(&parts.uri)
-    cdef NameAddr address = PyType_GenericAlloc(<PyTypeObject *>NameAddr, 0)
+    cdef NameAddr address = sip_new_value(<PyTypeObject *>NameAddr)
     address.display_name, address.uri, address._params, address.tag = kept(display), kept(uri), kept(params), kept(tag)
     return address
 
@@ -73,7 +80,7 @@ cdef make_address(const sip_address *parts, bint high):
 cdef make_cseq(const sip_cseq *parts):
     cdef str method = method_str(parts.method)
     num = parts.number
-    cdef CSeq cseq = PyType_GenericAlloc(<PyTypeObject *>CSeq, 0)
+    cdef CSeq cseq = sip_new_value(<PyTypeObject *>CSeq)
     cseq.method, cseq.num = kept(method), kept(num)
     return cseq
 
