@@ -413,9 +413,11 @@ class TestForwardRequest:
         forward_request(request, NODE, TARGET)
         assert request.max_forwards == after
 
-    @pytest.mark.parametrize("lines", [["max-forwards: 100"], ["Max-Forwards: 100", "Max-Forwards: 100"], ["MAX-FORWARDS: 9"]])
-    def test_max_forwards_in_an_odd_spelling(self, both, lines: list[str]) -> None:
-        made = [impl.parse(bytes(make(impl)).replace(b"Max-Forwards: 70", "\r\n".join(lines).encode())) for impl in both]
+    @pytest.mark.parametrize(
+        "lines", [b"max-forwards: 100", b"Max-Forwards: 100\r\nMax-Forwards: 100", b"MAX-FORWARDS: 9"]
+    )
+    def test_max_forwards_in_an_odd_spelling(self, both, lines: bytes) -> None:
+        made = [impl.parse(bytes(make(impl)).replace(b"Max-Forwards: 70", lines)) for impl in both]
         for request in made:
             forward_request(request, NODE, TARGET)
         assert bytes(made[0]) == bytes(made[1])

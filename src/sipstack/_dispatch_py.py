@@ -382,7 +382,10 @@ class Dispatcher:
         self.responses[message.status_code // 100] += 1
 
     def pass_on(self, message: Message, addr: Address) -> bool:
-        """Sends a message besides the answers of handlers: with the batch, if any. False in another thread than serves."""
+        """Sends a message besides the answers of handlers, with the batch, if any.
+
+        False, and nothing done, in another thread than the one that serves.
+        """
         if self.outbox.thread != get_ident():
             return False
         data = message.to_bytes()

@@ -1,7 +1,8 @@
 # Forwarding: what _forwarding.py says, which decides, for messages of the common shape.
 #
 # Any other goes there, with nothing changed: a folded Via, Route, Call-ID or From, one that _values.h does not know,
-# a Via by RFC 2543 or over another transport, a Max-Forwards that ends it or is over 71. What is asked of the node is asked first.
+# a Via by RFC 2543 or over another transport, a Max-Forwards that ends it or is over 71. What is asked of the node is
+# asked first.
 # From the first pointer to the last step all is C, bytes and str.
 
 
