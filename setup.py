@@ -17,6 +17,7 @@ from setuptools import Extension, setup
 
 PACKAGE = Path("src/sipstack")
 MODULES = {"_parser": "_parser.pyx", "_dispatch": "_dispatch_py.py", "_udp": "_udp.pyx"}
+DESCRIBED = ("Message", "parse", "forward_request", "forward_response", "take_routes")
 if not sys.platform.startswith("linux"):
     del MODULES["_udp"]  # recvmmsg and sendmmsg
 
@@ -32,9 +33,10 @@ def keep_the_flags_of_python():
 
 
 def write_docstrings():
-    """Write the docstrings of the plain parser into a C header, which the compiled one has its own from (_docs.pxi)."""
-    nodes = ast.parse((PACKAGE / "_parser_py.py").read_text("utf-8")).body
-    nodes = [node for node in nodes if getattr(node, "name", None) in ("Message", "parse")]
+    """Write the docstrings of the plain twin into a C header, which the compiled core has its own from (_docs.pxi)."""
+    sources = [(PACKAGE / name).read_text("utf-8") for name in ("_parser_py.py", "_forwarding.py")]
+    nodes = [node for source in sources for node in ast.parse(source).body]
+    nodes = [node for node in nodes if getattr(node, "name", None) in DESCRIBED]
     nodes += [item for node in nodes if isinstance(node, ast.ClassDef) for item in node.body]
     docs = [(node.name, ast.get_docstring(node)) for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     lines = [f"{{{json.dumps(name)}, {json.dumps(doc)}}},\n" for name, doc in docs if doc and not name.startswith("_")]

@@ -1,11 +1,12 @@
 /* proxy_load: calls through a SIP proxy, both ends of them in one thread (Linux, loopback only).
  *
  *   gcc -O2 -o proxy_load proxy_load.c
- *   ./proxy_load PROXY_PORT SERVER_PORT SECONDS WINDOW
+ *   ./proxy_load PROXY_PORT SERVER_PORT SECONDS WINDOW [ACKS]
  *
- * A call is five messages, each of which the proxy must pass on: INVITE with SDP, its 200, ACK, BYE, its 200. The
- * caller keeps WINDOW calls going; the callee on SERVER_PORT answers what the proxy sends it. ACK and BYE carry the
- * proxy's Record-Route as their Route and the callee's address as their Request-URI. A call that makes no progress
+ * A call is five messages, each of which the proxy must pass on: INVITE with SDP, its 200, ACK, BYE, its 200; so many
+ * of the ACK as ACKS says. The caller keeps WINDOW calls going; the callee on SERVER_PORT answers what the proxy sends
+ * it. ACK and BYE carry the proxy's Record-Route, where there is one, as their Route and the callee's address as their
+ * Request-URI. A call that makes no progress
  * for half a second is lost and its place used again. Prints one line of JSON. Polls without pause, so that the proxy is
  * never billed for waking it.
  */
@@ -36,7 +37,7 @@ static struct mmsghdr in[BATCH];
 static struct iovec in_iov[BATCH];
 static struct sockaddr_in in_from[BATCH];
 static uint64_t started, completed, lost, strange, passed, run;
-static int proxy_port, server_port, caller_port;
+static int proxy_port, server_port, caller_port, acks = 1;
 
 static const char *SDP =
     "v=0\r\no=alice 2890844526 2890844526 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -91,7 +92,7 @@ static void queue(struct queue *q, size_t length, struct sockaddr_in to)
         (struct msghdr){.msg_name = &q->to[n], .msg_namelen = sizeof to, .msg_iov = &q->iov[n], .msg_iovlen = 1};
 }
 
-/* `route` is what the proxy recorded, of `route_length` bytes; NULL for an INVITE. */
+/* `route` is what the proxy recorded, of `route_length` bytes, which may be 0; NULL for an INVITE. */
 static void send_request(const char *method, int place, int cseq, const char *route, int route_length)
 {
     struct call *c = &calls[place];
@@ -99,7 +100,10 @@ static void send_request(const char *method, int place, int cseq, const char *ro
     char routing[512], tag[32] = "";
     if (!route) snprintf(routing, sizeof routing, "Contact: <sip:alice@127.0.0.1:%d>\r\nUser-Agent: proxy_load\r\n"
                          "Allow: INVITE, ACK, CANCEL, OPTIONS, BYE\r\nContent-Type: application/sdp\r\n", caller_port);
-    else snprintf(routing, sizeof routing, "Route: %.*s\r\n", route_length, route), strcpy(tag, ";tag=callee");
+    else {
+        snprintf(routing, sizeof routing, route_length ? "Route: %.*s\r\n" : "", route_length, route);
+        strcpy(tag, ";tag=callee");
+    }
     const char *body = !route ? SDP : "";
     int length = snprintf(at, SIZE,
         "%s sip:bob@127.0.0.1:%d SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bK-%s-%x-%llx;rport\r\nMax-Forwards: 70\r\n"
@@ -145,9 +149,9 @@ static void on_response(char *text, size_t length, int window)
     if (its_run != run || place >= (unsigned)window || calls[place].number != number) return;   /* late */
     if (strstr(cseq, " INVITE")) {
         char *route = strstr(text, "Record-Route: ");
-        if (!route) { strange++; return; }
-        int size = (int)strcspn(route += 14, "\r");
-        send_request("ACK", (int)place, 1, route, size);
+        int size = route ? (int)strcspn(route += 14, "\r") : 0;
+        if (!route) route = text;
+        for (int at = 0; at < acks; at++) send_request("ACK", (int)place, 1, route, size);
         send_request("BYE", (int)place, 2, route, size);
     } else {
         completed++;
@@ -166,11 +170,12 @@ static int receive(int fd)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) { fputs("usage: proxy_load PROXY_PORT SERVER_PORT SECONDS WINDOW\n", stderr); return 2; }
+    if (argc < 5) { fputs("usage: proxy_load PROXY_PORT SERVER_PORT SECONDS WINDOW [ACKS]\n", stderr); return 2; }
     proxy_port = atoi(argv[1]), server_port = atoi(argv[2]);
     double seconds = atof(argv[3]);
     int window = atoi(argv[4]);
-    if (window < 1 || window > MAX_WINDOW || seconds > 60) return 2;
+    if (argc > 5) acks = atoi(argv[5]);
+    if (window < 1 || window > MAX_WINDOW || seconds > 60 || acks < 1 || acks > 64) return 2;
     callee.fd = open_socket(server_port), caller.fd = open_socket(0);
     struct sockaddr_in own;
     socklen_t size = sizeof own;

@@ -31,41 +31,40 @@ from sipstack.proxy import Hop, Node, forward_request, forward_response, take_ro
 
 SLOTS = 1024  # Call-IDs are dealt out in so many portions
 PROBES_MISSED = 2  # unanswered in a row: the target is down
+REQUIRE_NOTHING = frozenset({ACK, CANCEL})  # whatever they say (RFC 3261 8.2.2.3)
 DIALOGS = frozenset({INVITE, SUBSCRIBE, REFER, NOTIFY})  # what starts a dialog, and so gets a Record-Route
 
 log = logging.getLogger("proxy")
-
-
-class Target:
-    """A server behind the proxy."""
-
-    def __init__(self, hop: Hop) -> None:
-        self.hop = hop
-        self.up = True
-        self.missed = 0
 
 
 class Targets:
     """The servers behind the proxy: which of them a Call-ID belongs to, and which are alive."""
 
     def __init__(self, hops: Sequence[Hop], interval: float = 2.0) -> None:
-        self.targets = {hop: Target(hop) for hop in hops}
+        self.missed = dict.fromkeys(hops, 0)  # probes in a row that each has not answered
         self.interval = interval
-        self._slots = [self._by_rank(slot) for slot in range(SLOTS)]
-        self._probed: dict[str, Target] = {}
+        self._ranked = [self._by_rank(slot) for slot in range(SLOTS)]
+        self._probed: dict[str, Hop] = {}
+        self._deal()
 
-    def _by_rank(self, slot: int) -> list[Target]:
+    def _by_rank(self, slot: int) -> list[Hop]:
         """Rendezvous hashing: every slot has its own order of the targets, and any proxy computes the same one.
 
         The first that is up has the slot. One that goes down leaves its slots to the others and moves no other slot.
         """
-        return sorted(self.targets.values(), key=lambda target: digest(f"{slot} {target.hop}"))
+        return sorted(self.missed, key=lambda hop: digest(f"{slot} {hop}"))
+
+    def _deal(self) -> None:
+        self._dealt = [next(filter(self._is_up, order), None) for order in self._ranked]
+
+    def _is_up(self, hop: Hop) -> bool:
+        return self.missed[hop] < PROBES_MISSED
 
     def choose(self, call_id: str) -> Hop:
-        for target in self._slots[zlib.crc32(call_id.encode("utf-8", "surrogateescape")) % SLOTS]:
-            if target.up:
-                return target.hop
-        raise HeaderError("No target is up", status=503)
+        hop = self._dealt[zlib.crc32(call_id.encode("utf-8", "surrogateescape")) % SLOTS]
+        if hop is None:
+            raise HeaderError("No target is up", status=503)
+        return hop
 
     async def watch(self, host: str) -> None:
         """Keeps asking the targets whether they are alive, from a port of its own."""
@@ -73,24 +72,24 @@ class Targets:
         async with prober, asyncio.TaskGroup() as tasks:
             tasks.create_task(prober.serve())
             for number in itertools.count(1):
-                for target in self._probed.values():
-                    self._judge(target, up=False)
-                self._probed = {secrets.token_hex(8): target for target in self.targets.values()}
-                for call_id, target in self._probed.items():
-                    probe = make_probe(call_id, number, target.hop, Hop("UDP", *prober.listen_addr))
-                    prober.send_soon(probe, target.hop.address)
+                for hop in self._probed.values():
+                    self.judge(hop, up=False)
+                self._probed = {secrets.token_hex(8): hop for hop in self.missed}
+                for call_id, hop in self._probed.items():
+                    probe = make_probe(call_id, number, hop, Hop("UDP", *prober.listen_addr))
+                    prober.send_soon(probe, hop.address)
                 await asyncio.sleep(self.interval)
 
     def _on_answer(self, response: Message, _: Address) -> None:
-        target = self._probed.pop(response.call_id or "", None)
-        if target:
-            self._judge(target, up=response.status_code != 503)
+        if hop := self._probed.pop(response.call_id or "", None):
+            self.judge(hop, up=response.status_code != 503)
 
-    def _judge(self, target: Target, *, up: bool) -> None:
-        target.missed = 0 if up else target.missed + 1
-        if target.up != up and (up or target.missed >= PROBES_MISSED):
-            target.up = up
-            log.warning("target %s is %s", target.hop.sent_by, "up" if up else "down")
+    def judge(self, hop: Hop, *, up: bool) -> None:
+        was_up = self._is_up(hop)
+        self.missed[hop] = 0 if up else self.missed[hop] + 1
+        if self._is_up(hop) != was_up:
+            self._deal()
+            log.warning("target %s is %s", hop.sent_by, "up" if up else "down")
 
 
 class Proxy:
@@ -118,7 +117,7 @@ class Proxy:
             if method == OPTIONS and "@" not in request.request_uri and node.is_own_uri(request.uri):
                 self.targets.choose("")  # 503 where it could not work
                 return request.reply(200)
-            if method not in (ACK, CANCEL) and (wanted := request.get_header("Proxy-Require")):
+            if method not in REQUIRE_NOTHING and (wanted := request.get_header("Proxy-Require")):
                 return request.reply(420, headers={"Unsupported": wanted})
             hop = take_routes(request, node).hop or self.targets.choose(request.call_id or "")
             record_route = method in self.record_routed and not request.to_tag

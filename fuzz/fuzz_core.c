@@ -328,6 +328,14 @@ static void check_host(sip_text host)
     note_text(put);
 }
 
+static void check_hex(uint32_t number)
+{
+    char expected[9];
+    sip_byte *written = block(FOR_AGAIN, 8);
+    snprintf(expected, sizeof expected, "%08x", number);
+    CHECK(sip_put_hex(written, number) == written + 8 && memcmp(written, expected, 8) == 0);
+}
+
 /* What is written of a hop is read again, and its hash is the same in one piece and in many. */
 static void check_signed_hop(const sip_byte *start, sip_byte *end)
 {
@@ -337,6 +345,13 @@ static void check_signed_hop(const sip_byte *start, sip_byte *end)
     sip_add_line_to_hash(&whole, sip_run(start, end));
     for (const sip_byte *p = start; p < end; p++) sip_add_to_hash(&pieces, sip_run(p, p + 1));
     sip_add_line_to_hash(&pieces, sip_run(end, end));
+    for (const sip_byte *p = start, *next; p < end; p = next) { /* words that begin at each place of another */
+        next = p + (p - start) % 7 + 1 < end ? p + (p - start) % 7 + 1 : end;
+        sip_add_line_to_hash(&whole, sip_run(p, next));
+        sip_add_to_hash(&pieces, sip_run(p, next));
+        sip_add_to_hash(&pieces, words("\n"));
+    }
+    check_hex((uint32_t)(whole.a ^ whole.tail));
     sip_byte digits[SIP_HASH_SIZE];
     sip_put_hash(digits, pieces);
     sip_byte *hash = end + 1;
@@ -363,10 +378,23 @@ static void check_via(sip_text text)
     check_signed_hop(hop, end);
 }
 
+/* Against a search for each place. */
+static void check_maddr(sip_text text, int found)
+{
+    int expected = 0;
+    const sip_byte *params = sip_find(text, ';');
+    for (const sip_byte *p = params; p != NULL && p < text.end; p++)
+        if (*p == '%' || (text.end - p >= 5 && sip_same(sip_run(p, p + 5), words("maddr")))) expected = 1;
+    CHECK(found == expected);
+}
+
 static void check_hop(sip_text text)
 {
     sip_hop hop;
-    note((uint64_t)sip_names_a_way(text));
+    const int way = sip_names_a_way(text), maddr = sip_has_maddr(text);
+    note((uint64_t)way << 1 | (uint64_t)maddr);
+    check_maddr(text, maddr);
+    CHECK(sip_is_secure(text) == (sip_length(text) >= 5 && sip_same(sip_run(text.p, text.p + 5), words("sips:"))));
     note((uint64_t)sip_has_branch(text, (const sip_byte *)"z9hG4bK0123456789abcdef"));
     if (!sip_read_signed_hop(text, &hop)) return;
     CHECK(is_inside(hop.transport, text) && is_inside(hop.host, text) && is_inside(hop.signature, text));

@@ -1,5 +1,6 @@
 """`sipstack.proxy`: section 16 of RFC 3261, step by step, on messages of both implementations."""
 
+import inspect
 import pickle
 from collections.abc import Callable
 from types import ModuleType
@@ -8,7 +9,7 @@ import pytest
 from growth import assert_linear
 
 from sipstack import HeaderError, Message, PeerAddress, Via, parse_uri
-from sipstack._forwarding import siphash
+from sipstack._branches import siphash
 from sipstack.proxy import (
     Hop,
     Node,
@@ -112,6 +113,13 @@ class TestHop:
     )
     def test_of_a_via(self, impl: ModuleType, via: str, hop) -> None:
         assert Hop.of_via(Via.parse(via)) == response_hop(make(impl, vias=[via]).reply(200)) == hop
+
+    def test_it_cannot_be_changed(self) -> None:
+        hop = Hop("UDP", "h", 5060)
+        assert hop.address is hop.address
+        for name in ("host", "address", "other"):
+            with pytest.raises(AttributeError):
+                setattr(hop, name, "x")
 
     def test_text_and_address(self) -> None:
         hop = Hop("TLS", "2001:db8::1", 5061)
@@ -245,6 +253,13 @@ class TestTakeRoutes:
             take_routes(request, NODE)
             assert request.request_uri == "sip:bob@example.com;x=y"
 
+    def test_maddr_in_escapes(self, impl: ModuleType) -> None:
+        """RFC 3261 19.1.4: an escape is the character that it stands for."""
+        for routes in ([], [OURS]):
+            request = make(impl, uri="sip:%62ob@example.com;%6D%61ddr=192.0.2.1", routes=routes)
+            take_routes(request, NODE)
+            assert request.request_uri == "sip:%62ob@example.com"
+
     @pytest.mark.parametrize("route", ["<<>", "<sip:a b>", "<sip:[::1;lr>", "<sip:x", "nonsense <", '"'])
     def test_malformed(self, impl: ModuleType, route: str) -> None:
         request = make(impl, routes=[OURS, route])
@@ -341,6 +356,13 @@ class TestBranch:
         ]
         assert len(set(branches)) == len(branches)
 
+    def test_no_part_can_be_had_for_another(self, impl: ModuleType) -> None:
+        """What one request has us sign of where it goes is nothing that we sign of where another's responses go."""
+        sent = self.branch(impl, uri="sip:x", routes=["z9hG4bKy"], to=Hop("UDP", "h", 5062))
+        answered = make(impl, vias=["SIP/2.0/UDP h:5062;branch=z9hG4bKy"])
+        answered.set_header("Call-ID", "sip:x")
+        assert sent[7:23] != make_branch(answered, NODE, TARGET)[23:]
+
     def test_both_implementations_make_the_same(self, both) -> None:
         for via in (VIA, f"{VIA}, {VIA}", "SIP/2.0/TCP [2001:db8::9]", "SIP/2.0/UDP h\r\n ;branch=z9hG4bK1"):
             for routes in ((), ("<sip:p1;lr>", "<sip:p2;lr>"), ("<sip:p1;lr>,\r\n <sip:p2;lr>",)):
@@ -391,6 +413,15 @@ class TestForwardRequest:
         forward_request(request, NODE, TARGET)
         assert request.max_forwards == after
 
+    @pytest.mark.parametrize(
+        "lines", [b"max-forwards: 100", b"Max-Forwards: 100\r\nMax-Forwards: 100", b"MAX-FORWARDS: 9"]
+    )
+    def test_max_forwards_in_an_odd_spelling(self, both, lines: bytes) -> None:
+        made = [impl.parse(bytes(make(impl)).replace(b"Max-Forwards: 70", lines)) for impl in both]
+        for request in made:
+            forward_request(request, NODE, TARGET)
+        assert bytes(made[0]) == bytes(made[1])
+
     @pytest.mark.parametrize(("before", "status"), [(0, 483), ("x", 400), (256, 400)])
     def test_max_forwards_that_ends_it(self, impl: ModuleType, before, status: int) -> None:
         request = make(impl, mf=before)
@@ -430,6 +461,77 @@ class TestForwardRequest:
         plain = make(impl)
         forward_request(plain, node, Hop("TLS", "10.0.0.9", 5061), record_route=True)
         assert str(plain.record_routes[0]).startswith("<sip:192.0.2.1:5061;transport=tls;lr;")
+
+
+class TestOneLine:
+    """Several hops on one line are read as those on lines of their own."""
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "<sip:p1;lr>, <sip:p2:5070;transport=tcp;lr>",
+            "<sip:p1;lr>,<sip:p2;lr;hop=UDP/192.0.2.9:5060/0123456789abcdef>,\t<sip:p3;lr>",
+            '"x, y" <sip:p1;lr> , P 2 <sip:p2;lr>;a=b',
+            "<sip:p1;lr>,, <sip:p2;lr>",
+            ", <sip:p1;lr>",
+            "<sip:p1;lr>,",
+            "<sip:p1;lr>, sip:p2;lr",
+            "<sip:p1,2;lr>, <sip:p2;lr>",
+            "<sip:p1;lr>, <sip:p2",
+            "<sip:p1;lr> (a, b), <sip:p2>",
+            "<sip:p1;lr>, <sip:a b>",
+        ],
+    )
+    @pytest.mark.parametrize("name", ["Route", "Record-Route", "Contact"])
+    def test_both_read_the_same(self, both, line: str, name: str) -> None:
+        def read(impl: ModuleType) -> object:
+            message = make(impl)
+            message.add_header(name, line)
+            try:
+                return getattr(message, {"Route": "routes", "Record-Route": "record_routes"}.get(name, "contacts"))
+            except HeaderError as error:
+                return str(error), error.offset
+
+        assert read(both[0]) == read(both[1])
+
+    def test_a_double_record_route(self, impl: ModuleType) -> None:
+        node = Node(US, Hop("TCP", "10.0.0.2", 5060), key=KEY)
+        request = make(impl)
+        forward_request(request, node, Hop("TCP", "10.0.0.9", 5060), record_route=True, came_to=US)
+        lines = request.get_headers("Record-Route")
+        for routes in (lines, [", ".join(lines)]):
+            bye = make(impl, "BYE", routes=routes, tags=("2", "1"))
+            assert take_routes(bye, node) == (True, True, ("UDP", "198.51.100.7", 6000))
+            assert bye.routes == ()
+            assert take_routes(make(impl, "BYE", routes=routes), node) == (True, True, None)
+
+    def test_of_two_of_ours_either_may_be_signed(self, impl: ModuleType, both) -> None:
+        request = make(impl)
+        forward_request(request, NODE, TARGET, record_route=True)
+        signed = request.get_header("Record-Route")
+        forged = signed.replace("198.51.100.7", "203.0.113.9")
+        ours = "<sip:192.0.2.1:5060;lr>"
+        there = (True, True, ("UDP", "198.51.100.7", 6000))
+        for routes, taken in (
+            ([ours, signed], there),
+            ([signed, ours], there),
+            ([forged, signed], there),
+            ([signed, forged], there),
+            ([forged, ours], (True, False, None)),
+            ([ours, ours], (True, False, None)),
+            ([ours, ours, signed], (True, False, None)),
+        ):
+            for lines in (routes, [",".join(routes)]):
+                bye = make(impl, "BYE", routes=lines, tags=("2", "1"))
+                assert take_routes(bye, NODE) == taken
+                assert bye.routes == ()
+        for lines in (["", signed], [signed, ""], [f"{signed},"], [f", {signed}"], [f"{signed},,{ours}"]):
+            byes = [make(each, "BYE", routes=lines, tags=("2", "1")) for each in both]
+            assert [take_routes(bye, NODE) for bye in byes] == [there, there]
+            assert bytes(byes[0]) == bytes(byes[1])
+        left = make(impl, "BYE", routes=[f"{signed}, <sip:p1;lr>"], tags=("2", "1"))
+        assert take_routes(left, NODE) == there
+        assert routes_of(left) == ["<sip:p1;lr>"]
 
 
 class TestSignedRecordRoute:
@@ -551,9 +653,37 @@ class TestForwardResponse:
         refused(forward_response, response, NODE)
         assert bytes(response) == before
 
+    def test_one_hop_for_one_peer(self, impl: ModuleType) -> None:
+        """So its address is one tuple, by which a batch knows it; what is kept has an end."""
+        node = Node(US, key=KEY)
+        for number in range(3000):
+            request = make(impl, vias=[VIA.replace("6000", str(6000 + number % 1500))])
+            forward_request(request, node, TARGET, record_route=True)
+            hop = forward_response(request.reply(200), node)
+            assert hop == ("UDP", "198.51.100.7", 6000 + number % 1500)
+        assert 0 < len(node._named) <= 1024 or impl.__name__.endswith("_py")
+
+    def test_nor_is_more_kept_for_many_addresses_of_ours(self, impl: ModuleType) -> None:
+        """One hop for one peer, whatever address of ours its messages come to."""
+        node, hops = Node(Hop("UDP", "::", 5060), Hop("UDP", "192.0.2.1", 5060), key=KEY), []
+        for local in ("2001:db8::1", "2001:db8::2"):
+            here = node.at(PeerAddress("2001:db8::7", 5062, (local, 5060)))
+            request = make(impl)
+            forward_request(request, here, Hop("UDP", "2001:db8::11", 5060))
+            hops.append(forward_response(request.reply(200), here))
+        assert hops[0] == hops[1]
+        assert hops[0] is hops[1] or impl.__name__.endswith("_py")
+
     def test_what_is_malformed_further_down_is_not_ours_to_judge(self, impl: ModuleType) -> None:
         response = self.response(impl, lambda ours, below: [ours, below, "nonsense"])
         assert forward_response(response, NODE) == ("UDP", "198.51.100.7", 6000)
+
+
+def test_the_docstrings_have_one_source(both) -> None:
+    for name in ("take_routes", "forward_request", "forward_response"):
+        docs = [inspect.getdoc(getattr(module, name)) for module in both]
+        assert docs[0] == docs[1]
+        assert docs[0]
 
 
 def test_two_proxies_pointed_at_each_other(impl: ModuleType) -> None:

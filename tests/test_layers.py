@@ -24,6 +24,8 @@ LAYERS = """
     _writing
     _broken _derived
     _describe _view multipart
+    _branches
+    _node
     _forwarding
     _parser _parser_py
     message

@@ -68,6 +68,11 @@ class Wire(DatagramTransport):
         return ()
 
 
+def set_down(targets, hop: Hop) -> None:
+    for _ in range(stateless_proxy.PROBES_MISSED):
+        targets.judge(hop, up=False)
+
+
 def targets_of(*addresses: tuple[str, int], **options):
     return stateless_proxy.Targets([Hop("UDP", *address) for address in addresses], **options)
 
@@ -183,8 +188,8 @@ class TestNewRequests:
         assert sent.is_request
 
     async def test_503_while_no_target_is_up(self, bench: Bench) -> None:
-        for target in bench.targets.targets.values():
-            target.up = False
+        for hop in bench.targets.missed:
+            set_down(bench.targets, hop)
         for request in (make_request(), make_request("OPTIONS", "sip:192.0.2.1")):
             answer, _ = await bench.pass_on(request)
             assert answer.status_code == 503
@@ -423,12 +428,12 @@ class TestTargets:
         targets = targets_of(ONE, TWO, THREE)
         calls = [f"call-{number}@example.com" for number in range(3000)]
         before = {call: targets.choose(call) for call in calls}
-        targets.targets[Hop("UDP", *TWO)].up = False
+        set_down(targets, Hop("UDP", *TWO))
         after = {call: targets.choose(call) for call in calls}
         moved = [call for call in calls if before[call] != after[call]]
         assert moved == [call for call in calls if before[call].address == TWO]
         assert {after[call].address for call in moved} == {ONE, THREE}
-        targets.targets[Hop("UDP", *TWO)].up = True
+        targets.judge(Hop("UDP", *TWO), up=True)
         assert {call: targets.choose(call) for call in calls} == before
 
     def test_the_order_on_the_command_line_does_not_matter(self) -> None:

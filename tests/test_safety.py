@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import pytest
 from agreement import LARGE, REQUEST
 
+from sipstack import proxy
 from sipstack._view import Headers
 from sipstack.errors import HeaderError, SerializeError
 from sipstack.headers import CSeq, HeaderValue, NameAddr, Via
@@ -329,20 +330,117 @@ def few_objects() -> Iterator[None]:
 def test_an_edit_in_the_middle_of_any_call(impl: Any, edit: str, interrupted: Callable[..., Any]):
     fired = 0
     for name, call in ALL_CALLS.items():
-        serial = after(impl.parse(ODD), call, EDITS[edit]), after(impl.parse(ODD), EDITS[edit], call)
-        possible = [(serial[0][0], serial[0][2]), (serial[1][1], serial[1][2])]
-        # Where there are many, the edits share them.
-        for wanted in (*range(1, 20), *range(20 + 2 * list(EDITS).index(edit), 3000, 20)):
-            message = impl.parse(ODD)
-            chances = Chances(lambda message=message: outcome(lambda: EDITS[edit](message)), wanted)
-            result = outcome(lambda call=call, m=message, c=chances: interrupted(c, lambda: call(m)))
-            if chances.left > 0:
-                break
-            fired += 1
-            got = result, state_of(message)
-            if name not in IN_STEPS:
-                assert got in possible, f"{name}, at chance {wanted}"
+        fired += interrupt(impl, ODD, call, edit, interrupted, None if name in IN_STEPS else name)
     assert fired > len(ALL_CALLS)
+
+
+def interrupt(
+    impl: Any, data: bytes, call: Callable[[Any], Any], edit: str, interrupted: Callable[..., Any], name: str | None
+) -> int:
+    """Edit at every chance of a call, and count them; one with a name gives and leaves what one of the orders does."""
+    serial = after(impl.parse(data), call, EDITS[edit]), after(impl.parse(data), EDITS[edit], call)
+    possible = [(serial[0][0], serial[0][2]), (serial[1][1], serial[1][2])]
+    fired = 0
+    # Where there are many, the edits share them.
+    for wanted in (*range(1, 20), *range(20 + 2 * list(EDITS).index(edit), 3000, 20)):
+        message = impl.parse(data)
+        chances = Chances(lambda message=message: outcome(lambda: EDITS[edit](message)), wanted)
+        result = outcome(lambda m=message, c=chances: interrupted(c, lambda: call(m)))
+        if chances.left > 0:
+            break
+        fired += 1
+        got = result, state_of(message)
+        if name is not None:
+            assert got in possible, f"{name}, at chance {wanted}"
+    return fired
+
+
+KEY = bytes(16)
+SERVER = proxy.Hop("UDP", "192.0.2.11", 5060)
+PLAIN = (
+    b"INVITE sip:bob@192.0.2.11 SIP/2.0\r\n"
+    b"Via: SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bK1;rport=6000;received=198.51.100.7\r\n"
+    b"Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag=1\r\nTo: <sip:bob@example.com>;tag=2\r\n"
+    b"Call-ID: 1@h\r\nCSeq: 1 INVITE\r\nContact: <sip:a@h>, <sip:b@h>;q=0.1, <sip:c@h>\r\n"
+    b"Route: <sip:p1;lr>, <sip:p2;lr;x=y>, <sip:p3;lr>\r\nRecord-Route: <sip:r1;lr>, <sip:r2;lr>\r\n"
+    b"Content-Length: 4\r\n\r\nbody"
+)
+
+
+def forwarded(impl: Any, *, routes: bool) -> Any:
+    """A plain request that went through a node."""
+    message = impl.parse(PLAIN)
+    if not routes:
+        message.remove_header("Route")
+    proxy.forward_request(message, make_node(), SERVER, record_route=True)
+    return message
+
+
+def make_node() -> Any:
+    """One that has made nothing yet: making is a chance too."""
+    return proxy.Node(proxy.Hop("UDP", "192.0.2.1", 5060), key=KEY)
+
+
+def plain_messages(impl: Any) -> dict[str, bytes]:
+    """Messages of the common shape, which the compiled core forwards by itself."""
+    away = forwarded(impl, routes=False)
+    back = impl.parse(PLAIN)
+    back.set_header("Route", away.get_headers("Record-Route")[0])
+    from_there, signed = back.to_bytes(), back
+    signed.set_header("From", "<sip:bob@example.com>;tag=2")
+    signed.set_header("To", "<sip:alice@example.com>;tag=1")
+    return {
+        "request": forwarded(impl, routes=True).to_bytes(),
+        "response": away.reply(200).to_bytes(),
+        "signed route": signed.to_bytes(),
+        "route from there": from_there,
+    }
+
+
+FORWARDING: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "forward_request": ("request", lambda m: proxy.forward_request(m, make_node(), proxy.Hop("UDP", "h", 1))),
+    "forward_request, recorded": (
+        "request", lambda m: proxy.forward_request(m, make_node(), proxy.Hop("UDP", "h", 1), record_route=True),
+    ),
+    "forward_response": ("response", lambda m: proxy.forward_response(m, make_node())),
+    "take_routes": ("signed route", lambda m: proxy.take_routes(m, make_node())),
+    "take_routes from there": ("route from there", lambda m: proxy.take_routes(m, make_node())),
+    "take_routes of others": ("request", lambda m: proxy.take_routes(m, make_node())),
+    "routes": ("request", lambda m: m.routes),
+    "record_routes": ("request", lambda m: m.record_routes),
+    "contacts": ("request", lambda m: m.contacts),
+}  # fmt: skip
+WHOLE = {"forward_request", "forward_request, recorded", "forward_response", "take_routes", "take_routes from there"}
+"""What the compiled core does with these messages in one go; the plain one in steps."""
+
+
+@pytest.mark.parametrize("interrupted", [with_finalizers, with_signals])
+@pytest.mark.parametrize("edit", [name for name in EDITS if name != "sets the URI"])
+@pytest.mark.usefixtures("few_objects")
+def test_an_edit_in_the_middle_of_forwarding(impl: Any, edit: str, interrupted: Callable[..., Any]):
+    messages = plain_messages(impl)
+    fired = 0
+    for name, (which, call) in FORWARDING.items():
+        whole = name in ("routes", "record_routes", "contacts") or (name in WHOLE and not impl.__name__.endswith("_py"))
+        odd = whole and name in WHOLE  # an edit may make it one that is done in steps
+        fired += interrupt(impl, messages[which], call, edit, interrupted, name if whole and not odd else None)
+    assert fired > len(FORWARDING)
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_forwarding_is_one_step(name: str, both: tuple[Any, Any]):
+    """Nothing can come between what the compiled core reads of a plain message and what it leaves of it."""
+    compiled = both[0]
+    which, call = FORWARDING[name]
+    data = plain_messages(compiled)[which]
+    expected, result = compiled.parse(data), None
+    result = plain(call(expected))
+    for wanted in range(1, 30):
+        message = compiled.parse(data)
+        seen: list[bytes] = []
+        chances = Chances(lambda m=message, s=seen: s.append(m.to_bytes()), wanted)
+        assert plain(with_finalizers(chances, lambda m=message: call(m))) == result
+        assert {*seen} <= {data, expected.to_bytes()}
 
 
 READS_OF_MANY = ("contacts", "headers", "record_routes", "routes", "vias")

@@ -24,7 +24,8 @@ cdef class Dispatcher:
     cdef readonly Route other
     cdef frozenset schemes
     cdef bint answers_cancel, validate, use_maddr, delivering
-    cdef bint watches_datagrams, watches_requests, watches_responses, watches_answers
+    cdef bint watches_datagrams, watches_requests, watches_events, watches_answers
+    cdef object on_sip_response
     cdef public bint counts_received
     cdef readonly unsigned long long responses_received
     cdef readonly list responses
@@ -39,5 +40,7 @@ cdef class Dispatcher:
     cdef judge(self, _parser.Message request)
     @cython.locals(response=_parser.Message)
     cpdef finish(self, _parser.Message request, result, addr, target)
+    @cython.locals(status=cython.int)
+    cpdef bint pass_on(self, _parser.Message message, addr) except -1
     @cython.locals(status=cython.int)
     cpdef answer(self, _parser.Message request, _parser.Message response, addr, target)

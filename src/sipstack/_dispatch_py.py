@@ -8,6 +8,7 @@ import inspect
 import logging
 import sys
 from functools import partial
+from threading import get_ident
 from types import CoroutineType
 from typing import Any, NamedTuple
 
@@ -86,7 +87,8 @@ class Dispatcher:
         self.use_maddr = config.use_maddr
         self.watches_datagrams = config.on_datagram is not None or config.on_event is not None
         self.watches_requests = config.on_request is not None or config.on_event is not None
-        self.watches_responses = config.on_sip_response is not None or config.on_event is not None
+        self.on_sip_response = config.on_sip_response
+        self.watches_events = config.on_event is not None
         self.watch_answers()
         self.delivering = False
         self.counts_received = True
@@ -182,8 +184,12 @@ class Dispatcher:
 
     def take_response(self, response: Message, addr: Address, data: bytes) -> None:
         self.responses_received += 1
-        if self.watches_responses:
-            self.reports.call(self.config.on_sip_response, response, addr)
+        if self.on_sip_response is not None:
+            try:
+                self.on_sip_response(response, addr)
+            except Exception as error:
+                self.reports.hook_failed(self.on_sip_response, error, (response, addr))
+        if self.watches_events:
             self.reports.event(EventType.RESPONSE_RECEIVED, addr, data, response=response)
 
     def take_request(self, request: Message, addr: Address, data: bytes) -> None:
@@ -199,7 +205,7 @@ class Dispatcher:
         if self.watches_requests:
             self.reports.call(self.config.on_request, request, addr)
             self.reports.event(EventType.REQUEST_RECEIVED, addr, data, request=request)
-        route = self.count_request(request.method)
+        route = self.count_request(request._method())
         if self.validate:
             if fault is None:
                 fault = self.judge(request)
@@ -374,6 +380,22 @@ class Dispatcher:
     def count_sent(self, message: Message) -> None:
         """Counts a message that is sent besides the answers of handlers."""
         self.responses[message.status_code // 100] += 1
+
+    def pass_on(self, message: Message, addr: Address) -> bool:
+        """Sends a message besides the answers of handlers, with the batch, if any.
+
+        False, and nothing done, in another thread than the one that serves.
+        """
+        if self.outbox.thread != get_ident():
+            return False
+        data = message.to_bytes()
+        status = message.status_code
+        self.responses[status // 100] += 1
+        if self.delivering and not self.watches_answers:
+            self.waiting.append((data, addr))
+        else:
+            self.outbox.put(data, addr, message)
+        return True
 
     # ------------------------------------------------------------------ without a transport
 

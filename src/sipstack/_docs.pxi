@@ -1,5 +1,6 @@
-# Docstrings: `_parser_py` has them, once for both. setup.py writes them into _docs.h, and they are set here when the
-# module is imported, as numpy sets those of its C functions: `help(sipstack.Message)` says the same in both builds.
+# Docstrings: `_parser_py` and `_forwarding` have them, once for both. setup.py writes them into _docs.h, and they are
+# set here when the module is imported, as numpy sets those of its C functions: `help(sipstack.Message)` says the same
+# in both builds.
 
 cdef extern from "_docs.h":
     const char *sip_docs[][2]  # name and docstring; NULL ends them
@@ -22,6 +23,10 @@ cdef extern from "Python.h":
         const char *tp_doc
 
 cdef list DOCSTRINGS = []  # what the C structures point at
+cdef dict FUNCTIONS = {
+    "parse": parse, "take_routes": take_routes,
+    "forward_request": forward_request, "forward_response": forward_response,
+}
 
 
 cdef const char *with_signature(const char *old, const char *text):
@@ -61,11 +66,11 @@ cdef int describe() except -1:
         if name == "Message":
             (<PyTypeWithDoc *><PyObject *>Message).tp_doc = text
             continue
-        member = parse if name == "parse" else Message.__dict__[name]
+        member = FUNCTIONS.get(name) or Message.__dict__[name]
         if type(member).__name__ == "getset_descriptor":
             (<PyGetSetDescrObject *><PyObject *>member).d_getset.doc = text
             continue
-        if name == "parse":
+        if name in FUNCTIONS:
             method = (<PyCFunctionObject *><PyObject *>member).m_ml
         else:
             method = (<PyMethodDescrObject *><PyObject *>member).d_method

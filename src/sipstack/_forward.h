@@ -47,6 +47,12 @@ SIP_INLINE uint64_t sip_load_word(const sip_byte *p, size_t count)
         memcpy(&word, p, 8);
         return word;
     }
+    if (count >= 4) { /* two that overlap: a loop over the bytes costs as much as the rounds for them */
+        uint32_t low, high;
+        memcpy(&low, p, 4);
+        memcpy(&high, p + count - 4, 4);
+        return low | (uint64_t)high << 8 * (count - 4);
+    }
 #endif
     for (size_t at = 0; at < count; at++) word |= (uint64_t)p[at] << 8 * at;
     return word;
@@ -85,7 +91,26 @@ static void sip_add_to_hash(sip_hash *h, sip_text text)
 static void sip_add_line_to_hash(sip_hash *h, sip_text text)
 {
     sip_add_to_hash(h, text);
-    sip_add_to_hash(h, sip_run((const sip_byte *)"\n", (const sip_byte *)"\n" + 1));
+    h->tail |= (uint64_t)'\n' << 8 * (h->length++ & 7);
+    if (h->length & 7) return;
+    sip_hash_word(h, h->tail);
+    h->tail = 0;
+}
+
+/* Writes a number as 8 digits: each half byte is moved to a byte of its own, and all are made digits at once. */
+SIP_INLINE sip_byte *sip_put_hex(sip_byte *to, uint32_t number)
+{
+    const uint64_t ones = 0x0101010101010101ull;
+    uint64_t x = ((uint64_t)number << 32 | number >> 16) & 0x0000FFFF0000FFFFull;
+    x = (x & 0x0000FF000000FF00ull) >> 8 | (x & 0x000000FF000000FFull) << 16;
+    x = (x & 0x00F000F000F000F0ull) >> 4 | (x & 0x000F000F000F000Full) << 8;
+    x += ones * '0' + ((x + ones * 6) >> 4 & ones) * ('a' - '0' - 10);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return sip_put(to, &x, 8);
+#else
+    for (int at = 0; at < 8; at++) to[at] = (sip_byte)(x >> 8 * at);
+    return to + 8;
+#endif
 }
 
 /* Writes the hash as SIP_HASH_SIZE digits, and returns where they end. */
@@ -95,8 +120,7 @@ static sip_byte *sip_put_hash(sip_byte *to, sip_hash h)
     h.c ^= 0xFF;
     for (int round = 0; round < 4; round++) sip_hash_round(&h);
     const uint64_t value = h.a ^ h.b ^ h.c ^ h.d;
-    for (int shift = 60; shift >= 0; shift -= 4) *to++ = (sip_byte)"0123456789abcdef"[value >> shift & 15];
-    return to;
+    return sip_put_hex(sip_put_hex(to, (uint32_t)(value >> 32)), (uint32_t)value);
 }
 
 /* ---------------------------------------------------------------- a Via below ours */
@@ -168,6 +192,23 @@ static int sip_names_a_way(sip_text params)
 {
     for (const sip_byte *p = params.p; p < params.end; p++)
         if (*p == '%' || ((p == params.p || p[-1] == ';') && (sip_lower(*p) == 'l' || sip_lower(*p) == 'm'))) return 1;
+    return 0;
+}
+
+/* Whether a URI's scheme is sips. */
+static int sip_is_secure(sip_text uri)
+{
+    return sip_length(uri) >= 5 && sip_is_word(sip_run(uri.p, uri.p + 5), "sips:");
+}
+
+/* Whether a URI's parameters may hold maddr, in any case or in escapes. */
+static int sip_has_maddr(sip_text uri)
+{
+    uri.p = sip_find(uri, ';');
+    if (uri.p == NULL) return 0;
+    if (sip_find(uri, '%') != NULL) return 1;
+    for (; sip_length(uri) >= 5; uri.p++)
+        if (sip_lower(*uri.p) == 'm' && sip_is_word(sip_run(uri.p, uri.p + 5), "maddr")) return 1;
     return 0;
 }
 

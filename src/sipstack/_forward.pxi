@@ -1,7 +1,9 @@
-# Forwarding: forward_request and forward_response of _forwarding, which decide, for messages of the common shape.
+# Forwarding: what _forwarding.py says, which decides, for messages of the common shape.
 #
-# Any other goes to those, with nothing changed: a folded Via, Route, Call-ID or From, one that _values.h does not know,
-# a Via by RFC 2543 or over another transport, a Max-Forwards that ends it. All here is C and bytes up to the last step.
+# Any other goes there, with nothing changed: a folded Via, Route, Call-ID or From, one that _values.h does not know,
+# a Via by RFC 2543 or over another transport, a Max-Forwards that ends it or is over 71. What is asked of the node is
+# asked first.
+# From the first pointer to the last step all is C, bytes and str.
 
 
 cdef enum:
@@ -9,6 +11,13 @@ cdef enum:
     KEY_SIZE = 16
     ROUTE_REST = 5  # what a Record-Route has behind ;lr where it is given up to its signature: ";hop="
     MOST_ROUTES = 2  # a double Record-Route
+    # places in a Leg and in a TakenRoutes
+    LEG_NAME = 1
+    LEG_VIA = 2
+    LEG_TO = 3
+    LEG_ROUTES = 4
+    LEG_PARTS = 5
+    TAKEN_HOP = 2
 
 
 cdef bint read_plain_via(Message m, Py_ssize_t at, sip_via *via) noexcept:
@@ -48,6 +57,7 @@ cdef sip_byte *put_transaction(
 cdef sip_byte *put_loop(Message m, sip_byte *to, sip_hash hash, sip_text name, sip_text hop) noexcept:
     """Write the part of the branch that stands for where the request goes; NULL where a Route is folded."""
     cdef Py_ssize_t at
+    sip_add_line_to_hash(&hash, sip_run(name.p, name.p))
     sip_add_line_to_hash(&hash, name)
     sip_add_line_to_hash(&hash, hop)
     sip_add_to_hash(&hash, uri_part(m))
@@ -69,11 +79,9 @@ cdef bint is_in_loop(Message m, const sip_byte *part) noexcept:
 
 
 cdef int forwards_left(Message m) except -9:
-    """What Max-Forwards becomes; -1 where the request ends here, or where it cannot be read."""
+    """What Max-Forwards becomes; -1 where the request ends here, where it is too large, or where it cannot be read."""
     cdef Py_ssize_t at = find_id(m, SIP_MAX_FORWARDS)
-    if at < 0:
-        return INITIAL_FORWARDS
-    return min(<int>number_at(m, at, SIP_LARGEST_MAX_FORWARDS) - 1, INITIAL_FORWARDS)
+    return INITIAL_FORWARDS if at < 0 else <int>number_at(m, at, INITIAL_FORWARDS + 1) - 1
 
 
 cdef int INITIAL_FORWARDS = INITIAL_MAX_FORWARDS
@@ -104,19 +112,46 @@ cdef int put_forwards(Message m, int left) except -1:
     return 0
 
 
+cdef kept_of(dict kept, key):
+    """What a node keeps under a key, None where it does not. Another thread may be emptying it."""
+    with cython.critical_section(kept):
+        return kept.get(key)
+
+
+cdef inline bint is_leg(leg) noexcept:
+    """Whether this is a Leg, of which C may take the texts as they are."""
+    return (
+        isinstance(leg, tuple) and len(<tuple>leg) == LEG_PARTS
+        and is_ascii((<tuple>leg)[LEG_NAME]) and is_ascii((<tuple>leg)[LEG_VIA]) and is_ascii((<tuple>leg)[LEG_TO])
+        and PyUnicode_GET_LENGTH((<tuple>leg)[LEG_VIA]) <= VIA_SPACE - 64
+    )
+
+
+cdef bint put_plain_hop(Message m, bytes key, leg, tuple routes) except -1:
+    """What put_hop does; False, and nothing done, where that must do it itself."""
+    cdef str prefix
+    if PyBytes_GET_SIZE(key) != KEY_SIZE or len(routes) > MOST_ROUTES:
+        return False
+    for prefix in routes:
+        if not is_ascii(prefix) or PyUnicode_GET_LENGTH(prefix) + SIP_HOP_ROOM + 32 > VIA_SPACE:
+            return False
+    return put_known_hop(
+        m, key, <str>(<tuple>leg)[LEG_NAME], <str>(<tuple>leg)[LEG_VIA], <str>(<tuple>leg)[LEG_TO], routes
+    )
+
+
 @cython.critical_section
-cdef bint forward_plain_request(Message m, bytes key, str name, str via, str to, tuple routes) except -1:
-    """What forward_request does; False, and nothing done, where that must do it itself."""
+cdef bint put_known_hop(Message m, bytes key, str name, str via, str to, tuple routes) except -1:
+    """The same for texts that are in order."""
     cdef sip_byte[VIA_SPACE] own, route
     cdef sip_byte[SIP_HOP_ROOM] hop_space
     cdef sip_via below
     cdef sip_byte *part
     cdef sip_byte *end
+    cdef str prefix
     cdef sip_hash start = sip_start_hash(<const sip_byte *>PyBytes_AS_STRING(key)), signature = start
     cdef int left
     if m.status_code or not read_plain_via(m, find_id(m, SIP_VIA), &below):
-        return False
-    if PyUnicode_GET_LENGTH(via) > VIA_SPACE - 64 or len(routes) > MOST_ROUTES:
         return False
     cdef sip_text hop = sip_run(hop_space, sip_put_response_hop(hop_space, &below))
     # our Via
@@ -132,13 +167,11 @@ cdef bint forward_plain_request(Message m, bytes key, str name, str via, str to,
     sip_add_line_to_hash(&signature, hop)
     if routes and not hash_dialog(m, &signature):
         return False
-    for prefix in routes:
-        if not is_ascii(prefix) or PyUnicode_GET_LENGTH(<str>prefix) + SIP_HOP_ROOM + 32 > VIA_SPACE:
-            return False
     make_text_room(m, (end - own) + 8 + 24 + len(routes) * VIA_SPACE)
+    make_table_room(m, len(routes) + 2)
     put_forwards(m, left)
     for prefix in routes:
-        part = sip_put(sip_put_text(sip_put_text(route, ascii_text(<str>prefix)), hop), b"/", 1)
+        part = sip_put(sip_put_text(sip_put_text(route, ascii_text(prefix)), hop), b"/", 1)
         part = sip_put(sip_put_hash(part, signature), b">", 1)
         put_on_top(m, SIP_RECORD_ROUTE, sip_run(route, part))
     put_on_top(m, SIP_VIA, sip_run(own, end))
@@ -146,18 +179,27 @@ cdef bint forward_plain_request(Message m, bytes key, str name, str via, str to,
     return True
 
 
-def forward_request(message, bytes key not None, str name not None, str via not None, str to not None, tuple routes=()):
-    if not (
-        type(message) is Message
-        and PyBytes_GET_SIZE(key) == KEY_SIZE and is_ascii(name) and is_ascii(via) and is_ascii(to)
-        and forward_plain_request(message, key, name, via, to, routes)
-    ):
-        forward_any_request(message, key, name, via, to, routes, sign)
+def forward_request(request, node, to=None, *, record_route=False, came_to=None):
+    cdef bint recorded = record_route
+    cdef tuple routes
+    if type(request) is Message and type(node) is Node and to is not None and came_to is None:
+        leg = kept_of(node._legs, to)
+        if is_leg(leg) and not (recorded and is_secure(request)):
+            routes = (<tuple>leg)[LEG_ROUTES] if recorded else ()
+            if put_plain_hop(request, node._key, leg, routes):
+                return to
+    return forward_any_request(request, node, to, record_route=recorded, came_to=came_to)
 
 
 @cython.critical_section
-cdef tuple forward_plain_response(Message m, bytes key, str name):
-    """What forward_response does; None, and nothing done, where that must do it itself."""
+cdef bint is_secure(Message m) noexcept:
+    """Whether the scheme of the Request-URI is sips."""
+    return sip_is_secure(uri_part(m))
+
+
+@cython.critical_section
+cdef str take_plain_via(Message m, bytes key, str name):
+    """Take our Via off a response, and say which hop it goes to; None, and nothing done, for another shape."""
     cdef sip_byte[SIP_HOP_ROOM] hop_space
     cdef sip_byte[SIP_HASH_SIZE] part
     cdef sip_via ours, below
@@ -175,21 +217,29 @@ cdef tuple forward_plain_response(Message m, bytes key, str name):
         return None
     if memcmp(part, ours.branch.end - SIP_HASH_SIZE, SIP_HASH_SIZE) != 0:
         return None
-    cdef str transport = transport_str(below.transport), host = to_str(sip_response_host(&below), False)
-    cdef int port = sip_response_port(&below)
+    cdef str text = to_str(hop, False)
     drop(m, at)
     forget(m)
-    return transport, host, port
+    return text
 
 
-def forward_response(message, bytes key not None, str name not None, is_own):
-    cdef tuple target = None
-    if type(message) is Message and PyBytes_GET_SIZE(key) == KEY_SIZE and is_ascii(name):
-        target = forward_plain_response(message, key, name)
-    return forward_any_response(message, key, name, is_own, sign) if target is None else target
+def forward_response(response, node):
+    cdef bytes key
+    cdef str name, hop = None
+    if type(response) is Message and type(node) is Node:
+        key, name = node._key, node._name
+        if PyBytes_GET_SIZE(key) == KEY_SIZE and is_ascii(name):
+            hop = take_plain_via(response, key, name)
+    return forward_any_response(response, node) if hop is None else named_by(node, hop)[TAKEN_HOP]
 
 
-def sign(bytes key not None, *parts):
+cdef tuple named_by(node, str hop):
+    """What a node's _take gives for a hop's text."""
+    taken = kept_of(node._named, hop)
+    return <tuple>(node._take(hop) if taken is None else taken)
+
+
+cdef sign(bytes key, tuple parts):
     cdef bytes text = "\n".join(parts).encode("utf-8", "surrogateescape")
     cdef sip_byte[SIP_HASH_SIZE] digits
     if PyBytes_GET_SIZE(key) != KEY_SIZE:
@@ -219,47 +269,92 @@ cdef int signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signat
     return memcmp(digits, signature.p, SIP_HASH_SIZE) == 0
 
 
-@cython.critical_section
-cdef take_plain_route(Message m, bytes key, str prefix):
-    """Take off the only Route, if it is ours: the hop that it names, () where that is the sender, False where unsigned.
+cdef int read_own_route(sip_text route, tuple prefixes, sip_hop *hop) noexcept:
+    """Whether a Route is one of the form that we write: 2 with a signature, 1 without, 0 for another."""
+    cdef sip_text prefix
+    cdef Py_ssize_t at
+    cdef size_t length
+    for at in range(len(prefixes)):
+        prefix = ascii_text(<str>prefixes[at])
+        length = sip_length(prefix)
+        if sip_length(route) == length - ROUTE_REST + 1 and (route.end - 1)[0] == c">":
+            if memcmp(route.p, prefix.p, length - ROUTE_REST) == 0:
+                return 1
+        elif sip_length(route) > length and memcmp(route.p, prefix.p, length) == 0:
+            return 2 if sip_read_signed_hop(sip_run(route.p + length, route.end), hop) else 0
+    return 0
 
-    None where it is another, or of another shape.
-    """
-    cdef Py_ssize_t at = find_id(m, SIP_ROUTE), call_id = find_id(m, SIP_CALL_ID)
-    cdef size_t length = PyUnicode_GET_LENGTH(prefix)
-    cdef sip_hop hop
-    if at < 0 or find_id(m, SIP_ROUTE, at + 1) >= 0 or call_id < 0:
-        return None
-    if (spans(m)[at].bits | spans(m)[call_id].bits) & SIP_FOLDED or not is_plain_target(uri_part(m)):
-        return None
-    cdef sip_text value = span_value(m, &spans(m)[at])
-    if sip_length(value) == length - ROUTE_REST + 1 and (value.end - 1)[0] == c">":
-        if memcmp(value.p, PyUnicode_DATA(prefix), length - ROUTE_REST) != 0:
-            return None
+
+cdef int read_own_routes(Message m, tuple prefixes, sip_hop *hop) noexcept:
+    """What read_own_route says of the first Route, where it is the only one, or one of two of ours; else 0."""
+    cdef sip_text line
+    cdef sip_hop other
+    cdef Py_ssize_t at = find_id(m, SIP_ROUTE)
+    cdef int kind = 0, found = 0, own
+    while at >= 0:
+        if spans(m)[at].bits & SIP_FOLDED:
+            return 0
+        line = span_value(m, &spans(m)[at])
+        if line.p == line.end:
+            return 0
+        while line.p < line.end:
+            own = read_own_route(next_element(&line), prefixes, &other if found else hop)
+            found += 1
+            if own == 0 or found > MOST_ROUTES:
+                return 0
+            if found == 1:
+                kind = own
+        at = find_id(m, SIP_ROUTE, at + 1)
+    return kind if found == 1 or kind == 2 else 0  # of two the second may be the signed one
+
+
+cdef void drop_routes(Message m) noexcept:
+    cdef Py_ssize_t at = find_id(m, SIP_ROUTE)
+    while at >= 0:
         drop(m, at)
-        forget(m)
-        return False
-    if sip_length(value) < length or memcmp(value.p, PyUnicode_DATA(prefix), length) != 0:
+        at = find_id(m, SIP_ROUTE, at)
+    forget(m)
+
+
+@cython.critical_section
+cdef take_plain_routes(Message m, bytes key, tuple prefixes):
+    """What take_routes does where there is no Route, or one or two of the form that we write, which are taken off.
+
+    A str is the hop that they name; None, and nothing done, for any other.
+    """
+    cdef Py_ssize_t call_id = find_id(m, SIP_CALL_ID)
+    cdef sip_hop hop
+    cdef int own, is_sender
+    cdef str text
+    if find_id(m, SIP_ROUTE) < 0:
+        return NOTHING_TAKEN if not m.status_code and not sip_has_maddr(uri_part(m)) else None
+    if call_id < 0 or spans(m)[call_id].bits & SIP_FOLDED or not is_plain_target(uri_part(m)):
         return None
-    if not sip_read_signed_hop(sip_run(value.p + length, value.end), &hop):
+    own = read_own_routes(m, prefixes, &hop)
+    if own == 0:
         return None
+    if own == 1:
+        drop_routes(m)
+        return UNSIGNED
     cdef sip_hash hash = sip_start_hash(<const sip_byte *>PyBytes_AS_STRING(key))
     sip_add_line_to_hash(&hash, hop.text)
     sip_add_line_to_hash(&hash, span_value(m, &spans(m)[call_id]))
-    cdef int is_sender = signs_dialog(m, hash, SIP_FROM, hop.signature)
+    is_sender = signs_dialog(m, hash, SIP_FROM, hop.signature)
     if is_sender < 0 or (not is_sender and signs_dialog(m, hash, SIP_TO, hop.signature) <= 0):
         return None
-    if not is_sender:
-        transport, host, port = transport_str(hop.transport), to_str(hop.host, False), hop.port
-        drop(m, at)
-        forget(m)
-        return transport, host, port
-    drop(m, at)
-    forget(m)
-    return ()
+    text = None if is_sender else to_str(hop.text, False)
+    drop_routes(m)
+    return FROM_THERE if text is None else text
 
 
-def take_own_route(message, bytes key not None, str route not None):
-    if type(message) is Message and PyBytes_GET_SIZE(key) == KEY_SIZE and is_ascii(route):
-        return take_plain_route(message, key, route)
-    return None
+def take_routes(request, node):
+    cdef bytes key
+    cdef tuple routes
+    taken = None
+    if type(request) is Message and type(node) is Node:
+        key, routes = node._key, node._routes
+        if PyBytes_GET_SIZE(key) == KEY_SIZE:
+            taken = take_plain_routes(request, key, routes)
+    if type(taken) is str:
+        return named_by(node, <str>taken)
+    return take_any_routes(request, node) if taken is None else taken

@@ -1,115 +1,227 @@
-"""Forwarding: the branch of a stateless proxy, and the edits of RFC 3261 16.6 and 16.7 that need no decision.
+"""What a proxy does with a message (RFC 3261 16), for a message of either implementation.
 
-These work on a Message of either implementation. `_forward.pxi` does the same, byte for byte, for messages of the
-common shape, and comes here with any other.
-
-The branch has two parts, both a keyed hash: `z9hG4bK`, 16 digits of where the request goes, 16 of its transaction and
-of where its responses go. The first finds a loop (RFC 5393). The second is the same for a retransmission, a CANCEL and
-an ACK to a failure (16.11), and tells a response to what we sent from one that somebody made up.
+All of it is said here. The compiled core does the same, byte for byte, for messages of the common shape
+(`_forward.pxi`), and comes here with any other.
 """
 
-import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from . import _grammar as grammar
-from ._limits import INITIAL_MAX_FORWARDS
+from ._branches import is_in_loop, loop_part, response_target, transaction_part, write_hop
+from ._keys import needed
+from ._limits import INITIAL_MAX_FORWARDS, default_port
+from ._node import Hop, Leg, Node, TakenRoutes, record_route, uri_transport
 from ._rewrite import split_first
 from .errors import HeaderError
-from .headers import MAGIC_COOKIE, Via, parse_value
+from .headers import MAGIC_COOKIE, NameAddr, Via, parse_value
+from .methods import header_id
+from .uri import SipUri, Uri
 
 if TYPE_CHECKING:
     from ._parser_py import Message
 
-TRANSPORT: Final = re.compile("[A-Z0-9-]++")
-"""A transport as a Hop has it: narrower than a token (RFC 3261 25.1), for it stands in a parameter of a URI too."""
-Sign = Callable[..., str]
-"""`sign`, or what the compiled core has for it."""
-_64_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
-_WORDS: Final = 0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573
+_ROUTE: Final = header_id("Route")
 
 
-def siphash(key: bytes, data: bytes) -> int:
-    """SipHash-2-4 with a key of 16 bytes: 64 bits that nobody can make who has not the key."""
-    low, high = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
-    state = low ^ _WORDS[0], high ^ _WORDS[1], low ^ _WORDS[2], high ^ _WORDS[3]
-    data += bytes(7 - len(data) % 8) + bytes([len(data) & 0xFF])
-    for at in range(0, len(data), 8):
-        word = int.from_bytes(data[at : at + 8], "little")
-        a, b, c, d = _sip_round(*_sip_round(*state[:3], state[3] ^ word))
-        state = a ^ word, b, c, d
-    a, b, c, d = state
-    state = a, b, c ^ 0xFF, d
-    for _ in range(4):
-        state = _sip_round(*state)
-    return state[0] ^ state[1] ^ state[2] ^ state[3]
+# --- routes (RFC 3261 16.4, 16.6 step 6, 16.12) ----------------------------------------------------------------------
+
+NOTHING_TAKEN: Final = TakenRoutes(ours=False, signed=False, hop=None)
+UNSIGNED: Final = TakenRoutes(ours=True, signed=False, hop=None)
+FROM_THERE: Final = TakenRoutes(ours=True, signed=True, hop=None)
 
 
-def _sip_round(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
-    a, c = a + b & _64_BITS, c + d & _64_BITS
-    b, d = (b << 13 | b >> 51) & _64_BITS ^ a, (d << 16 | d >> 48) & _64_BITS ^ c
-    a = (a << 32 | a >> 32) & _64_BITS
-    c, a = c + b & _64_BITS, a + d & _64_BITS
-    b, d = (b << 17 | b >> 47) & _64_BITS ^ c, (d << 21 | d >> 43) & _64_BITS ^ a
-    return a, b, (c << 32 | c >> 32) & _64_BITS, d
+def take_routes(request: "Message", node: Node) -> TakenRoutes:
+    """Take all Routes of ours off the top, and put right what a strict router left in the Request-URI (16.4).
 
-
-def sign(key: bytes, *parts: str) -> str:
-    """A keyed hash of texts without line ends, as 16 digits."""
-    return f"{siphash(key, chr(10).join(parts).encode('utf-8', 'surrogateescape')):016x}"
-
-
-def sent_by(host: str, port: int) -> str:
-    """Host and port as a Via and a URI have them."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def response_target(via: Via) -> tuple[str, str, int]:
-    """Transport, host without brackets, and port that a response with this Via on top goes to (18.2.2, RFC 3581 4)."""
-    transport = via.transport.upper()
-    host, port = via.response_address
-    if not (grammar.is_host(host) or grammar.is_ipv6(host)):
-        raise HeaderError("host is not a host name or address", "Via")
-    if not TRANSPORT.fullmatch(transport):
-        raise HeaderError("transport is none", "Via")
-    return transport, host, port
-
-
-def write_hop(transport: str, host: str, port: int) -> str:
-    """A hop as text: `UDP/192.0.2.1:5060`."""
-    return f"{transport}/{sent_by(host, port)}"
-
-
-def transaction_part(key: bytes, name: str, message: "Message", via: Via, sign: Sign) -> str:
-    """The part of the branch that stands for the transaction, and for the way back by `via`, the one below ours.
-
-    `name` is our sent-by. All of it is in the response too.
+    A Request-URI whose `maddr` is ours loses it, with its port and transport. Raises HeaderError, and changes nothing,
+    where a Route or the Request-URI is malformed.
     """
-    known = via.branch or ""
-    if not known.startswith(MAGIC_COOKIE):  # RFC 2543
-        cseq = message.cseq
-        number = cseq.num if cseq else ""
-        known = f"{via.sent_by} {known} {number} {message.from_tag or ''}"
-    return sign(key, name, write_hop(*response_target(via)), message.call_id or "", known)
+    if not request._has(_ROUTE):
+        params = request.request_uri.partition(";")[2]
+        if "%" in params or "maddr" in params.lower():
+            _take_maddr(request, node)
+        return NOTHING_TAKEN
+    routes = list(request.routes)
+    own, uri = [], request.uri
+    if routes and _is_route_of_ours(uri, node):
+        own.append(uri)
+        uri = routes.pop().uri
+    count = next((at for at, route in enumerate(routes) if not node.is_own_uri(route.uri)), len(routes))
+    own += [route.uri for route in routes[:count]]
+    taken = _judge_own(request, node, own)
+    if uri is not None and uri is not request.uri:
+        request.request_uri = uri
+        _set_routes(request, routes[count:])
+    elif count == 1:
+        request.pop_route()
+    elif count:
+        _set_routes(request, routes[count:])
+    _take_maddr(request, node)
+    return taken
 
 
-def loop_part(key: bytes, name: str, to: str, request: "Message", sign: Sign) -> str:
-    """The part of the branch that stands for where the request goes: in a spiral it changes, in a loop it does not."""
-    return sign(key, name, to, request.request_uri, *request.get_headers("Route"))
+def _is_route_of_ours(uri: Uri | None, node: Node) -> bool:
+    """Whether a Request-URI is one that we put in a Record-Route, and a strict router before us here."""
+    return isinstance(uri, SipUri) and uri.user is None and node.is_own_uri(uri) and uri.lr
 
 
-def is_in_loop(request: "Message", part: str) -> bool:
-    """Whether a Via has a branch that begins with this part, which nobody else can have made."""
-    start = MAGIC_COOKIE + part
-    return any(start in line for line in request.get_headers("Via"))
+def _set_routes(request: "Message", routes: list[NameAddr]) -> None:
+    if routes:
+        request.set_header("Route", routes)
+    else:
+        request.remove_header("Route")
 
 
-def top_via(message: "Message") -> Via:
-    """The top Via of a request. Raises HeaderError where there is none too."""
-    via = message.via
-    if via is None:
-        raise HeaderError("no Via", "Via")
-    return via
+def _take_maddr(request: "Message", node: Node) -> None:
+    uri = request.uri
+    if isinstance(uri, SipUri) and uri._params and (maddr := uri.maddr):
+        port = default_port(uri_transport(uri)) if uri.port is None else uri.port
+        if node.is_own(maddr, port):
+            request.request_uri = uri._with_parts(None, uri._params_but(("maddr", "transport")), uri._headers)
+
+
+def _judge_own(request: "Message", node: Node, own: list[Uri | None]) -> TakenRoutes:
+    """What Routes of ours say.
+
+    The first two can be signed: more than a double Record-Route (RFC 5658) we never write.
+    """
+    for uri in own[:2]:
+        text, _, signature = ((isinstance(uri, SipUri) and uri.params.get("hop")) or "").rpartition("/")
+        if not text:
+            continue
+        call_id, to_tag = request.call_id or "", request.to_tag
+        if signature == request._sign(node._key, text, call_id, request.from_tag or ""):
+            return FROM_THERE
+        if to_tag and signature == request._sign(node._key, text, call_id, to_tag):
+            return node._take(text)
+    return UNSIGNED if own else NOTHING_TAKEN
+
+
+def next_hop(request: "Message") -> Hop:
+    """Where a request goes: what its first Route says, else its Request-URI (16.6 steps 6 and 7); see `Hop.of_uri`.
+
+    Raises HeaderError, with the status to answer. `forward_request` puts a strict router in the Request-URI.
+    """
+    routes = request.routes if request._has(_ROUTE) else ()
+    try:
+        return Hop.of_uri(routes[0].uri if routes else request.uri)
+    except HeaderError as error:
+        header, status = ("Route", 400) if routes else ("Request-URI", error.status)
+        raise HeaderError(error.reason, header, error.offset, status) from None
+
+
+def _put_strict_route(request: "Message") -> None:
+    """Where the first Route is that of a strict router, it becomes the Request-URI, and that the last Route (16.6)."""
+    routes = list(request.routes) if request._has(_ROUTE) else []
+    if routes and isinstance(first := routes[0].uri, SipUri) and not first.lr and request.uri is not None:
+        _set_routes(request, [*routes[1:], NameAddr(request.uri)])
+        request.request_uri = first
+
+
+# --- branches and loops (RFC 3261 16.3, 16.11, RFC 5393) -------------------------------------------------------------
+
+
+def make_branch(request: "Message", node: Node, to: Hop) -> str:
+    """The branch of a stateless proxy (16.6 step 8, 16.11), for a request as it is about to be sent, without our Via.
+
+    It is the same for a retransmission, the CANCEL and the ACK to a failure, and another one where the Request-URI, the
+    Routes or the next hop are. Both parts of it are keyed hashes. Raises HeaderError where the top Via is malformed.
+    """
+    leg = node._leg(to)
+    transaction = transaction_part(node._key, leg.name, request, needed(request.via, "Via"))
+    return f"{MAGIC_COOKIE}{loop_part(node._key, leg.name, leg.to, request)}{transaction}"
+
+
+def check_loop(request: "Message", node: Node, to: Hop) -> None:
+    """Raise HeaderError with status 482 where a request was here, and went to the same hop as the same (16.3 step 4).
+
+    That is where one of its Vias has the first part of our branch: in a spiral (RFC 5393) the Request-URI, the Routes
+    or the next hop are others. The same for a request that would be sent to ourselves.
+    """
+    leg = node._leg(to)
+    if is_in_loop(request, loop_part(node._key, leg.name, leg.to, request)):
+        raise HeaderError("request is in a loop", "Via", 0, 482)
+
+
+# --- forwarding (RFC 3261 16.6, 16.7) --------------------------------------------------------------------------------
+
+
+def forward_request(
+    request: "Message", node: Node, to: Hop | None = None, *, record_route: bool = False, came_to: Hop | None = None
+) -> Hop:
+    """Make a request ready to be sent on, and say where to (16.6); `take_routes` comes first.
+
+    Without `to` it goes where its Route or Request-URI says, and a strict router is put in the Request-URI.
+    Max-Forwards is counted down, and is 70 at most; our Record-Route and our Via are put on top. A Record-Route
+    carries, signed, the hop that responses go to: `take_routes` finds it again in the requests of the dialog. There are
+    two where `came_to`, our listener that the request came to, is not the one that it leaves by (RFC 5658).
+
+    Raises HeaderError with the status to answer: 482 for a loop and for what would be sent to ourselves, 483 where
+    Max-Forwards is 0, 500 where no listener of ours speaks the transport, 400 or 416 for what is malformed.
+    """
+    if to is None:
+        to = next_hop(request)
+        if request._has(_ROUTE):
+            _put_strict_route(request)
+    leg = node._legs.get(to) or node._leg(to)
+    routes = _record_routes(request, leg, came_to) if record_route else ()
+    request._put_hop(node._key, leg, routes)
+    return to
+
+
+def _record_routes(request: "Message", leg: Leg, came_to: Hop | None) -> tuple[str, ...]:
+    """Our Record-Routes up to their signatures, the one for where the request goes last."""
+    secure = request._scheme() == "sips"
+    if not secure and (came_to is None or came_to == leg.own):
+        return leg.routes
+    listeners = (leg.own,) if came_to is None or came_to == leg.own else (came_to, leg.own)
+    return tuple([record_route("sips" if secure else "sip", listener) for listener in listeners])
+
+
+def put_hop(request: "Message", key: bytes, leg: Leg, record_routes: tuple[str, ...]) -> None:
+    """Count Max-Forwards down, put our Record-Routes and our Via on top (16.6 steps 3, 4 and 8); a loop is 482.
+
+    A Record-Route is given up to its signature, and the last of them comes to stand on top.
+    """
+    below = needed(request.via, "Via")
+    loop = loop_part(key, leg.name, leg.to, request)
+    transaction = transaction_part(key, leg.name, request, below)
+    routes = []
+    if record_routes:
+        back = write_hop(*response_target(below))
+        signature = request._sign(key, back, request.call_id or "", request.from_tag or "")
+        routes = [f"{route}{back}/{signature}>" for route in record_routes]
+    if is_in_loop(request, loop):
+        raise HeaderError("request is in a loop", "Via", 0, 482)
+    if request.decrement_max_forwards() > INITIAL_MAX_FORWARDS:
+        request.set_header("Max-Forwards", INITIAL_MAX_FORWARDS)
+    for route in routes:
+        request.push_record_route(route)
+    request.push_via(f"{leg.via}{MAGIC_COOKIE}{loop}{transaction}")
+
+
+def response_hop(response: "Message") -> Hop:
+    """Where a response goes, by its top Via; see `Hop.of_via`. Raises HeaderError where there is none to be read."""
+    return Hop.of_via(needed(response.via, "Via"))
+
+
+def forward_response(response: "Message", node: Node) -> Hop:
+    """Take our Via off a response, and say where it goes (16.7 steps 3 and 9, 16.11, 18.2.2).
+
+    Raises HeaderError, and changes nothing, where it must be dropped: the top Via is not ours (18.1.2), there is none
+    below it, or its branch is not the one that `forward_request` made for the Via below, so that somebody made it up.
+    """
+    vias = _top_vias(response)
+    if not vias or not node.is_own_via(vias[0]):
+        raise HeaderError("top Via is not ours", "Via")
+    if len(vias) == 1:
+        raise HeaderError("missing below ours", "Via")
+    ours, below = vias
+    part = transaction_part(node._key, ours.sent_by, response, below)
+    branch = ours.branch or ""
+    if not branch.startswith(MAGIC_COOKIE) or branch[len(MAGIC_COOKIE) + 16 :] != part:
+        raise HeaderError("branch is not one that we made for the Via below", "Via")
+    response.pop_via()
+    return Hop.of_via(below)
 
 
 def _top_vias(message: "Message") -> list[Via]:
@@ -119,60 +231,3 @@ def _top_vias(message: "Message") -> list[Via]:
         first, rest = split_first(line)
         elements += [first, split_first(rest)[0]] if rest else [first]
     return [parse_value("Via", Via.parse, element) for element in elements[:2]]
-
-
-def forward_request(
-    request: "Message",
-    key: bytes,
-    name: str,
-    via: str,
-    to: str,
-    record_routes: tuple[str, ...] = (),
-    sign: Sign = sign,
-) -> None:
-    """Count Max-Forwards down, put our Record-Routes and our Via on top (16.6 steps 3, 4 and 8).
-
-    `name` is our sent-by, `via` all of our Via up to the branch, `to` the next hop as `write_hop` writes it. A
-    Record-Route is given up to its signature, and the last of them comes to stand on top.
-    """
-    before = top_via(request)
-    loop = loop_part(key, name, to, request, sign)
-    transaction = transaction_part(key, name, request, before, sign)
-    routes = []
-    if record_routes:
-        back = write_hop(*response_target(before))
-        signature = sign(key, back, request.call_id or "", request.from_tag or "")
-        routes = [f"{route}{back}/{signature}>" for route in record_routes]
-    if is_in_loop(request, loop):
-        raise HeaderError("request is in a loop", "Via", 0, 482)
-    if request.decrement_max_forwards() > INITIAL_MAX_FORWARDS:
-        request.set_header("Max-Forwards", INITIAL_MAX_FORWARDS)
-    for route in routes:
-        request.push_record_route(route)
-    request.push_via(f"{via}{MAGIC_COOKIE}{loop}{transaction}")
-
-
-def take_own_route(_request: "Message", _key: bytes, _route: str) -> None:
-    """What the compiled core does with one Route of ours, in the form that we write; here it is one of any."""
-
-
-def forward_response(
-    response: "Message", key: bytes, _name: str, is_own: Callable[[Via], bool], sign: Sign = sign
-) -> tuple[str, str, int]:
-    """Take our Via off (16.7 step 3); transport, host and port that the response goes to (18.2.2).
-
-    Raises HeaderError, and changes nothing, where the top Via is not ours, there is none below, or the two do not
-    belong together.
-    """
-    vias = _top_vias(response)
-    if not vias or not is_own(vias[0]):
-        raise HeaderError("top Via is not ours", "Via")
-    if len(vias) == 1:
-        raise HeaderError("no Via below ours", "Via")
-    ours, below = vias
-    part = transaction_part(key, ours.sent_by, response, below, sign)
-    branch = ours.branch or ""
-    if not branch.startswith(MAGIC_COOKIE) or branch[len(MAGIC_COOKIE) + 16 :] != part:
-        raise HeaderError("branch is not one that we made for the Via below", "Via")
-    response.pop_via()
-    return response_target(below)

@@ -6,7 +6,7 @@ here with the rest.
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ._limits import DEFAULT_PORT, DEFAULT_PORTS
+from ._limits import default_port
 from ._values import canonical_host, lower, need_str
 from .errors import HeaderError
 from .headers import MAGIC_COOKIE, Via
@@ -43,8 +43,7 @@ def transaction_key(message: "Message", method: str | None) -> str:
 
 def _sent_by(via: Via) -> str:
     """What equal sent-bys share: the port is written out."""
-    port = via.port or DEFAULT_PORTS.get(via.transport.upper(), DEFAULT_PORT)
-    return f"{canonical_host(via.host)}:{port}"
+    return f"{canonical_host(via.host)}:{via.port or default_port(via.transport)}"
 
 
 def dialog_id(message: "Message", sent: bool) -> str | None:

@@ -41,6 +41,13 @@ DEFAULT_PORT: Final = 5060
 """The port of SIP over UDP and TCP where none is named (RFC 3261 18.2.2, 19.1.2)."""
 DEFAULT_PORTS: Final = {"TLS": 5061, "TLS-SCTP": 5061, "WS": 80, "WSS": 443}
 """Those of the other transports (RFC 3261 18.2.2 and 19.1.2, RFC 4168, RFC 7118 with RFC 6455 3)."""
+
+
+def default_port(transport: str) -> int:
+    """The port of a transport, in either case, where none is named."""
+    return DEFAULT_PORTS.get(transport.upper(), DEFAULT_PORT)
+
+
 STATUS_CODES: Final = (100, 699)
 """The first and the last status code (RFC 3261 7.2)."""
 WARN_CODES: Final = (100, 999)

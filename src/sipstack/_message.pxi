@@ -18,9 +18,8 @@ cdef class Message:
         return self.status_code == 0
 
     @property
-    @cython.critical_section
     def method(self):
-        return method_str(method_part(self))
+        return self._method()
 
     @property
     @cython.critical_section
@@ -33,6 +32,10 @@ cdef class Message:
             raise AttributeError("a response has no Request-URI")
         cdef bytes text = encode_uri(uri)
         set_request_uri(self, text)
+
+    cpdef str _method(self):
+        with cython.critical_section(self):
+            return method_str(method_part(self))
 
     cpdef str _scheme(self):
         with cython.critical_section(self):
@@ -311,6 +314,14 @@ cdef class Message:
     @cython.critical_section
     def decrement_max_forwards(self):
         return count_down(self)
+
+    @staticmethod
+    def _sign(bytes key not None, *parts):
+        return sign(key, parts)
+
+    def _put_hop(self, bytes key not None, leg, tuple record_routes not None):
+        if not (is_leg(leg) and put_plain_hop(self, key, leg, record_routes)):
+            put_any_hop(self, key, leg, record_routes)
 
     # --- building
 

@@ -45,6 +45,7 @@ cdef class Message:
     cdef unsigned char start_owned
     cdef unsigned char high  # whether there may be bytes over 0x7F
 
+    cpdef str _method(self)
     cpdef str _scheme(self)
     cpdef bint _is_in_order(self)
     cpdef bint _has(self, unsigned int id)

@@ -20,9 +20,13 @@ from . import _derived, _keys
 from ._describe import describe as describe_message
 from ._describe import describe_as_html
 from ._diagnose import check_limits, diagnose
+from ._forwarding import FROM_THERE, NOTHING_TAKEN, UNSIGNED
 from ._forwarding import forward_request as forward_any_request
 from ._forwarding import forward_response as forward_any_response
+from ._forwarding import put_hop as put_any_hop
+from ._forwarding import take_routes as take_any_routes
 from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_SIZE, STATUS_CODES
+from ._node import Node
 from ._rewrite import first_element
 from ._view import Headers, check_own_view
 from ._writing import (
@@ -40,7 +44,7 @@ from .uri import parse_uri
 from .validation import check as check_message
 from .validation import validate as validate_message
 
-__all__ = ["Message", "forward_request", "forward_response", "parse", "sign", "take_own_route"]
+__all__ = ["Message", "forward_request", "forward_response", "parse", "take_routes"]
 
 cdef extern from "Python.h":
     ctypedef void *newfunc

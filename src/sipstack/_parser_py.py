@@ -14,11 +14,13 @@ from typing import Any, TypeVar, final, overload
 
 from . import _derived, _keys
 from . import _grammar as grammar
+from ._branches import sign
 from ._describe import describe, describe_as_html
 from ._diagnose import check_limits, diagnose
-from ._forwarding import forward_request, forward_response, sign, take_own_route
+from ._forwarding import forward_request, forward_response, put_hop, take_routes
 from ._keys import need
 from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
+from ._node import Leg
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers, check_own_view
 from ._writing import (
@@ -149,7 +151,7 @@ def _content_length(data: bytes, start: int, end: int, max_size: int, max_header
         raise
 
 
-__all__ = ["Message", "forward_request", "forward_response", "parse", "sign", "take_own_route"]
+__all__ = ["Message", "forward_request", "forward_response", "parse", "take_routes"]
 
 V = TypeVar("V")
 _new: Any = object.__new__
@@ -226,6 +228,9 @@ class Message:
             self._open()
             self._start = _START.match(b"%b %b %b\r\n" % (self._start[4], text, self._start[6]))
             self._cache = None
+
+    def _method(self) -> str:
+        return self.method
 
     def _scheme(self) -> str:
         """What stands before the first colon of the Request-URI, in lower case; "" where there is none."""
@@ -767,6 +772,11 @@ class Message:
                     raise HeaderError("Max-Forwards is 0", "Max-Forwards", 0, 483)
                 if self._replace(at, line, (line[0], b": %d\r\n" % (left - 1))):
                     return left - 1
+
+    _sign = staticmethod(sign)
+
+    def _put_hop(self, key: bytes, leg: Leg, record_routes: tuple[str, ...]) -> None:
+        put_hop(self, key, leg, record_routes)
 
     # --- building
 

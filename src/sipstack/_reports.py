@@ -40,9 +40,13 @@ class Reports:
         try:
             hook(*args)
         except Exception as error:
-            self.counts["hook_errors"] += 1
-            name = getattr(hook, "__name__", hook)
-            self.log.log(logging.ERROR, "the hook %s failed%s", name, call_id_text(args), exc_info=error)
+            self.hook_failed(hook, error, args)
+
+    def hook_failed(self, hook: Callable[..., object], error: Exception, args: Sequence[object]) -> None:
+        """Counts and logs what a hook raised that was called with these arguments."""
+        self.counts["hook_errors"] += 1
+        name = getattr(hook, "__name__", hook)
+        self.log.log(logging.ERROR, "the hook %s failed%s", name, call_id_text(args), exc_info=error)
 
     def event(
         self,

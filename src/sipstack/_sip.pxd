@@ -79,6 +79,7 @@ cdef extern from "_values.h" nogil:
 cdef extern from "_rewrite.h" nogil:
     size_t SIP_STAMP_ROOM
     sip_byte *sip_unfold(sip_byte *to, sip_text value)
+    const sip_byte *sip_element_end(sip_text items)
     sip_text sip_first_element(sip_text items)
     const sip_byte *sip_skip_commas(const sip_byte *p, const sip_byte *end)
     bint sip_has_tag(sip_text address)
@@ -103,6 +104,8 @@ cdef extern from "_forward.h" nogil:
         int port
     bint sip_read_signed_hop(sip_text text, sip_hop *hop)
     bint sip_names_a_way(sip_text params)
+    bint sip_is_secure(sip_text uri)
+    bint sip_has_maddr(sip_text text)
     sip_hash sip_start_hash(const sip_byte *key)
     void sip_add_to_hash(sip_hash *h, sip_text text)
     void sip_add_line_to_hash(sip_hash *h, sip_text text)

@@ -164,25 +164,65 @@ cdef tuple every_via(Message m):
     return tuple(found)
 
 
+cdef inline sip_text next_element(sip_text *rest) noexcept:
+    """The first element of what is left of a list, which is cut off it; nothing at the end of the list.
+
+    An empty element is one.
+    """
+    cdef sip_text element = sip_run(rest.p, sip_element_end(rest[0]))
+    rest.p = element.end + 1 if element.end < rest.end else rest.end
+    return sip_trim(element.p, element.end)
+
+
+cdef bint read_hop(sip_text element, unsigned int id, sip_address *parts) noexcept:
+    """Whether _values.h can read an address as an element of a header of this id."""
+    # What follows a URI without <> is the header's in a Contact, and the URI's in a header of hops: see parse_hops.
+    return sip_read_address(element, parts) and (parts.angle or id == SIP_CONTACT)
+
+
+cdef bint are_plain_addresses(sip_text line, unsigned int id) noexcept:
+    """Whether _values.h can read every element of a line."""
+    cdef sip_address parts
+    if line.p == line.end or (line.end - 1)[0] == c",":
+        return False
+    while line.p < line.end:
+        if not read_hop(next_element(&line), id, &parts):
+            return False
+    return True
+
+
 cdef tuple every_address(Message m, unsigned int id, parser):
     cdef list found = []
     cdef uint32_t edits = m.edits
     cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)
     while at >= 0:
-        # What follows a URI without <> is the header's in a Contact, and the URI's in a header of hops: see parse_hops.
-        if (
-            not spans(m)[at].bits & SIP_FOLDED
-            and sip_read_address(span_value(m, &spans(m)[at]), &parts)
-            and (parts.angle or id == SIP_CONTACT)
-        ):
-            found.append(make_address(&parts, m.high))
-        else:
+        if not spans(m)[at].bits & SIP_FOLDED and read_hop(span_value(m, &spans(m)[at]), id, &parts):
+            found.append(make_address(&parts, m.high))  # the only one of its line
+        elif spans(m)[at].bits & SIP_FOLDED or not are_plain_addresses(span_value(m, &spans(m)[at]), id):
             found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at])))
+        else:
+            make_addresses(m, at, id, edits, found)
         if m.edits != edits:
             return every_address(copy(m), id, parser)
         at = find_id(m, id, at + 1)
     return tuple(found)
+
+
+cdef int make_addresses(Message m, Py_ssize_t at, unsigned int id, uint32_t edits, list found) except -1:
+    """Make the addresses of a line that are plain; it stops where making one edited the message."""
+    cdef sip_address parts
+    cdef sip_text line
+    cdef size_t done = 0
+    while m.edits == edits:
+        line = span_value(m, &spans(m)[at])  # afresh: making an address may run Python
+        line.p += done
+        if line.p == line.end:
+            break
+        read_hop(next_element(&line), id, &parts)
+        done = line.p - span_value(m, &spans(m)[at]).p
+        found.append(make_address(&parts, m.high))
+    return 0
 
 
 # A value that was read stays with the message until its next edit. It is put among the values that were the message's

@@ -218,14 +218,14 @@ class Endpoint:
         The message is written out at once, so it may be edited afterwards. What goes wrong with the sending is counted
         and reported, not raised.
         """
-        data = message.to_bytes()
-        if self._outbox.thread != get_ident() and self._outbox.hand_over(self._put, data, addr, message):
+        if self._dispatcher.pass_on(message, addr):
             return
-        self._dispatcher.count_sent(message)
-        self._outbox.put(data, addr, message)
+        data = message.to_bytes()
+        if not self._outbox.hand_over(self._put, data, addr, message):
+            self._put(data, addr, message)
 
     def _put(self, data: bytes, addr: Address, message: Message | None) -> None:
-        """Sends what another thread has given."""
+        """Sends what a thread has given that is not the loop's."""
         if message is not None:
             self._dispatcher.count_sent(message)
         self._outbox.put(data, addr, message)

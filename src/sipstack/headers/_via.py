@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from .._grammar import BLANK, DIGITS, HEX_CHARS, LWS, QUOTED_STRING, READABLE_HOST, SWS, TOKEN, is_host, is_ipv6
-from .._limits import DEFAULT_PORT, DEFAULT_PORTS, MAX_PORT, MAX_TTL
+from .._limits import MAX_PORT, MAX_TTL, default_port
 from .._params import Parameter, ParamsLike, WithParams, as_pairs, merge_parameters, parameters_behind, write_parameters
 from .._values import assign, canonical_host, lower, need_number, need_str, need_token, parse_number, tolerate
 from ..errors import HeaderError, SerializeError
@@ -124,7 +124,7 @@ class Via(WithParams):
         5060; 5061 for TLS, 80 for WS, 443 for WSS. `maddr` is not followed. On a transport with connections this is for
         when the one that the request came by is gone.
         """
-        port = self.rport or self.port or DEFAULT_PORTS.get(self.transport.upper(), DEFAULT_PORT)
+        port = self.rport or self.port or default_port(self.transport)
         return self.received or self.host.strip("[]"), port
 
     def replace(self, **changes: object) -> Self:
