@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import gc
 import logging
 import pickle
 import socket
@@ -1004,6 +1005,7 @@ def test_what_a_transport_counts_itself_is_not_counted_twice(go, names):
         endpoint = Endpoint(transport=memory)
         endpoint.register_handler("OPTIONS", ok)
         for _ in range(2):  # it is opened twice, and what it had counted before is none of this endpoint's
+            endpoint.open()
             serving = asyncio.ensure_future(endpoint.serve())
             await settle(lambda: memory.receiver)
             memory.receiver.deliver([(request_bytes(), SOURCE)])
@@ -1214,15 +1216,140 @@ def test_an_address_in_use():
         assert caught.value.errno == errno.EADDRINUSE
 
 
-def test_close_before_serve(run):
+@pytest.mark.parametrize("how", ["close", "aclose", "a thread", "before the call", "block"])
+def test_close_before_serve_has_begun_wins(run, how):
     async def main():
         endpoint = Endpoint(EndpointConfig(port=0))
-        endpoint.open()
-        endpoint.close()
-        serving = asyncio.ensure_future(endpoint.serve())  # opens it again
-        await settle(lambda: endpoint.listen_addr is not None)
+        if how == "block":
+            async with endpoint:
+                serving = asyncio.ensure_future(endpoint.serve())
+        elif how == "before the call":
+            endpoint.open()
+            endpoint.close()
+            serving = asyncio.ensure_future(endpoint.serve())
+        else:
+            serving = asyncio.ensure_future(endpoint.serve())
+            if how == "close":
+                endpoint.close()
+            elif how == "aclose":
+                await endpoint.aclose()
+            else:
+                thread = threading.Thread(target=endpoint.close)
+                thread.start()
+                thread.join()
+        await asyncio.wait_for(serving, 5)
+        assert endpoint.listen_addr is None
+        endpoint.open()  # begins anew
+        serving = asyncio.ensure_future(endpoint.serve())
+        await asyncio.sleep(0.01)
+        assert not serving.done()
         endpoint.close()
         await serving
+
+    run(main())
+
+
+def test_a_run_that_is_closed_before_it_began_returns():
+    endpoint = Endpoint(EndpointConfig(port=0))
+    endpoint.close()
+    thread = threading.Thread(target=endpoint.run)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_run_inside_a_running_loop_names_serve(recwarn):
+    async def main():
+        with pytest.raises(RuntimeError, match="await endpoint.serve"):
+            Endpoint(EndpointConfig(port=0)).run(beside=main)
+        with pytest.raises(RuntimeError, match="await endpoint.serve"):
+            Endpoint(EndpointConfig(port=0)).run(workers=2)
+
+    asyncio.run(main())
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_a_block_serves(run, batch):
+    async def later(request, addr):
+        await asyncio.sleep(0.05)
+        return request.reply(202)
+
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("OPTIONS", ok)
+        endpoint.register_handler("INFO", later)
+        for _ in range(2):
+            async with endpoint as same:
+                assert same is endpoint
+                assert (await ask(endpoint, request_bytes())).status_code == 200
+                with pytest.raises(RuntimeError, match="served already"):
+                    await endpoint.__aenter__()
+                sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                sock.sendto(request_bytes("INFO"), endpoint.listen_addr)
+            sock.setblocking(False)
+            assert (await hear(sock)).status_code == 202  # its end drains
+            sock.close()
+            assert endpoint.listen_addr is None
+
+    run(main())
+
+
+def test_serve_inside_a_block_waits_with_it(run):
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("OPTIONS", ok)
+        async with endpoint:
+            asyncio.get_running_loop().call_later(0.01, endpoint.close)
+            await endpoint.serve()
+        async with endpoint:
+            serving = asyncio.ensure_future(endpoint.serve())
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="served already"):
+                await endpoint.serve()
+            assert (await ask(endpoint, request_bytes())).status_code == 200
+        await serving
+
+    run(main())
+
+
+def test_a_transport_that_fails_ends_the_block(run):
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0, read_deadline=0.02))
+        with pytest.raises(TransportError, match="cannot read"):
+            async with endpoint:
+                await asyncio.sleep(0.01)  # libuv aborts the process where it has not even seen the descriptor
+                endpoint.transport.sock.close()
+                await asyncio.sleep(10)
+        with pytest.raises(TransportError, match="broken"):  # also where the block ends before it hears of it
+            async with endpoint:
+                endpoint._serving.fail(TransportError(5, "broken"))
+        with pytest.raises(LookupError):
+            async with endpoint:
+                endpoint._serving.fail(TransportError(5, "broken"))
+                raise LookupError
+        with pytest.raises(TransportError, match="broken"):
+            async with endpoint:
+                asyncio.get_running_loop().call_soon(endpoint._serving.fail, TransportError(5, "broken"))
+                await endpoint.serve()
+        await asyncio.sleep(0)  # nobody is cancelled any more
+        assert asyncio.current_task().cancelling() == 0
+
+    run(main())
+
+
+def test_a_block_that_somebody_cancels_is_cancelled_also_when_the_transport_fails(run):
+    async def body(endpoint):
+        async with endpoint:
+            task = asyncio.current_task()
+            endpoint._serving.fail(TransportError(5, "broken"))
+            task.cancel()
+            await asyncio.sleep(10)
+
+    async def main():
+        task = asyncio.ensure_future(body(Endpoint(EndpointConfig(port=0))))
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     run(main())
 

@@ -27,6 +27,8 @@ class Program:
 
     def run(self, parent: int = -1) -> None:
         """Serves in this process until a signal, or until the descriptor `parent` is readable."""
+        if self.serving.closed:
+            return
         with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=self.loop_factory) as runner:
             runner.run(self._serve_until_signal(parent))
 

@@ -18,7 +18,7 @@ from ._running import Program
 from ._serving import Serving
 from ._stats import Stats
 from .message import Message
-from .transport import Address, DatagramTransport
+from .transport import Address, DatagramTransport, running_loop
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -119,21 +119,28 @@ class Endpoint:
         return None if own is None or own[0] in WILDCARDS else own
 
     def open(self) -> None:
-        """Opens the transport; `TransportError` where the address cannot be had, RuntimeError when it is open."""
+        """Opens the transport; `TransportError` where the address cannot be had, RuntimeError when it is open.
+
+        `serve` and `async with` do it too. What arrives waits until it is served.
+        """
         self._serving.open()
+        self._serving.closed = False
 
     async def serve(self) -> None:
         """Answers requests until `close`, until it is cancelled, or until the transport fails (`TransportError`).
 
-        Opens the endpoint where that was not done. After a cancellation it is still open.
+        Opens the endpoint where that was not done. After a cancellation it is still open. It returns at once where the
+        endpoint was closed: `close` and `aclose` win also over a `serve` that has not begun, and `open` begins anew.
+        Inside `async with endpoint`, which serves already, it waits for the end of that.
         """
         await self._serving.serve()
 
     def close(self) -> None:
         """Stops at once: `serve` returns, coroutine handlers in flight are cancelled, the transport is closed.
 
-        Closing what is closed does nothing. May be called from another thread.
+        Closing what is closed does nothing. May be called from another thread. Until `open` it stays closed.
         """
+        self._serving.closed = True
         self._serving.close()
 
     async def aclose(self) -> None:
@@ -141,15 +148,24 @@ class Endpoint:
 
         That takes `drain_timeout` seconds at most; then it is `close`.
         """
+        self._serving.closed = True
         await self._serving.aclose()
 
     async def __aenter__(self) -> "Endpoint":
+        """Opens the endpoint where that was not done, and serves until the end of the block.
+
+        That ends with `aclose`. Where the transport fails the block is cancelled, and `TransportError` comes out of it.
+        """
         if self._serving.transport is None:
-            self._serving.open()
+            self.open()
+        await self._serving.enter()
         return self
 
-    async def __aexit__(self, *_: "type[BaseException] | BaseException | TracebackType | None") -> None:
-        await self._serving.aclose()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None:
+        self._serving.closed = True
+        await self._serving.leave(error)
 
     def run(
         self,
@@ -162,6 +178,9 @@ class Endpoint:
     ) -> None:
         """Serves until SIGINT or SIGTERM, then drains and returns. For a program's main thread.
 
+        It makes an event loop of its own: where one runs already (a notebook, a coroutine) it is a RuntimeError, and
+        `serve` or `async with` does it.
+
         Args:
             workers: processes that share the port (SO_REUSEPORT; Linux). One that dies by a signal is replaced.
             loop_factory: makes the event loop, for instance `uvloop.new_event_loop`.
@@ -170,6 +189,8 @@ class Endpoint:
             beside: a coroutine function that runs in the same loop (in each worker's), for what a program does besides
                 answering. It is cancelled at the end; what it raises ends the serving and is raised.
         """
+        if running_loop() is not None:
+            raise RuntimeError("run() makes an event loop, and one runs here: use await endpoint.serve() instead")
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise ValueError("workers is a positive int")
         program = Program(self._serving, loop_factory, on_stats, stats_interval, beside)

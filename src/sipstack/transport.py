@@ -167,6 +167,7 @@ class UDPTransport(DatagramTransport):
         self._batch: _udp.Batch | None = None
         self._local: Address | None = None
         self._inode = 0
+        self._watched = -1  # the descriptor that the loop watches
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receiver: Receiver | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -254,9 +255,22 @@ class UDPTransport(DatagramTransport):
                 self._totals["queue_drops"] += self.flush()
                 self._queue.clear()
             self._totals, self._kernel_drops = self.counters(), 0
+            is_ours = self._is_ours()
             sock, self._sock, self._batch, self._local = self._sock, None, None, None
-            sock.close()
+            if is_ours:
+                sock.close()
+            else:
+                sock.detach()  # somebody closed the descriptor, and it may be another's by now
         self._log.flush(force=True)
+
+    def _is_ours(self) -> bool:
+        """Whether the descriptor is still that of our socket."""
+        if os.name != "posix" or self._sock is None:
+            return True
+        try:
+            return os.fstat(self._sock.fileno()).st_ino == self._inode
+        except OSError:
+            return False
 
     # ------------------------------------------------------------------ receiving
 
@@ -271,6 +285,7 @@ class UDPTransport(DatagramTransport):
         self._accept_new()
         try:
             loop.add_reader(self._sock.fileno(), self._on_readable)
+            self._watched = self._sock.fileno()
         except NotImplementedError:
             # A copy of the descriptor: the loop closes the one it was given, and we may be asked to read on.
             fallback, _ = await loop.create_datagram_endpoint(lambda: _Fallback(self), sock=self._sock.dup())
@@ -291,9 +306,11 @@ class UDPTransport(DatagramTransport):
         if self._fallback is not None:
             self._fallback.close()
             self._fallback = None
-        elif self._sock is not None and self._sock.fileno() >= 0 and not self._loop.is_closed():
-            self._loop.remove_reader(self._sock.fileno())
-            self._loop.remove_writer(self._sock.fileno())
+        elif self._watched >= 0 and not self._loop.is_closed():
+            # By its number: where somebody closed the socket, the loop must forget it all the same.
+            self._loop.remove_reader(self._watched)
+            self._loop.remove_writer(self._watched)
+        self._watched = -1
         self._loop = self._timer = self._receiver = None
 
     async def drain(self, receiver: Receiver, seconds: float) -> None:
@@ -378,14 +395,8 @@ class UDPTransport(DatagramTransport):
             return
         self._timer = self._loop.call_later(self._check_interval, self._check)
         self._log.flush()
-        try:
-            if os.name == "posix" and os.fstat(self._sock.fileno()).st_ino != self._inode:
-                raise OSError(errno.EBADF, "the socket's descriptor belongs to something else now")
-        except OSError as error:
-            # It is let go of without closing what may stand in its place.
-            with contextlib.suppress(OSError, ValueError):
-                self._loop.remove_reader(self._sock.detach())
-            self._fail(error)
+        if not self._is_ours():
+            self._fail(OSError(errno.EBADF, "the socket's descriptor belongs to something else now"))
 
     # ------------------------------------------------------------------ sending
 
