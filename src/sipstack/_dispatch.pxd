@@ -31,6 +31,8 @@ cdef class Dispatcher:
 
     @cython.locals(message=_parser.Message)
     cdef receive(self, data, addr)
+    @cython.locals(message=_parser.Message)
+    cdef take_message(self, _parser.Message message, addr, data)
     cdef take_response(self, _parser.Message response, addr, data)
     @cython.locals(route=Route)
     cdef take_request(self, _parser.Message request, addr, data)
@@ -38,6 +40,6 @@ cdef class Dispatcher:
     cdef Route count_request(self, method)
     cdef judge(self, _parser.Message request)
     @cython.locals(response=_parser.Message)
-    cpdef finish(self, _parser.Message request, result, addr, target)
+    cpdef finish(self, _parser.Message request, result, addr, target, data)
     @cython.locals(status=cython.int)
     cpdef answer(self, _parser.Message request, _parser.Message response, addr, target)

@@ -10,7 +10,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, NamedTuple
 
-from ._address import at_port
+from ._address import ReturnAddress, at_port
 from ._config import EndpointConfig, EventType, Handler
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_SIZE
 from ._outbox import Outbox
@@ -131,6 +131,24 @@ class Dispatcher:
                 self.show_datagram(data, addr)
             self.take_unreadable(data, addr, ParseError("datagram longer than the read buffer", len(data), 513))
 
+    def take(self, message: Message | bytes, addr: ReturnAddress) -> None:
+        """Takes a message that came another way than over the transport."""
+        data = message if isinstance(message, bytes) else message.to_bytes()
+        self.counts["datagrams"] += 1
+        self.counts["bytes_received"] += len(data)
+        outbox = self.outbox
+        outbox.has_returns = True
+        held, outbox.held = outbox.held, True
+        try:
+            if isinstance(message, bytes):
+                self.receive(data, addr)
+            else:
+                self.take_message(message, addr, data)
+        finally:
+            outbox.held = held
+            if not held:
+                outbox.flush()
+
     def count_received(self, batch: list[Datagram]) -> None:
         self.counts["datagrams"] += len(batch)
         self.counts["bytes_received"] += sum([len(data) for data, _ in batch])
@@ -143,6 +161,15 @@ class Dispatcher:
         except ParseError as error:
             self.take_unreadable(data, addr, error)
             return
+        if message.status_code:
+            self.take_response(message, addr, data)
+        else:
+            self.take_request(message, addr, data)
+
+    def take_message(self, message: Message, addr: Address, data: bytes) -> None:
+        """The same for one that somebody else has read; `data` is what it was then."""
+        if self.watches_datagrams:
+            self.show_datagram(data, addr)
         if message.status_code:
             self.take_response(message, addr, data)
         else:
@@ -201,10 +228,10 @@ class Dispatcher:
         try:
             result = handler(request, addr)
         except Exception as error:
-            self.fail(request, addr, error)
+            self.fail(request, addr, error, data)
             return
         if result is not None:
-            self.finish(request, result, addr, target if route.answered else None)
+            self.finish(request, result, addr, target if route.answered else None, data)
 
     def count_request(self, method: str) -> Route:
         """Counts a request of this method; returns the route it takes."""
@@ -254,8 +281,21 @@ class Dispatcher:
             return
         self.answer(request, response, addr, None)
 
-    def fail(self, request: Message, addr: Address, error: Exception) -> None:
-        self.refuse(request, addr, self.note_failure(request, addr, error))
+    def fail(self, request: Message, addr: Address, error: Exception, data: bytes) -> None:
+        """Answers a request whose handler failed. What the handler did to it before is not in the answer."""
+        fault = self.note_failure(request, addr, error)
+        self.refuse(self.as_came(request, addr, data), addr, fault)
+
+    def as_came(self, request: Message, addr: Address, data: bytes) -> Message:
+        """A request as it was before its handler had it: read once more, which nobody pays for until one fails."""
+        try:
+            came: Message = self.parse(data)
+            came.stamp_received(addr[0], addr[1])
+        except ParseError:  # it was made, and not read
+            return request
+        except SipError:
+            pass
+        return came
 
     def note_failure(self, request: Message, addr: Address, error: Exception) -> Fault:
         """Counts and shows what a handler raised, and says what answers it: 500.
@@ -310,7 +350,7 @@ class Dispatcher:
 
     # ------------------------------------------------------------------ what goes out
 
-    def finish(self, request: Message, result: object, addr: Address, target: Address | None) -> None:
+    def finish(self, request: Message, result: object, addr: Address, target: Address | None, data: bytes) -> None:
         """What a handler returned, when it is not None; `target` is where its response goes, if that is known.
 
         It is never known for an ACK. A coroutine for which there is no room is 503 (RFC 3261 21.5.4).
@@ -321,12 +361,13 @@ class Dispatcher:
                 self.answer(request, response, addr, target)
                 return
         elif type(result) is CoroutineType or inspect.isawaitable(result):
-            if not self.tasks.start(request, result, addr, target):
+            if not self.tasks.start(request, result, addr, target, data):
                 self.counts["overloaded"] += 1
                 self.reports.event(EventType.OVERLOADED, addr, request=request)
-                self.refuse(request, addr, Fault(503, None, (("Retry-After", str(self.config.retry_after)),)))
+                fault = Fault(503, None, (("Retry-After", str(self.config.retry_after)),))
+                self.refuse(self.as_came(request, addr, data), addr, fault)
             return
-        self.fail(request, addr, _wrong_result(result))
+        self.fail(request, addr, _wrong_result(result), data)
 
     def answer(self, request: Message, response: Message, addr: Address, target: Address | None) -> None:
         if target is None:
@@ -345,6 +386,8 @@ class Dispatcher:
 
     def reply_address(self, request: Message, addr: Address) -> Address:
         """Where the response to a request from `addr` goes (RFC 3261 18.2.2, RFC 3581 4)."""
+        if type(addr) is ReturnAddress:
+            return addr
         try:
             via = request.via
         except HeaderError:
@@ -367,25 +410,33 @@ class Dispatcher:
 
     # ------------------------------------------------------------------ without a transport
 
-    def call(self, request: Message, addr: Address) -> Any:
-        """What a request's handler returns, or what it raised. Nothing is stamped, judged or sent."""
+    def call(self, request: Message, addr: Address) -> tuple[Message, Any]:
+        """A request as it came, and what its handler returns or raised. Nothing is stamped, judged or sent."""
         if not isinstance(request, Message) or not request.is_request:
             raise TypeError("dispatch needs a request")
         route = self.count_request(request.method)
         handler = self.no_route if route.handler is None else route.handler
+        came = request.copy()
         try:
-            return handler(request, addr)
+            return came, handler(request, addr)
         except Exception as error:
-            return error
+            return came, error
 
-    def checked_response(self, request: Message, result: object, addr: Address) -> Message | None:
-        """A handler's result, or what it raised, as the response to its request, counted; None where none is sent."""
+    def show_response(self, response: Message, addr: Address) -> None:
+        """A response that came over another transport."""
+        self.take_response(response, addr, b"")
+
+    def checked_response(self, request: Message, result: object, addr: Address, came: Message) -> Message | None:
+        """A handler's result, or what it raised, as the response to its request, counted; None where none is sent.
+
+        `came` is the request before the handler had it.
+        """
         if result is None:
             return None
         if not isinstance(result, Message) or not result.status_code:
             error = result if isinstance(result, Exception) else _wrong_result(result)
             fault = self.note_failure(request, addr, error)
-            result = request.reply(fault.status, fault.reason)
+            result = came.reply(fault.status, fault.reason)
         if request.method == ACK:
             return None
         self.responses[result.status_code // 100] += 1

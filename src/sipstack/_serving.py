@@ -77,6 +77,15 @@ class Serving:
             raise
         return stopped
 
+    def adopt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Coroutine handlers of what comes besides the transport run in this loop."""
+        if self._loop is loop:
+            return
+        if self._loop is not None and self._loop.is_running():
+            raise RuntimeError("the endpoint belongs to another loop, which is running")
+        self._loop = self._tasks.loop = loop
+        self._outbox.begin(loop)
+
     async def serve(self) -> None:
         """Reads the transport until it is closed, fails, or this is cancelled."""
         if self._awaited or (self._stopped is not None and self._block is None):

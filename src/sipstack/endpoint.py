@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ._address import WILDCARDS, PeerAddress
+from ._address import WILDCARDS, PeerAddress, ReturnAddress
 from ._compat import load
 from ._config import EndpointConfig, Event, EventType, Handler
 from ._running import Program
@@ -113,7 +113,7 @@ class Endpoint:
         datagram, and answers leave from there (RFC 3581 4). Linux says it; elsewhere, for a datagram to a multicast
         group, and for an `addr` that no handler or hook was given it is not known: None.
         """
-        if isinstance(addr, PeerAddress):
+        if isinstance(addr, PeerAddress | ReturnAddress):
             return addr.local
         own = self.listen_addr
         return None if own is None or own[0] in WILDCARDS else own
@@ -225,7 +225,7 @@ class Endpoint:
             raise TypeError(f"a Message or bytes can be sent, not {type(message).__name__}")
         known = message if isinstance(message, Message) else None
         data = message if isinstance(message, bytes) else message.to_bytes()
-        self._outbox.check(data)
+        self._outbox.check(data, addr)
         if self._outbox.thread != get_ident() and self._outbox.hand_over(self._put, data, addr, known):
             return
         self._outbox.send_now(data, addr)
@@ -266,35 +266,89 @@ class Endpoint:
     def reply_address(self, request: Message, addr: Address) -> Address:
         """Where the response to a request from `addr` goes (RFC 3261 18.2.2, RFC 3581 4).
 
-        To the source address and port with rport; else to the source host and the Via's port, or 5060.
+        To the source address and port with rport; else to the source host and the Via's port, or 5060. What came by
+        `receive` is answered the way that it came.
         """
         return self._dispatcher.reply_address(request, addr)
+
+    # ------------------------------------------------------------------ other transports
+
+    def receive(
+        self,
+        message: Message | bytes,
+        addr: Address,
+        write: Callable[[bytes], object],
+        *,
+        local: Address | None = None,
+    ) -> asyncio.Future[None]:
+        """Takes a message that came over TCP, TLS, a queue: it is treated as one that came over UDP.
+
+        It is stamped, checked, counted, shown to the hooks, given to its handler and answered, and a CANCEL finds its
+        INVITE. What the peer gets goes to `write`, over the same connection (RFC 3261 18.2.2): the answers, and what
+        is sent with `respond`, `send` or `send_soon` to the address that handlers and hooks are given, which is equal
+        to `addr`. The endpoint need not be open. To be called in the loop that serves it, or will; in any, where none
+        does.
+
+        Args:
+            message: a Message, as `StreamParser` gives it, which the endpoint may edit; or a datagram's bytes.
+            addr: where it came from; of a longer tuple (an IPv6 peername) the first two.
+            write: gets the bytes of each message. What it raises is a failed sending, BlockingIOError a full queue.
+            local: our own address on this way, for `local_address`.
+
+        Returns:
+            A future that is done when the handler is, for who wants to wait. Cancelling it cancels the handler.
+        """
+        if not isinstance(message, Message | bytes):
+            raise TypeError(f"a Message or bytes can be received, not {type(message).__name__}")
+        if not callable(write):
+            raise TypeError(f"write is a function that takes bytes, not {type(write).__name__}")
+        match addr:
+            case (str(host), int(port), *_):
+                peer = ReturnAddress(host, port, write, local)
+            case _:
+                raise TypeError(f"addr is (host: str, port: int), not {addr!r}")
+        loop = asyncio.get_running_loop()
+        self._serving.adopt(loop)
+        tasks = self._dispatcher.tasks
+        outer, tasks.started = tasks.started, None
+        try:
+            self._dispatcher.take(message, peer)
+            if tasks.started is not None:
+                return tasks.started
+        finally:
+            tasks.started = outer
+        done = loop.create_future()
+        done.set_result(None)
+        return done
 
     # ------------------------------------------------------------------ without a socket
 
     def dispatch_request(self, request: Message, addr: Address | None = None) -> Message | None:
-        """What the handler of a request answers, without sending it: for transports that write by themselves.
+        """What the handler of a request answers, without sending it: for tests, and for who does all else himself.
 
         Nothing is stamped and nothing validated. A handler that fails answers 500. RuntimeError where the handler is a
         coroutine: use `dispatch` then.
         """
-        result = self._dispatcher.call(request, addr or _NOWHERE)
+        came, result = self._dispatcher.call(request, addr or _NOWHERE)
         if inspect.isawaitable(result):
             if hasattr(result, "close"):
                 result.close()
             raise RuntimeError(f"the handler of {request.method} is a coroutine: await dispatch() instead")
-        return self._dispatcher.checked_response(request, result, addr or _NOWHERE)
+        return self._dispatcher.checked_response(request, result, addr or _NOWHERE, came)
 
     async def dispatch(self, request: Message, addr: Address | None = None) -> Message | None:
-        """`dispatch_request` for handlers of both kinds."""
-        result = self._dispatcher.call(request, addr or _NOWHERE)
+        """`dispatch_request` for handlers of both kinds. No CANCEL finds an INVITE that is handled here; see `receive`."""
+        came, result = self._dispatcher.call(request, addr or _NOWHERE)
         if inspect.isawaitable(result):
+            self._dispatcher.tasks.awaited += 1
             try:
                 result = await result
             except Exception as error:
                 result = error
-        return self._dispatcher.checked_response(request, result, addr or _NOWHERE)
+            finally:
+                self._dispatcher.tasks.awaited -= 1
+        return self._dispatcher.checked_response(request, result, addr or _NOWHERE, came)
 
     def invoke_on_sip_response(self, response: Message, addr: Address | None = None) -> None:
-        """Calls `on_sip_response`, for a response that came over another transport."""
-        self._reports.call(self.config.on_sip_response, response, addr or _NOWHERE)
+        """Counts a response that came over another transport, and shows it to the hooks."""
+        self._dispatcher.show_response(response, addr or _NOWHERE)
