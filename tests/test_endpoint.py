@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
 import errno
 import functools
 import gc
+import json
 import logging
 import pickle
 import socket
@@ -16,7 +18,9 @@ import time
 import pytest
 from test_transport import BATCHES, HAS_IPV6, LOOPS, Clogged, udp_socket, use_batch
 
-from sipstack import Endpoint, EndpointConfig, Event, EventType, Message, ParseError, TransportError, parse
+from sipstack import (
+    Endpoint, EndpointConfig, Event, EventType, Message, ParseError, StreamParser, TransportError, parse,
+)  # fmt: skip
 from sipstack.transport import DatagramTransport, PeerAddress, UDPTransport
 
 SOURCE = ("127.0.0.1", 40_000)
@@ -1824,3 +1828,100 @@ def test_unset_hooks_and_debug_logging_are_quiet(caplog):
     for _ in range(10):
         statuses(endpoint, request_bytes())
     assert not caplog.records
+
+
+# ---------------------------------------------------------------- wrong types, and what a repr says
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [(lambda: Endpoint({"port": 5060}), "config is an EndpointConfig, not dict"),
+     (lambda: Endpoint("127.0.0.1"), "config is an EndpointConfig, not str"),
+     (lambda: Endpoint(transport="udp"), "transport is a DatagramTransport, not str"),
+     (lambda: Endpoint(transport=UDPTransport), "transport is a DatagramTransport, not type"),
+     (lambda: EndpointConfig(validate="no"), "validate is a bool, not str"),
+     (lambda: EndpointConfig(reuse_port=1), "reuse_port is a bool, not int"),
+     (lambda: EndpointConfig(schemes=5), "schemes is a collection of str, not one int"),
+     (lambda: EndpointConfig(supported=[5]), "supported is a collection of str"),
+     (lambda: EndpointConfig(counters="calls"), "counters is a collection of str, not one str"),
+     (lambda: Endpoint().handler(ok), "method is a str such as 'OPTIONS', not function"),
+     (lambda: Endpoint().register_handler("INFO", "x"), "handler is a function, not str"),
+     (lambda: Endpoint().append_on_response_sent(asyncio.sleep), "would never run"),
+     (lambda: Endpoint().run(beside=asyncio.sleep(0)), "beside is a function, not coroutine"),
+     (lambda: Endpoint().run(loop_factory="uvloop"), "loop_factory is a function, not str"),
+     (lambda: Endpoint().run(on_stats=5), "on_stats is a function, not int"),
+     (lambda: Endpoint().run(stats_interval="1"), "stats_interval is a number of seconds, not str"),
+     (lambda: Endpoint().send_soon(b"x", SOURCE), "a Message can be sent, not bytes"),
+     (lambda: Endpoint().respond(None, Message.response(200), SOURCE), "a request is a Message"),
+     (lambda: UDPTransport(None), "host is an address or a name"),
+     (lambda: UDPTransport(port="5060"), "port is an int, not str"),
+     (lambda: UDPTransport(sock=5), "sock is a socket, not int")],
+)  # fmt: skip
+def test_a_wrong_type_is_named_with_what_was_expected(make, text):
+    with pytest.raises(TypeError, match=text):
+        make()
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here")
+@pytest.mark.parametrize(("host", "bound"), [("[::1]", "::1"), ("[::]", "::")])
+def test_a_host_in_brackets(host, bound):
+    for it in (Endpoint(EndpointConfig(host=host, port=0)).transport, UDPTransport(host, 0)):
+        endpoint = Endpoint(EndpointConfig(host=host, port=0), transport=it)
+        endpoint.open()
+        assert endpoint.listen_addr[0] == bound
+        endpoint.close()
+
+
+def test_reprs(go):
+    endpoint = Endpoint(EndpointConfig(port=0))
+    assert repr(endpoint) == "<Endpoint not open, no handlers>"
+    assert repr(UDPTransport("::1", 5060)) == "<UDPTransport [::1]:5060, not open>"
+    endpoint.register_handler("OPTIONS", ok)
+    endpoint.register_handler("INFO", ok)
+
+    async def main():
+        async with endpoint:
+            port = endpoint.listen_addr[1]
+            assert repr(endpoint) == f"<Endpoint on 127.0.0.1:{port}, serving, handles OPTIONS, INFO>"
+            assert repr(endpoint.transport) == f"<UDPTransport 127.0.0.1:{port}, being read>"
+
+    go(main())
+    assert repr(endpoint) == "<Endpoint not open, closed, handles OPTIONS, INFO>"
+    parser = StreamParser()
+    assert repr(parser) == "<StreamParser server, 0 bytes wait>"
+    assert list(parser.feed(b"OPTIONS sip:a@b SIP/2.0\r\nl: 5\r\n\r\n1")) == []
+    assert repr(parser) == "<StreamParser server, 34 of 38 bytes wait>"
+    with pytest.raises(ParseError):
+        list(StreamParser.feed(parser := StreamParser(client=True), b"hello\r\n\r\n"))
+    assert repr(parser).startswith("<StreamParser client, 0 bytes wait, broken: ")
+
+
+# ---------------------------------------------------------------- counters as data
+
+
+def test_stats_is_plain_data():
+    endpoint = Endpoint(EndpointConfig(counters=("calls", "bytes")))
+    endpoint.register_handler("OPTIONS", ok)
+    statuses(endpoint, request_bytes())
+    endpoint.count("calls")
+    endpoint.count("bytes", 70)
+    stats = endpoint.stats
+    for same in (pickle.loads(pickle.dumps(stats)), copy.deepcopy(stats), copy.copy(stats), endpoint.stats):
+        assert same == stats
+        assert hash(same) == hash(stats)
+    plain = dataclasses.asdict(stats)
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["counters"] == {"calls": 1, "bytes": 70}
+    assert endpoint.worker is None
+    with pytest.raises(ValueError, match="'other' is not among EndpointConfig"):
+        endpoint.count("other")
+
+
+def test_counting_in_threads():
+    endpoint = Endpoint(EndpointConfig(counters=["n"]))
+    threads = [threading.Thread(target=lambda: [endpoint.count("n") for _ in range(20_000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert endpoint.stats.counters == {"n": 80_000}

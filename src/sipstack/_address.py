@@ -76,6 +76,16 @@ class ReturnAddress(_Fixed):
         return tuple, (tuple(self),)
 
 
+def bare_host(host: str) -> str:
+    """A host without the brackets that an IPv6 address has in a URI."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
+
+
+def addr_text(addr: Address) -> str:
+    """An address as text, an IPv6 host in brackets."""
+    return f"[{addr[0]}]:{addr[1]}" if ":" in addr[0] else f"{addr[0]}:{addr[1]}"
+
+
 def at_port(addr: Address, port: int) -> Address:
     """The same host at another port, with the same address of our own."""
     if addr[1] == port:

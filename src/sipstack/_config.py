@@ -61,10 +61,11 @@ class EndpointConfig:
     """How an endpoint listens and what it does by itself. Wrong values raise ValueError or TypeError here.
 
     Attributes:
-        host, port: where to listen. "::" takes IPv4 and IPv6, "0.0.0.0" IPv4; port 0 lets the kernel choose.
+        host, port: where to listen, an IPv6 address with or without brackets. "::" takes IPv4 and IPv6, "0.0.0.0" IPv4; port 0 lets the kernel choose.
         read_buf_size: bytes; a longer datagram is cut, counted and reported, never parsed.
         read_deadline: seconds between two looks whether the socket is still ours.
-        reuse_port: share the port with other sockets of this user (SO_REUSEPORT).
+        reuse_port: share the port with other sockets of this user (SO_REUSEPORT); without it a second program fails,
+            also where both have workers.
         recv_buffer, send_buffer: bytes of kernel buffer; None asks for 4 MiB and takes what there is.
         batch_size: datagrams read or sent in one system call.
         gso: give the kernel runs of datagrams of one size to one peer as one (UDP_SEGMENT; Linux, compiled core). It
@@ -81,6 +82,7 @@ class EndpointConfig:
         supported: option tags a Require may name; others get 420. None: do not look (a proxy's choice).
         use_maddr: let the Via's maddr say where a response goes. Off: whoever sends a request could aim it.
         max_size, max_headers: limits of one message, in bytes and headers; beyond them it is a parse error.
+        counters: names of counters of the program's own: see `Endpoint.count`.
         drain_timeout: seconds that `aclose` waits for handlers in flight and for what the socket still holds.
         on_datagram: (raw, addr), for everything received, before it is looked at.
         on_parse_err: (raw, addr, error), for what is no SIP message.
@@ -114,6 +116,7 @@ class EndpointConfig:
     use_maddr: bool = False
     max_size: int = MAX_SIZE
     max_headers: int = MAX_HEADERS
+    counters: Collection[str] = ()
     drain_timeout: float = 5.0
     on_datagram: Callable[[bytes, Address], object] | None = None
     on_parse_err: Callable[[bytes, Address, ParseError], object] | None = None
@@ -128,7 +131,7 @@ class EndpointConfig:
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str) or not self.host:
-            raise TypeError("host is an address or a name, as str")
+            raise TypeError(f"host is an address or a name, as str, not {self.host!r}")
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is None and name in ("recv_buffer", "send_buffer"):
@@ -143,9 +146,17 @@ class EndpointConfig:
                 raise TypeError(f"{name} is a number of seconds, not {type(seconds).__name__}")
             if not 0 < seconds < 1e6:
                 raise ValueError(f"{name} is a positive number of seconds, not {seconds}")
-        for name in ("schemes", "supported"):
-            if isinstance(getattr(self, name), str):
-                raise TypeError(f"{name} is a collection of str, not one str")
+        for name in ("reuse_port", "gso", "answer_cancel", "validate", "use_maddr"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is a bool, not {type(getattr(self, name)).__name__}")
+        for name in ("schemes", "supported", "counters"):
+            names = getattr(self, name)
+            if names is None and name == "supported":
+                continue
+            if isinstance(names, str | bytes) or not isinstance(names, Collection):
+                raise TypeError(f"{name} is a collection of str, not one {type(names).__name__}")
+            if not all(isinstance(one, str) for one in names):
+                raise TypeError(f"{name} is a collection of str, and of nothing else")
         for name in _CALLABLES:
             function = getattr(self, name)
             if function is not None and not callable(function):

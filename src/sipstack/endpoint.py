@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ._address import WILDCARDS, PeerAddress, ReturnAddress
+from ._address import WILDCARDS, PeerAddress, ReturnAddress, addr_text
 from ._compat import load
 from ._config import EndpointConfig, Event, EventType, Handler
 from ._running import Program
@@ -45,10 +45,21 @@ class Endpoint:
     """
 
     def __init__(self, config: EndpointConfig | None = None, *, transport: DatagramTransport | None = None) -> None:
+        if config is not None and not isinstance(config, EndpointConfig):
+            raise TypeError(f"config is an EndpointConfig, not {type(config).__name__}")
+        if transport is not None and (isinstance(transport, type) or not isinstance(transport, DatagramTransport)):
+            raise TypeError(f"transport is a DatagramTransport, not {type(transport).__name__}")
         self.config: Final = config or EndpointConfig()
         self._dispatcher = Dispatcher(self.config)
         self._reports, self._outbox = self._dispatcher.reports, self._dispatcher.outbox
         self._serving = Serving(self._dispatcher, transport)
+
+    def __repr__(self) -> str:
+        addr = self.listen_addr
+        where = "not open" if addr is None else f"on {addr_text(addr)}"
+        state = ", serving" if self._serving.is_serving else ", closed" if self._serving.closed else ""
+        methods = [method for method, route in self._dispatcher.routes.copy().items() if route.handler is not None]
+        return f"<Endpoint {where}{state}, {'handles ' + ', '.join(methods) if methods else 'no handlers'}>"
 
     # ------------------------------------------------------------------ handlers and hooks
 
@@ -61,14 +72,14 @@ class Endpoint:
         function. It replaces one that was there, for the very next request. ACK may have a handler, and never gets a
         response.
         """
-        if not isinstance(method, str) or not method:
-            raise TypeError("a method is a str")
+        _check_method(method)
         if not callable(handler):
-            raise TypeError(f"the handler of {method} is not callable")
+            raise TypeError(f"handler is a function, not {type(handler).__name__}: the handler of {method} is not callable")
         self._dispatcher.set_handler(method.upper(), handler)
 
     def handler(self, method: str) -> Callable[[_H], _H]:
-        """`register_handler` as a decorator."""
+        """`register_handler` as a decorator: `@endpoint.handler("OPTIONS")`."""
+        _check_method(method)
 
         def register(function: _H) -> _H:
             self.register_handler(method, function)
@@ -89,7 +100,9 @@ class Endpoint:
     def append_on_response_sent(self, hook: Callable[[Message, Message, Address], object]) -> None:
         """Adds a hook that is called after those that `on_response_sent` has so far."""
         if not callable(hook):
-            raise TypeError("the hook is not callable")
+            raise TypeError(f"hook is a function, not {type(hook).__name__}: the hook is not callable")
+        if inspect.iscoroutinefunction(hook):
+            raise TypeError("hook is called in place: a coroutine function would never run")
         self._reports.add_response_sent(hook)
         self._dispatcher.watch_answers()
 
@@ -192,7 +205,18 @@ class Endpoint:
         if running_loop() is not None:
             raise RuntimeError("run() makes an event loop, and one runs here: use await endpoint.serve() instead")
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-            raise ValueError("workers is a positive int")
+            raise ValueError(f"workers is a positive int, not {workers!r}")
+        for name, function in (("loop_factory", loop_factory), ("on_stats", on_stats), ("beside", beside)):
+            if function is not None and not callable(function):
+                if inspect.iscoroutine(function):
+                    function.close()
+                raise TypeError(f"{name} is a function, not {type(function).__name__}")
+        if inspect.iscoroutinefunction(on_stats):
+            raise TypeError("on_stats is called in place: a coroutine function would never run")
+        if isinstance(stats_interval, bool) or not isinstance(stats_interval, int | float):
+            raise TypeError(f"stats_interval is a number of seconds, not {type(stats_interval).__name__}")
+        if not 0 < stats_interval < 1e6:
+            raise ValueError(f"stats_interval is a positive number of seconds, not {stats_interval}")
         program = Program(self._serving, loop_factory, on_stats, stats_interval, beside)
         if workers == 1:
             program.run()
@@ -200,6 +224,18 @@ class Endpoint:
             program.run_workers(workers)
 
     # ------------------------------------------------------------------ counters
+
+    @property
+    def worker(self) -> int | None:
+        """Which of the workers this process is, from 0 on; None in the parent, and where `run` was given none."""
+        return self._serving.counters.worker
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Counts something of the program's own, in any thread: one of `EndpointConfig.counters`, else ValueError.
+
+        `Stats.counters` has it, summed over the workers.
+        """
+        self._serving.counters.count(name, by)
 
     @property
     def stats(self) -> Stats:
@@ -239,6 +275,8 @@ class Endpoint:
         The message is written out at once, so it may be edited afterwards. What goes wrong with the sending is counted
         and reported, not raised.
         """
+        if not isinstance(message, Message):
+            raise TypeError(f"a Message can be sent, not {type(message).__name__}")
         data = message.to_bytes()
         if self._outbox.thread != get_ident() and self._outbox.hand_over(self._put, data, addr, message):
             return
@@ -259,6 +297,8 @@ class Endpoint:
         """
         if not isinstance(response, Message) or response.is_request:
             raise TypeError("a response is a Message with a status")
+        if not isinstance(request, Message) or not request.is_request:
+            raise TypeError("a request is a Message with a method")
         respond = self._dispatcher.respond
         if self._outbox.thread == get_ident() or not self._outbox.hand_over(respond, request, response, addr):
             respond(request, response, addr)
@@ -352,3 +392,8 @@ class Endpoint:
     def invoke_on_sip_response(self, response: Message, addr: Address | None = None) -> None:
         """Counts a response that came over another transport, and shows it to the hooks."""
         self._dispatcher.show_response(response, addr or _NOWHERE)
+
+
+def _check_method(method: object) -> None:
+    if not isinstance(method, str) or not method:
+        raise TypeError(f"method is a str such as 'OPTIONS', not {type(method).__name__}")

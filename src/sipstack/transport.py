@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
-from ._address import Address, PeerAddress
+from ._address import Address, PeerAddress, addr_text, bare_host
 from ._compat import load
 from ._limited_log import LimitedLog
 from ._limits import DEFAULT_PORT, MAX_SIZE
@@ -129,7 +129,7 @@ class UDPTransport(DatagramTransport):
     """A UDP socket on an asyncio loop, read and written in batches.
 
     Args:
-        host: the address to listen on. `"::"` takes IPv4 and IPv6, `"0.0.0.0"` IPv4 alone; what comes to these has a
+        host: the address to listen on, an IPv6 one with or without brackets. `"::"` takes IPv4 and IPv6, `"0.0.0.0"` IPv4 alone; what comes to these has a
             `PeerAddress` as its source (Linux). A name is resolved.
         port: 0 lets the kernel choose one.
         reuse_port: share the port with other sockets of this user; the kernel spreads the peers over them.
@@ -157,7 +157,15 @@ class UDPTransport(DatagramTransport):
         check_interval: float = 1.0,
         sock: socket.socket | None = None,
     ) -> None:
-        self._host, self._port, self._reuse_port = host, port, reuse_port
+        if not isinstance(host, str) or not host:
+            raise TypeError(f"host is an address or a name, as str, not {host!r}")
+        for name, value in (("port", port), ("batch_size", batch_size), ("read_buf_size", read_buf_size),
+                            ("send_queue", send_queue)):  # fmt: skip
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} is an int, not {type(value).__name__}")
+        if sock is not None and not isinstance(sock, socket.socket):
+            raise TypeError(f"sock is a socket, not {type(sock).__name__}")
+        self._host, self._port, self._reuse_port = bare_host(host), port, reuse_port
         self._buffers = recv_buffer, send_buffer
         self._batch_size, self._read_buf_size = batch_size, read_buf_size
         self._gso = gso
@@ -178,6 +186,12 @@ class UDPTransport(DatagramTransport):
         self._kernel_drops = 0
         self._totals = dict.fromkeys(_COUNTERS, 0)
         self._log = LimitedLog(_logger)
+
+    def __repr__(self) -> str:
+        if self._local is None:
+            return f"<UDPTransport {addr_text((self._host, self._port))}, not open>"
+        waiting = f", {len(self._queue)} wait to be sent" if self._queue else ""
+        return f"<UDPTransport {addr_text(self._local)}, {'being read' if self._loop else 'open'}{waiting}>"
 
     # ------------------------------------------------------------------ opening and closing
 
@@ -213,7 +227,7 @@ class UDPTransport(DatagramTransport):
         self._sock = sock
 
     def _bind(self) -> socket.socket:
-        where = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+        where = addr_text((self._host, self._port))
         try:
             family, _, _, _, target = socket.getaddrinfo(
                 self._host, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
