@@ -477,7 +477,7 @@ def test_the_order_of_the_hooks_of_other_datagrams():
     calls, hooks = recorder()
     endpoint = Endpoint(EndpointConfig(**hooks))
     assert answers(endpoint, b"\r\n\r\n") == []
-    assert calls == ["on_datagram"]
+    assert calls == ["on_datagram", "event datagram received", "event noise received"]
     calls.clear()
     assert answers(endpoint, b"nonsense") == []
     assert calls == ["on_datagram", "event datagram received", "on_parse_err", "event parse error"]
@@ -535,7 +535,7 @@ def test_what_events_say():
     assert got[EventType.RESPONSE_RECEIVED].request_method == ""
     assert isinstance(got[EventType.PARSE_ERROR].error, ParseError)
     assert got[EventType.PARSE_ERROR].raw == b"nonsense"
-    assert Event(EventType.READ_ERROR) == (EventType.READ_ERROR, None, b"", None, None, None)
+    assert Event(EventType.READ_ERROR) == (EventType.READ_ERROR, None, b"", None, None, None, 0, None)
 
 
 def test_what_hooks_get():
@@ -840,11 +840,12 @@ def test_limits_of_a_message():
 @pytest.mark.parametrize(
     "data", [b"", b"\r\n\r\n", b"\r\n", b"\0\0\0\0", b"jaK", b"\0\1\0\0\x21\x12\xa4\x42" + b"x" * 12]
 )
-def test_noise_is_counted_and_nothing_else(data):
-    errors = []
-    endpoint = Endpoint(EndpointConfig(on_parse_err=lambda *args: errors.append(args), on_event=errors.append))
+def test_noise_is_counted_and_shown(data):
+    errors, events = [], []
+    endpoint = Endpoint(EndpointConfig(on_parse_err=lambda *args: errors.append(args), on_event=events.append))
     assert answers(endpoint, data) == []
     assert not errors
+    assert events == [Event(EventType.DATAGRAM_RECEIVED, SOURCE, data), Event(EventType.NOISE_RECEIVED, SOURCE, data)]
     assert endpoint.stats.noise == 1
     assert endpoint.stats.parse_errors == 0
 
@@ -1838,7 +1839,7 @@ def test_unset_hooks_and_debug_logging_are_quiet(caplog):
     [(lambda: Endpoint({"port": 5060}), "config is an EndpointConfig, not dict"),
      (lambda: Endpoint("127.0.0.1"), "config is an EndpointConfig, not str"),
      (lambda: Endpoint(transport="udp"), "transport is a DatagramTransport, not str"),
-     (lambda: Endpoint(transport=UDPTransport), "transport is a DatagramTransport, not type"),
+     (lambda: Endpoint(transport=UDPTransport), "transport is a DatagramTransport, not "),
      (lambda: EndpointConfig(validate="no"), "validate is a bool, not str"),
      (lambda: EndpointConfig(reuse_port=1), "reuse_port is a bool, not int"),
      (lambda: EndpointConfig(schemes=5), "schemes is a collection of str, not one int"),

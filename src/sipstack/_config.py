@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, fields
 from typing import Final, NamedTuple, TypeAlias
 
+from ._limited_log import cut
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_PORT, MAX_SIZE
 from .errors import ParseError
 from .message import Message
 from .methods import URI_SCHEMES
 from .transport import Address
+from .validation import Violation
 
 __all__ = ["EndpointConfig", "Event", "EventType", "Handler"]
 
@@ -22,6 +24,7 @@ class EventType(enum.Enum):
     """What an `Event` is about."""
 
     DATAGRAM_RECEIVED = "datagram received"
+    NOISE_RECEIVED = "noise received"
     PARSE_ERROR = "parse error"
     REQUEST_RECEIVED = "request received"
     RESPONSE_RECEIVED = "response received"
@@ -36,7 +39,17 @@ class EventType(enum.Enum):
 
 
 class Event(NamedTuple):
-    """One thing that happened, for `on_event`. What does not apply is None (or `b""`)."""
+    """One thing that happened, for `on_event`. What does not apply is None (`b""`, 0).
+
+    Attributes:
+        type: what it is about.
+        addr: the other side's address.
+        raw: the bytes that came, or that could not be sent.
+        request, response: the messages it is about.
+        error: what was raised.
+        status: what a request that no handler has answered is answered with; an ACK never is.
+        violation: what is wrong with a request that `EndpointConfig.validate` refused, where that is no `error`.
+    """
 
     type: EventType
     addr: Address | None = None
@@ -44,6 +57,27 @@ class Event(NamedTuple):
     request: Message | None = None
     response: Message | None = None
     error: BaseException | None = None
+    status: int = 0
+    violation: Violation | None = None
+
+    def __repr__(self) -> str:
+        """One line, for a log: what is long is cut."""
+        said = [self.type.value]
+        if self.addr is not None:
+            said.append(f"{cut(self.addr[0])}:{self.addr[1]}")
+        if self.request is not None:
+            said.append(f"{cut(self.request.method)} {cut(self.request.request_uri)}")
+        if self.response is not None:
+            said.append(f"{self.response.status_code} {cut(self.response.status_text)}")
+        if self.raw:
+            said.append(f"{len(self.raw)} bytes")
+        if self.status:
+            said.append(f"answered {self.status}")
+        if self.violation is not None:
+            said.append(f"{self.violation.header} {self.violation.reason}".strip())
+        if self.error is not None:
+            said.append(f"{type(self.error).__name__}: {cut(self.error)}")
+        return f"<Event {', '.join(said)}>"
 
     @property
     def request_method(self) -> str:

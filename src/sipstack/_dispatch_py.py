@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from ._address import ReturnAddress, at_port
 from ._config import EndpointConfig, EventType, Handler
+from ._limited_log import call_id_text
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_SIZE
 from ._outbox import Outbox
-from ._reports import Reports, call_id_text
+from ._reports import Reports
 from ._tasks import Tasks
-from ._unreadable import Allowance, answer_unreadable
+from ._unreadable import Allowance, answer_unreadable, call_id_of
 from .errors import HeaderError, ParseError, SipError
 from .message import Message, parse
 from .methods import ACK, CANCEL, INVITE, METHODS, header_id
@@ -28,11 +29,12 @@ REQUIRE = header_id("Require")
 
 
 class Fault(NamedTuple):
-    """Why a request is refused, and with what."""
+    """Why a request is refused, and with what; `cause` is the finding or the error behind it."""
 
     status: int
     reason: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    cause: Violation | Exception | None = None
 
 
 class Route:
@@ -177,8 +179,7 @@ class Dispatcher:
 
     def show_datagram(self, data: bytes, addr: Address) -> None:
         self.reports.call(self.config.on_datagram, data, addr)
-        if not _is_noise(data):
-            self.reports.event(EventType.DATAGRAM_RECEIVED, addr, data)
+        self.reports.event(EventType.DATAGRAM_RECEIVED, addr, data)
 
     def take_unreadable(self, data: bytes, addr: Address, error: ParseError) -> None:
         """What is no message is a keep-alive, which is none of SIP's business, or an error, or that of a request.
@@ -187,8 +188,11 @@ class Dispatcher:
         """
         if _is_noise(data):
             self.counts["noise"] += 1
+            self.reports.event(EventType.NOISE_RECEIVED, addr, data)
             return
         self.counts["parse_errors"] += 1
+        text = "%d bytes from %s are no SIP message: %s%s"
+        self.reports.log.log(logging.DEBUG, text, len(data), addr, error, partial(call_id_of, data))
         self.reports.call(self.config.on_parse_err, data, addr, error)
         self.reports.event(EventType.PARSE_ERROR, addr, data, error=error)
         response = answer_unreadable(data, addr, error) if self.answerable.take() else None
@@ -212,7 +216,7 @@ class Dispatcher:
             if request.stamp_received(addr[0], addr[1]) and not self.use_maddr:
                 target = addr
         except SipError as error:
-            fault = Fault(400, f"Via {getattr(error, 'reason', 'unusable')}")
+            fault = Fault(400, f"Via {getattr(error, 'reason', 'unusable')}", (), error)
         if self.watches_requests:
             self.reports.call(self.config.on_request, request, addr)
             self.reports.event(EventType.REQUEST_RECEIVED, addr, data, request=request)
@@ -221,7 +225,7 @@ class Dispatcher:
             if fault is None:
                 fault = self.judge(request)
             if fault is not None:
-                self.note_rejected(request, addr)
+                self.note_rejected(request, addr, fault)
                 self.refuse(request, addr, fault)
                 return
         handler = self.no_route if route.handler is None else route.handler
@@ -263,8 +267,11 @@ class Dispatcher:
         try:
             unknown = unsupported_options(request, self.supported)
         except HeaderError as error:
-            return Fault(400, f"Require {error.reason}")
-        return Fault(420, None, (("Unsupported", ", ".join(unknown)),)) if unknown else None
+            return Fault(400, f"Require {error.reason}", (), error)
+        if not unknown:
+            return None
+        cause = Violation("Require", "names an option that is not supported", 420)
+        return Fault(420, None, (("Unsupported", ", ".join(unknown)),), cause)
 
     def refuse(self, request: Message, addr: Address, fault: Fault) -> None:
         """Answers a request that is not served; drops it where it is an ACK or has no Via to answer to."""
@@ -277,7 +284,8 @@ class Dispatcher:
         except (SipError, ValueError) as error:
             self.counts["unanswerable"] += 1
             text = "no answer is possible to %s from %s%s: %s"
-            self.reports.log.log(logging.INFO, text, request.method, addr, call_id_text((request,)), error)
+            call_id = call_id_text(request.get_header("Call-ID"))
+            self.reports.log.log(logging.INFO, text, request.method, addr, call_id, error)
             return
         self.answer(request, response, addr, None)
 
@@ -304,21 +312,28 @@ class Dispatcher:
         `decrement_max_forwards` as if all were well: what is not is 400, 416, 483.
         """
         if isinstance(error, HeaderError):
-            self.note_rejected(request, addr)
-            return Fault(error.status, f"{error.header} {error.reason}".strip() if error.status == 400 else None)
+            reason = f"{error.header} {error.reason}".strip() if error.status == 400 else None
+            fault = Fault(error.status, reason, (), error)
+            self.note_rejected(request, addr, fault)
+            return fault
         self.counts["handler_errors"] += 1
-        text = "the handler of %s failed on Call-ID %r from %s"
-        self.reports.log.log(logging.ERROR, text, request.method, request.get_header("Call-ID"), addr, exc_info=error)
-        self.reports.event(EventType.HANDLER_ERROR, addr, request=request, error=error)
+        text = "the handler of %s failed%s from %s"
+        call_id = call_id_text(request.get_header("Call-ID"))
+        self.reports.log.log(logging.ERROR, text, request.method, call_id, addr, exc_info=error)
+        self.reports.event(EventType.HANDLER_ERROR, addr, request=request, error=error, status=500)
         return Fault(500)
 
     def terminate(self, request: Message, addr: Address) -> None:
         """Answers an INVITE that was cancelled, and whose handler did not: 487 (RFC 3261 9.2)."""
         self.refuse(request, addr, Fault(487))
 
-    def note_rejected(self, request: Message, addr: Address) -> None:
+    def note_rejected(self, request: Message, addr: Address, fault: Fault) -> None:
         self.counts["rejected"] += 1
-        self.reports.event(EventType.REQUEST_REJECTED, addr, request=request)
+        error = fault.cause if isinstance(fault.cause, Exception) else None
+        found = fault.cause if isinstance(fault.cause, Violation) else None
+        status = fault.status
+        event = EventType.REQUEST_REJECTED
+        self.reports.event(event, addr, request=request, error=error, status=status, violation=found)
 
     # ------------------------------------------------------------------ what no handler is for
 
@@ -363,7 +378,7 @@ class Dispatcher:
         elif type(result) is CoroutineType or inspect.isawaitable(result):
             if not self.tasks.start(request, result, addr, target, data):
                 self.counts["overloaded"] += 1
-                self.reports.event(EventType.OVERLOADED, addr, request=request)
+                self.reports.event(EventType.OVERLOADED, addr, request=request, status=503)
                 fault = Fault(503, None, (("Retry-After", str(self.config.retry_after)),))
                 self.refuse(self.as_came(request, addr, data), addr, fault)
             return
@@ -444,7 +459,7 @@ class Dispatcher:
 
 
 def _fault(found: Violation) -> Fault:
-    return Fault(found.status, f"{found.header} {found.reason}" if found.status == 400 else None)
+    return Fault(found.status, f"{found.header} {found.reason}" if found.status == 400 else None, (), found)
 
 
 def _wrong_result(result: object) -> TypeError:

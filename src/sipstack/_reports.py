@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ._config import EndpointConfig, Event, EventType
-from ._limited_log import LimitedLog
+from ._limited_log import LimitedLog, call_id_text
 from ._stats import NUMBERS
 from .message import Message
 from .transport import Address
+from .validation import Violation
 
 
 class Reports:
@@ -41,8 +42,8 @@ class Reports:
             hook(*args)
         except Exception as error:
             self.counts["hook_errors"] += 1
-            name = getattr(hook, "__name__", hook)
-            self.log.log(logging.ERROR, "the hook %s failed%s", name, call_id_text(args), exc_info=error)
+            name = getattr(hook, "__name__", type(hook).__name__)
+            self.log.log(logging.ERROR, "the hook %s failed%s", name, call_id_in(args), exc_info=error)
 
     def event(
         self,
@@ -53,9 +54,11 @@ class Reports:
         request: Message | None = None,
         response: Message | None = None,
         error: BaseException | None = None,
+        status: int = 0,
+        violation: Violation | None = None,
     ) -> None:
         if self._on_event is not None:
-            self.call(self._on_event, Event(kind, addr, raw, request, response, error))
+            self.call(self._on_event, Event(kind, addr, raw, request, response, error, status, violation))
 
     def message_left(self, message: Message, addr: Address, request: Message | None) -> None:
         """Calls the hooks for a message that was sent; `request` is what it answers, if an endpoint's handler did."""
@@ -70,9 +73,9 @@ class Reports:
             self.event(EventType.MESSAGE_SENT, addr, response=message)
 
 
-def call_id_text(args: Sequence[object]) -> str:
+def call_id_in(args: Sequence[object]) -> str:
     """For the log: the Call-ID of the first message among some arguments."""
     for message in args:
         if isinstance(message, Message):
-            return f" on Call-ID {message.get_header('Call-ID')!r}"
+            return call_id_text(message.get_header("Call-ID"))
     return ""

@@ -9,6 +9,7 @@ from typing import Final
 
 from . import _grammar as grammar
 from ._address import Address
+from ._limited_log import call_id_text
 from ._limits import MAX_HEADERS
 from .errors import ParseError, SipError
 from .message import Message
@@ -20,6 +21,7 @@ _FOLD: Final = re.compile(rf"{grammar.FOLD}{grammar.LWS}".encode())
 _REQUEST_LINE: Final = re.compile(rf"({grammar.TOKEN})[ \t].*[ \t]{grammar.SIP_VERSION}[ \t]*\r?".encode())
 _VIA: Final = header_id("Via")
 _ONCE: Final = {header_id(name): name for name in ("From", "To", "Call-ID", "CSeq")}
+_CALL_ID: Final = re.compile(rb"(?im)^(?:call-id|i)[ \t]*+:[ \t]*+([^\r\n]*)")
 _URI: Final = "sip:unreadable.invalid"
 
 
@@ -68,6 +70,12 @@ def answer_unreadable(data: bytes, addr: Address, error: ParseError) -> Message 
     except (SipError, ValueError):
         pass
     return None
+
+
+def call_id_of(data: bytes) -> str:
+    """For the log: the Call-ID of bytes that are no message, where they have a line that reads like one."""
+    found = _CALL_ID.search(data)
+    return "" if found is None else call_id_text(found[1].decode("utf-8", "surrogateescape"))
 
 
 def _read_head(data: bytes) -> tuple[str, list[tuple[str, str]]] | None:
