@@ -596,7 +596,9 @@ def test_health_checks_from_each_worker(start: Any, tmp_path: Path, free_port: i
         target.bind(("127.0.0.1", 0))
         target.settimeout(10)
         text = fences(DOCS / "how-to/load-balance.md", "python")[1].text
-        text = text.replace("port=5060", f"port={free_port}").replace("INTERVAL, TIMEOUT = 5.0", "INTERVAL, TIMEOUT = 0.1")
+        text = text.replace("port=5060", f"port={free_port}").replace(
+            "INTERVAL, TIMEOUT = 5.0", "INTERVAL, TIMEOUT = 0.1"
+        )
         text = re.sub(r"TARGETS = .*", f"TARGETS = [{target.getsockname()!r}]", text)
         (tmp_path / "health.py").write_text(text, encoding="utf-8")
         process = subprocess.Popen([sys.executable, str(tmp_path / "health.py")])

@@ -19,7 +19,15 @@ import pytest
 from test_transport import BATCHES, HAS_IPV6, LOOPS, Clogged, udp_socket, use_batch
 
 from sipstack import (
-    Endpoint, EndpointConfig, Event, EventType, Message, ParseError, StreamParser, TransportError, parse,
+    Endpoint,
+    EndpointConfig,
+    Event,
+    EventType,
+    Message,
+    ParseError,
+    StreamParser,
+    TransportError,
+    parse,
 )  # fmt: skip
 from sipstack.transport import DatagramTransport, PeerAddress, UDPTransport
 
@@ -1265,9 +1273,9 @@ def test_a_run_that_is_closed_before_it_began_returns():
 
 def test_run_inside_a_running_loop_names_serve(recwarn):
     async def main():
-        with pytest.raises(RuntimeError, match="await endpoint.serve"):
+        with pytest.raises(RuntimeError, match=r"await endpoint\.serve"):
             Endpoint(EndpointConfig(port=0)).run(beside=main)
-        with pytest.raises(RuntimeError, match="await endpoint.serve"):
+        with pytest.raises(RuntimeError, match=r"await endpoint\.serve"):
             Endpoint(EndpointConfig(port=0)).run(workers=2)
 
     asyncio.run(main())
@@ -1321,7 +1329,7 @@ def test_serve_inside_a_block_waits_with_it(run):
 def test_a_transport_that_fails_ends_the_block(run):
     async def main():
         endpoint = Endpoint(EndpointConfig(port=0, read_deadline=0.02))
-        with pytest.raises(TransportError, match="cannot read"):
+        with pytest.raises(TransportError, match="cannot read"):  # noqa: PT012
             async with endpoint:
                 await asyncio.sleep(0.01)  # libuv aborts the process where it has not even seen the descriptor
                 endpoint.transport.sock.close()
@@ -1329,11 +1337,11 @@ def test_a_transport_that_fails_ends_the_block(run):
         with pytest.raises(TransportError, match="broken"):  # also where the block ends before it hears of it
             async with endpoint:
                 endpoint._serving.fail(TransportError(5, "broken"))
-        with pytest.raises(LookupError):
+        with pytest.raises(LookupError):  # noqa: PT012
             async with endpoint:
                 endpoint._serving.fail(TransportError(5, "broken"))
                 raise LookupError
-        with pytest.raises(TransportError, match="broken"):
+        with pytest.raises(TransportError, match="broken"):  # noqa: PT012
             async with endpoint:
                 asyncio.get_running_loop().call_soon(endpoint._serving.fail, TransportError(5, "broken"))
                 await endpoint.serve()
@@ -1926,3 +1934,76 @@ def test_counting_in_threads():
     for thread in threads:
         thread.join()
     assert endpoint.stats.counters == {"n": 80_000}
+
+
+# ---------------------------------------------------------------- what finalizers and handlers may do
+
+
+def test_a_finalizer_that_puts_while_the_outbox_is_flushed_sends_nothing_twice():
+    """Without a loop what is put leaves at once: also while another flush has copied what waits."""
+
+    class Late(list):
+        """Between the copy and the removal something is put in, as a finalizer may."""
+
+        def __iter__(self):
+            first = [*super().__iter__()]
+            if not done:
+                done.append(True)
+                outbox.put(b"late", SOURCE, None)
+            return iter(first)
+
+    done = []
+    memory = Memory()
+    endpoint = Endpoint(transport=memory)
+    endpoint.open()
+    outbox = endpoint._outbox
+    outbox.waiting = Late()
+    outbox.put(b"first", SOURCE, None)
+    assert [data for data, _ in memory.sent] == [b"first", b"late"]
+    assert endpoint.stats.sent == 2
+
+
+def test_a_transport_that_a_handler_closes_ends_serve(run, batch):
+    def closes(request, addr):
+        endpoint.transport.close()
+
+    async def main():
+        nonlocal endpoint
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("BYE", closes)
+        serving = asyncio.ensure_future(endpoint.serve())
+        await asyncio.sleep(0.01)
+        with udp_socket() as sock:
+            sock.sendto(request_bytes("BYE"), endpoint.listen_addr)
+            with pytest.raises(TransportError, match="the transport was closed"):
+                await asyncio.wait_for(serving, 5)
+        await endpoint.aclose()
+
+    endpoint = None
+    run(main())
+
+
+def test_a_cancelled_error_of_a_handlers_own_is_a_failure(go, caplog):
+    """And no end of the batch it is in, or of what a coroutine has to answer."""
+
+    def cancelled(request, addr):
+        raise asyncio.CancelledError
+
+    async def cancelled_later(request, addr):
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    async def main():
+        memory = Memory()
+        config = EndpointConfig(on_request=lambda request, addr: request.method == "PING" and cancelled(request, addr))
+        async with served(config, {"INFO": cancelled, "BYE": cancelled_later, "INVITE": cancelled_later, "PING": ok,
+                                   "OPTIONS": ok}, memory) as endpoint:  # fmt: skip
+            batch = ("INFO", "BYE", "INVITE", "PING", "OPTIONS")
+            memory.receiver.deliver([(request_bytes(method), SOURCE) for method in batch])
+            await settle(lambda: len(memory.sent) == len(batch))
+            got = {(response := parse(data)).cseq.method: response.status_code for data, _ in memory.sent}
+            assert got == {"INFO": 500, "BYE": 500, "INVITE": 500, "PING": 200, "OPTIONS": 200}
+            assert (endpoint.stats.handler_errors, endpoint.stats.hook_errors) == (3, 1)
+            assert endpoint.dispatch_request(parse(request_bytes("INFO"))).status_code == 500
+
+    go(main())

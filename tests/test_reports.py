@@ -13,7 +13,8 @@ from sipstack._limited_log import LimitedLog, cut
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference/endpoint.md"
 TABLE = {
-    EventType[row[1]]: row[2] for row in re.finditer(r"^\| `([A-Z_]+)` \| (.*) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    EventType[row[1]]: row[2]
+    for row in re.finditer(r"^\| `([A-Z_]+)` \| (.*) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
 }
 
 
@@ -32,7 +33,7 @@ def all_events():
         endpoint.register_handler("BYE", lambda request, addr: 1 / 0)
         endpoint.register_handler("INFO", later)
         endpoint.register_handler("MESSAGE", lambda request, addr: request.decrement_max_forwards())
-        with pytest.raises(TransportError):
+        with pytest.raises(TransportError):  # noqa: PT012
             async with endpoint:
                 for data in (
                     request_bytes(), b"\r\n", b"nonsense", parse(request_bytes()).reply(200).to_bytes(),

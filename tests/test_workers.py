@@ -46,7 +46,8 @@ def report(stats):
     counts = [worker.requests for worker in endpoint.worker_stats]
     port = endpoint.listen_addr and endpoint.listen_addr[1]
     print(json.dumps({"port": port, "requests": stats.requests, "sent": stats.sent, "workers": counts,
-                      "pending": stats.pending, "methods": dict(stats.requests_by_method), "own": stats.counters["answered"]}), flush=True)
+                      "pending": stats.pending, "methods": dict(stats.requests_by_method),
+                      "own": stats.counters["answered"]}), flush=True)
 
 def make_loop():
     time.sleep(float(sys.argv[2]))

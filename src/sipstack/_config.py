@@ -95,7 +95,8 @@ class EndpointConfig:
     """How an endpoint listens and what it does by itself. Wrong values raise ValueError or TypeError here.
 
     Attributes:
-        host, port: where to listen, an IPv6 address with or without brackets. "::" takes IPv4 and IPv6, "0.0.0.0" IPv4; port 0 lets the kernel choose.
+        host, port: where to listen, an IPv6 address with or without brackets. "::" takes IPv4 and IPv6, "0.0.0.0" IPv4;
+            port 0 lets the kernel choose.
         read_buf_size: bytes; a longer datagram is cut, counted and reported, never parsed.
         read_deadline: seconds between two looks whether the socket is still ours.
         reuse_port: share the port with other sockets of this user (SO_REUSEPORT); without it a second program fails,

@@ -6,6 +6,7 @@ short methods, attributes that are all set in `__init__`, and no closure or gene
 
 import inspect
 import logging
+from asyncio import CancelledError
 from functools import partial
 from types import CoroutineType
 from typing import Any, NamedTuple
@@ -231,7 +232,7 @@ class Dispatcher:
         handler = self.no_route if route.handler is None else route.handler
         try:
             result = handler(request, addr)
-        except Exception as error:
+        except (Exception, CancelledError) as error:  # nobody has cancelled this: it is the handler's own
             self.fail(request, addr, error, data)
             return
         if result is not None:
@@ -289,7 +290,7 @@ class Dispatcher:
             return
         self.answer(request, response, addr, None)
 
-    def fail(self, request: Message, addr: Address, error: Exception, data: bytes) -> None:
+    def fail(self, request: Message, addr: Address, error: BaseException, data: bytes) -> None:
         """Answers a request whose handler failed. What the handler did to it before is not in the answer."""
         fault = self.note_failure(request, addr, error)
         self.refuse(self.as_came(request, addr, data), addr, fault)
@@ -305,7 +306,7 @@ class Dispatcher:
             pass
         return came
 
-    def note_failure(self, request: Message, addr: Address, error: Exception) -> Fault:
+    def note_failure(self, request: Message, addr: Address, error: BaseException) -> Fault:
         """Counts and shows what a handler raised, and says what answers it: 500.
 
         For a malformed value of the request (HeaderError) it is what that says. So a handler uses `request.uri` or
@@ -434,7 +435,7 @@ class Dispatcher:
         came = request.copy()
         try:
             return came, handler(request, addr)
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             return came, error
 
     def show_response(self, response: Message, addr: Address) -> None:
@@ -449,7 +450,7 @@ class Dispatcher:
         if result is None:
             return None
         if not isinstance(result, Message) or not result.status_code:
-            error = result if isinstance(result, Exception) else _wrong_result(result)
+            error = result if isinstance(result, BaseException) else _wrong_result(result)
             fault = self.note_failure(request, addr, error)
             result = came.reply(fault.status, fault.reason)
         if request.method == ACK:

@@ -30,8 +30,8 @@ class Outbox:
         has_returns: whether some of it may have a `ReturnAddress`.
     """
 
-    __slots__ = ("_lock", "_notes", "_reports", "_scheduled", "counts_sent", "has_returns", "held", "loop", "thread",
-                 "transport", "waiting")  # fmt: skip
+    __slots__ = ("_lock", "_notes", "_reports", "_scheduled", "_sender", "counts_sent", "has_returns", "held",
+                 "loop", "thread", "transport", "waiting")  # fmt: skip
 
     def __init__(self, reports: Reports) -> None:
         self._reports = reports
@@ -42,6 +42,7 @@ class Outbox:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread = 0
         self._scheduled = False  # whether the loop will flush
+        self._sender = 0  # the thread that takes out what waits, which holds the lock
         self.counts_sent = True
         self.has_returns = False
         self._lock = threading.RLock()  # one that a thread may take twice: a transport may deliver while it sends
@@ -76,18 +77,29 @@ class Outbox:
             self.flush()
 
     def flush(self) -> None:
-        """Sends what waits, and calls the hooks for what left."""
+        """Sends what waits, and calls the hooks for what left.
+
+        What a finalizer or a transport puts in while this sends, in the same thread, leaves in another round.
+        """
         self._scheduled = False
-        if not self.waiting:
+        if self._sender == get_ident():
             return
+        while self.waiting:
+            self._flush_once()
+
+    def _flush_once(self) -> None:
         with self._lock:
-            # Another thread may be adding to them, the datagram first: so what is noted here is among what leaves. A
-            # finalizer may too: not x[:], see _parser_py.
-            if notes := [*self._notes]:
-                del self._notes[: len(notes)]
-            leaving = [*self.waiting]
-            del self.waiting[: len(leaving)]
-            failures = self._pass_on(leaving)
+            self._sender = get_ident()
+            try:
+                # Another thread may be adding to them, the datagram first: so what is noted here is among what leaves.
+                # A finalizer may too: not x[:], see _parser_py.
+                if notes := [*self._notes]:
+                    del self._notes[: len(notes)]
+                leaving = [*self.waiting]
+                del self.waiting[: len(leaving)]
+                failures = self._pass_on(leaving) if leaving else ()
+            finally:
+                self._sender = 0
         for failure in failures:
             self._report(failure)
         failed: dict[int, list[Address]] = {}

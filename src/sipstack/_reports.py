@@ -1,6 +1,7 @@
 """What an endpoint tells its program: the hooks that are called, the log, and the counters that all its rooms share."""
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 
 from ._config import EndpointConfig, Event, EventType
@@ -40,7 +41,7 @@ class Reports:
             return
         try:
             hook(*args)
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             self.counts["hook_errors"] += 1
             name = getattr(hook, "__name__", type(hook).__name__)
             self.log.log(logging.ERROR, "the hook %s failed%s", name, call_id_in(args), exc_info=error)

@@ -20,7 +20,7 @@ _logger = logging.getLogger("sipstack.endpoint")
 class Serving:
     """Opens, serves and closes. To the transport it is the `Receiver`: what comes goes straight to the dispatcher.
 
-    It is read from `begin` on, which `serve` calls, or a block (`enter` to `leave`); `serve` inside a block waits with it.
+    It is read while `serve` waits, or in a block, from `enter` to `leave`; `serve` inside a block waits with it.
 
     Attributes:
         given: the transport to use instead of a UDP socket made from the config.
@@ -41,7 +41,7 @@ class Serving:
         self._stopped: asyncio.Future[None] | None = None  # there while the transport is read
         self._awaited = False  # whether `serve` waits for it
         self._block: asyncio.Task[Any] | None = None  # the task that is in a block
-        self._failure: TransportError | None = None  # what ended the reading, where only a block can say so
+        self._failure: Exception | None = None  # what ended the reading, where only a block can say so
 
     @property
     def is_serving(self) -> bool:
@@ -165,6 +165,7 @@ class Serving:
         if transport is None:
             return
         self._outbox.flush()
+        transport.stop()  # so that nobody is told of a failure
         transport.close()
         self.counters.end()
         self.transport = self._outbox.transport = None

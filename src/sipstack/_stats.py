@@ -40,6 +40,8 @@ class Stats:
         send_errors: datagrams that could not be sent.
         queue_drops: datagrams dropped because the send queue was full.
         icmp_errors: ICMP refusals reported by the socket.
+        read_errors: times that the system would not let the socket be read (EPERM, EACCES, ENOMEM, ENOBUFS); it is
+            tried again a tenth of a second later, a hundred times in a row at most.
         pending: coroutine handlers in flight now.
         counters: what the program counts itself (`EndpointConfig.counters`).
     """
@@ -64,6 +66,7 @@ class Stats:
     send_errors: int = 0
     queue_drops: int = 0
     icmp_errors: int = 0
+    read_errors: int = 0
     pending: int = 0
     requests_by_method: _Counts = field(default_factory=dict)
     responses_by_class: _Counts = field(default_factory=dict)
@@ -84,9 +87,7 @@ def add(snapshots: Iterable[Stats]) -> Stats:
         methods.update(snapshot.requests_by_method)
         classes.update(snapshot.responses_by_class)
         own.update(snapshot.counters)
-    return Stats(
-        **numbers, requests_by_method=dict(methods), responses_by_class=dict(classes), counters=dict(own)
-    )
+    return Stats(**numbers, requests_by_method=dict(methods), responses_by_class=dict(classes), counters=dict(own))
 
 
 class SharedStats:

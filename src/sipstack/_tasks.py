@@ -103,9 +103,13 @@ class Tasks:
             result = await coroutine
             if result is not None:
                 self._dispatcher.finish(request, result, addr, target, data)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if invite is None or not invite.cancelled:
-                raise
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                self._dispatcher.fail(request, addr, error, data)  # nobody has cancelled it: it is the handler's own
+                return
             if not invite.answered:
                 self._dispatcher.terminate(invite.asked, addr)  # the handler may have edited the other
         except Exception as error:

@@ -74,7 +74,7 @@ class Endpoint:
         """
         _check_method(method)
         if not callable(handler):
-            raise TypeError(f"handler is a function, not {type(handler).__name__}: the handler of {method} is not callable")
+            raise TypeError(f"handler is a function, not {type(handler).__name__}")
         self._dispatcher.set_handler(method.upper(), handler)
 
     def handler(self, method: str) -> Callable[[_H], _H]:
@@ -377,7 +377,10 @@ class Endpoint:
         return self._dispatcher.checked_response(request, result, addr or _NOWHERE, came)
 
     async def dispatch(self, request: Message, addr: Address | None = None) -> Message | None:
-        """`dispatch_request` for handlers of both kinds. No CANCEL finds an INVITE that is handled here; see `receive`."""
+        """`dispatch_request` for handlers of both kinds.
+
+        No CANCEL finds an INVITE that is handled here: `receive` is for these.
+        """
         came, result = self._dispatcher.call(request, addr or _NOWHERE)
         if inspect.isawaitable(result):
             self._dispatcher.tasks.awaited += 1
