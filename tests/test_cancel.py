@@ -35,7 +35,8 @@ class Caller:
         self.endpoint, self.memory = endpoint, memory
 
     async def send(self, *datagrams, source=SOURCE):
-        self.memory.receiver.deliver([(data, source) for data in datagrams])
+        if datagrams:
+            self.memory.receiver.deliver([(data, source) for data in datagrams])
         for _ in range(5):
             await asyncio.sleep(0)
 

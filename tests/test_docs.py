@@ -588,6 +588,37 @@ def test_load_balance() -> None:
     assert (target, len(sipstack.parse(data).vias)) == (source, 1)
 
 
+def test_health_checks_from_each_worker(start: Any, tmp_path: Path, free_port: int) -> None:
+    if sys.platform != "linux":
+        pytest.skip("workers are for Linux")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as target:
+        target.bind(("127.0.0.1", 0))
+        target.settimeout(10)
+        text = fences(DOCS / "how-to/load-balance.md", "python")[1].text
+        text = text.replace("port=5060", f"port={free_port}").replace(
+            "INTERVAL, TIMEOUT = 5.0", "INTERVAL, TIMEOUT = 0.1"
+        )
+        text = re.sub(r"TARGETS = .*", f"TARGETS = [{target.getsockname()!r}]", text)
+        (tmp_path / "health.py").write_text(text, encoding="utf-8")
+        process = subprocess.Popen([sys.executable, str(tmp_path / "health.py")])
+        try:
+            askers = set()
+            while len(askers) < 2:  # from a port of its own each, and the answer comes back to it
+                data, addr = target.recvfrom(9000)
+                askers.add(addr)
+                target.sendto(bytes(sipstack.parse(data).reply(200)), addr)
+            seen: dict[str | None, str | None] = {}
+            while len(seen) < 2 or set(seen.values()) != {"1 up"}:
+                data, addr = target.recvfrom(9000)
+                target.sendto(bytes(sipstack.parse(data).reply(200)), addr)
+                response = ask(free_port, request("OPTIONS"))
+                seen[response.get_header("Server")] = response.get_header("Subject")
+            assert seen == {"worker 0": "1 up", "worker 1": "1 up"}
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
 def test_transport(start: Any) -> None:
     process = start("reference/endpoint.md")
     output, _ = process.communicate(timeout=60)
@@ -753,9 +784,7 @@ class Shell:
 
 
 @pytest.mark.parametrize("session", list(commands()))
-def test_commands(
-    session: list[tuple[str, str]], tmp_path: Path, serve: Any, new_port: Callable[..., int]
-) -> None:
+def test_commands(session: list[tuple[str, str]], tmp_path: Path, serve: Any, new_port: Callable[..., int]) -> None:
     """Every command that a page shows is run, here or in another test; what is shown of its output it prints."""
     shell = Shell(tmp_path, serve, new_port)
     for command, expected in session:

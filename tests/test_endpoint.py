@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
 import errno
 import functools
+import gc
+import json
 import logging
 import pickle
 import socket
@@ -22,11 +25,12 @@ from sipstack import (
     EventType,
     Message,
     ParseError,
+    StreamParser,
     TransportError,
     _limited_log,
     parse,
     transport,
-)
+)  # fmt: skip
 from sipstack.transport import DatagramTransport, PeerAddress, UDPTransport
 
 SOURCE = ("127.0.0.1", 40_000)
@@ -487,7 +491,7 @@ def test_the_order_of_the_hooks_of_other_datagrams():
     calls, hooks = recorder()
     endpoint = Endpoint(EndpointConfig(**hooks))
     assert answers(endpoint, b"\r\n\r\n") == []
-    assert calls == ["on_datagram"]
+    assert calls == ["on_datagram", "event datagram received", "event noise received"]
     calls.clear()
     assert answers(endpoint, b"nonsense") == []
     assert calls == ["on_datagram", "event datagram received", "on_parse_err", "event parse error"]
@@ -545,7 +549,7 @@ def test_what_events_say():
     assert got[EventType.RESPONSE_RECEIVED].request_method == ""
     assert isinstance(got[EventType.PARSE_ERROR].error, ParseError)
     assert got[EventType.PARSE_ERROR].raw == b"nonsense"
-    assert Event(EventType.READ_ERROR) == (EventType.READ_ERROR, None, b"", None, None, None)
+    assert Event(EventType.READ_ERROR) == (EventType.READ_ERROR, None, b"", None, None, None, 0, None)
 
 
 def test_what_hooks_get():
@@ -852,11 +856,12 @@ def test_limits_of_a_message():
 @pytest.mark.parametrize(
     "data", [b"", b"\r\n\r\n", b"\r\n", b"\0\0\0\0", b"jaK", b"\0\1\0\0\x21\x12\xa4\x42" + b"x" * 12]
 )
-def test_noise_is_counted_and_nothing_else(data):
-    errors = []
-    endpoint = Endpoint(EndpointConfig(on_parse_err=lambda *args: errors.append(args), on_event=errors.append))
+def test_noise_is_counted_and_shown(data):
+    errors, events = [], []
+    endpoint = Endpoint(EndpointConfig(on_parse_err=lambda *args: errors.append(args), on_event=events.append))
     assert answers(endpoint, data) == []
     assert not errors
+    assert events == [Event(EventType.DATAGRAM_RECEIVED, SOURCE, data), Event(EventType.NOISE_RECEIVED, SOURCE, data)]
     assert endpoint.stats.noise == 1
     assert endpoint.stats.parse_errors == 0
 
@@ -1021,6 +1026,7 @@ def test_what_a_transport_counts_itself_is_not_counted_twice(go, names):
         endpoint = Endpoint(transport=memory)
         endpoint.register_handler("OPTIONS", ok)
         for _ in range(2):  # it is opened twice, and what it had counted before is none of this endpoint's
+            endpoint.open()
             serving = asyncio.ensure_future(endpoint.serve())
             await settle(lambda: memory.receiver)
             memory.receiver.deliver([(request_bytes(), SOURCE)])
@@ -1233,15 +1239,140 @@ def test_an_address_in_use():
         assert caught.value.errno == errno.EADDRINUSE
 
 
-def test_close_before_serve(run):
+@pytest.mark.parametrize("how", ["close", "aclose", "a thread", "before the call", "block"])
+def test_close_before_serve_has_begun_wins(run, how):
     async def main():
         endpoint = Endpoint(EndpointConfig(port=0))
-        endpoint.open()
-        endpoint.close()
-        serving = asyncio.ensure_future(endpoint.serve())  # opens it again
-        await settle(lambda: endpoint.listen_addr is not None)
+        if how == "block":
+            async with endpoint:
+                serving = asyncio.ensure_future(endpoint.serve())
+        elif how == "before the call":
+            endpoint.open()
+            endpoint.close()
+            serving = asyncio.ensure_future(endpoint.serve())
+        else:
+            serving = asyncio.ensure_future(endpoint.serve())
+            if how == "close":
+                endpoint.close()
+            elif how == "aclose":
+                await endpoint.aclose()
+            else:
+                thread = threading.Thread(target=endpoint.close)
+                thread.start()
+                thread.join()
+        await asyncio.wait_for(serving, 5)
+        assert endpoint.listen_addr is None
+        endpoint.open()  # begins anew
+        serving = asyncio.ensure_future(endpoint.serve())
+        await asyncio.sleep(0.01)
+        assert not serving.done()
         endpoint.close()
         await serving
+
+    run(main())
+
+
+def test_a_run_that_is_closed_before_it_began_returns():
+    endpoint = Endpoint(EndpointConfig(port=0))
+    endpoint.close()
+    thread = threading.Thread(target=endpoint.run)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_run_inside_a_running_loop_names_serve(recwarn):
+    async def main():
+        with pytest.raises(RuntimeError, match=r"await endpoint\.serve"):
+            Endpoint(EndpointConfig(port=0)).run(beside=main)
+        with pytest.raises(RuntimeError, match=r"await endpoint\.serve"):
+            Endpoint(EndpointConfig(port=0)).run(workers=2)
+
+    asyncio.run(main())
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_a_block_serves(run, batch):
+    async def later(request, addr):
+        await asyncio.sleep(0.05)
+        return request.reply(202)
+
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("OPTIONS", ok)
+        endpoint.register_handler("INFO", later)
+        for _ in range(2):
+            async with endpoint as same:
+                assert same is endpoint
+                assert (await ask(endpoint, request_bytes())).status_code == 200
+                with pytest.raises(RuntimeError, match="served already"):
+                    await endpoint.__aenter__()
+                sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                sock.sendto(request_bytes("INFO"), endpoint.listen_addr)
+            sock.setblocking(False)
+            assert (await hear(sock)).status_code == 202  # its end drains
+            sock.close()
+            assert endpoint.listen_addr is None
+
+    run(main())
+
+
+def test_serve_inside_a_block_waits_with_it(run):
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("OPTIONS", ok)
+        async with endpoint:
+            asyncio.get_running_loop().call_later(0.01, endpoint.close)
+            await endpoint.serve()
+        async with endpoint:
+            serving = asyncio.ensure_future(endpoint.serve())
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="served already"):
+                await endpoint.serve()
+            assert (await ask(endpoint, request_bytes())).status_code == 200
+        await serving
+
+    run(main())
+
+
+def test_a_transport_that_fails_ends_the_block(run):
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0, read_deadline=0.02))
+        with pytest.raises(TransportError, match="cannot read"):  # noqa: PT012
+            async with endpoint:
+                await asyncio.sleep(0.01)  # libuv aborts the process where it has not even seen the descriptor
+                endpoint.transport.sock.close()
+                await asyncio.sleep(10)
+        with pytest.raises(TransportError, match="broken"):  # also where the block ends before it hears of it
+            async with endpoint:
+                endpoint._serving.fail(TransportError(5, "broken"))
+        with pytest.raises(LookupError):  # noqa: PT012
+            async with endpoint:
+                endpoint._serving.fail(TransportError(5, "broken"))
+                raise LookupError
+        with pytest.raises(TransportError, match="broken"):  # noqa: PT012
+            async with endpoint:
+                asyncio.get_running_loop().call_soon(endpoint._serving.fail, TransportError(5, "broken"))
+                await endpoint.serve()
+        await asyncio.sleep(0)  # nobody is cancelled any more
+        assert asyncio.current_task().cancelling() == 0
+
+    run(main())
+
+
+def test_a_block_that_somebody_cancels_is_cancelled_also_when_the_transport_fails(run):
+    async def body(endpoint):
+        async with endpoint:
+            task = asyncio.current_task()
+            endpoint._serving.fail(TransportError(5, "broken"))
+            task.cancel()
+            await asyncio.sleep(10)
+
+    async def main():
+        task = asyncio.ensure_future(body(Endpoint(EndpointConfig(port=0))))
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     run(main())
 
@@ -1715,3 +1846,173 @@ def test_unset_hooks_and_debug_logging_are_quiet(caplog):
     for _ in range(10):
         statuses(endpoint, request_bytes())
     assert not caplog.records
+
+
+# ---------------------------------------------------------------- wrong types, and what a repr says
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [(lambda: Endpoint({"port": 5060}), "config is an EndpointConfig, not dict"),
+     (lambda: Endpoint("127.0.0.1"), "config is an EndpointConfig, not str"),
+     (lambda: Endpoint(transport="udp"), "transport is a DatagramTransport, not str"),
+     (lambda: Endpoint(transport=UDPTransport), "transport is a DatagramTransport, not "),
+     (lambda: EndpointConfig(validate="no"), "validate is a bool, not str"),
+     (lambda: EndpointConfig(reuse_port=1), "reuse_port is a bool, not int"),
+     (lambda: EndpointConfig(schemes=5), "schemes is a collection of str, not one int"),
+     (lambda: EndpointConfig(supported=[5]), "supported is a collection of str"),
+     (lambda: EndpointConfig(counters="calls"), "counters is a collection of str, not one str"),
+     (lambda: Endpoint().handler(ok), "method is a str such as 'OPTIONS', not function"),
+     (lambda: Endpoint().register_handler("INFO", "x"), "handler is a function, not str"),
+     (lambda: Endpoint().append_on_response_sent(asyncio.sleep), "would never run"),
+     (lambda: Endpoint().run(beside=asyncio.sleep(0)), "beside is a function, not coroutine"),
+     (lambda: Endpoint().run(loop_factory="uvloop"), "loop_factory is a function, not str"),
+     (lambda: Endpoint().run(on_stats=5), "on_stats is a function, not int"),
+     (lambda: Endpoint().run(stats_interval="1"), "stats_interval is a number of seconds, not str"),
+     (lambda: Endpoint().send_soon(b"x", SOURCE), "a Message can be sent, not bytes"),
+     (lambda: Endpoint().respond(None, Message.response(200), SOURCE), "a request is a Message"),
+     (lambda: UDPTransport(None), "host is an address or a name"),
+     (lambda: UDPTransport(port="5060"), "port is an int, not str"),
+     (lambda: UDPTransport(sock=5), "sock is a socket, not int")],
+)  # fmt: skip
+def test_a_wrong_type_is_named_with_what_was_expected(make, text):
+    with pytest.raises(TypeError, match=text):
+        make()
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here")
+@pytest.mark.parametrize(("host", "bound"), [("[::1]", "::1"), ("[::]", "::")])
+def test_a_host_in_brackets(host, bound):
+    for it in (Endpoint(EndpointConfig(host=host, port=0)).transport, UDPTransport(host, 0)):
+        endpoint = Endpoint(EndpointConfig(host=host, port=0), transport=it)
+        endpoint.open()
+        assert endpoint.listen_addr[0] == bound
+        endpoint.close()
+
+
+def test_reprs(go):
+    endpoint = Endpoint(EndpointConfig(port=0))
+    assert repr(endpoint) == "<Endpoint not open, no handlers>"
+    assert repr(UDPTransport("::1", 5060)) == "<UDPTransport [::1]:5060, not open>"
+    endpoint.register_handler("OPTIONS", ok)
+    endpoint.register_handler("INFO", ok)
+
+    async def main():
+        async with endpoint:
+            port = endpoint.listen_addr[1]
+            assert repr(endpoint) == f"<Endpoint on 127.0.0.1:{port}, serving, handles OPTIONS, INFO>"
+            assert repr(endpoint.transport) == f"<UDPTransport 127.0.0.1:{port}, being read>"
+
+    go(main())
+    assert repr(endpoint) == "<Endpoint not open, closed, handles OPTIONS, INFO>"
+    parser = StreamParser()
+    assert repr(parser) == "<StreamParser server, 0 bytes wait>"
+    assert list(parser.feed(b"OPTIONS sip:a@b SIP/2.0\r\nl: 5\r\n\r\n1")) == []
+    assert repr(parser) == "<StreamParser server, 34 of 38 bytes wait>"
+    with pytest.raises(ParseError):
+        list(StreamParser.feed(parser := StreamParser(client=True), b"hello\r\n\r\n"))
+    assert repr(parser).startswith("<StreamParser client, 0 bytes wait, broken: ")
+
+
+# ---------------------------------------------------------------- counters as data
+
+
+def test_stats_is_plain_data():
+    endpoint = Endpoint(EndpointConfig(counters=("calls", "bytes")))
+    endpoint.register_handler("OPTIONS", ok)
+    statuses(endpoint, request_bytes())
+    endpoint.count("calls")
+    endpoint.count("bytes", 70)
+    stats = endpoint.stats
+    for same in (pickle.loads(pickle.dumps(stats)), copy.deepcopy(stats), copy.copy(stats), endpoint.stats):
+        assert same == stats
+        assert hash(same) == hash(stats)
+    plain = dataclasses.asdict(stats)
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["counters"] == {"calls": 1, "bytes": 70}
+    assert endpoint.worker is None
+    with pytest.raises(ValueError, match="'other' is not among EndpointConfig"):
+        endpoint.count("other")
+
+
+def test_counting_in_threads():
+    endpoint = Endpoint(EndpointConfig(counters=["n"]))
+    threads = [threading.Thread(target=lambda: [endpoint.count("n") for _ in range(20_000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert endpoint.stats.counters == {"n": 80_000}
+
+
+# ---------------------------------------------------------------- what finalizers and handlers may do
+
+
+def test_a_finalizer_that_puts_while_the_outbox_is_flushed_sends_nothing_twice():
+    """Without a loop what is put leaves at once: also while another flush has copied what waits."""
+
+    class Late(list):
+        """Between the copy and the removal something is put in, as a finalizer may."""
+
+        def __iter__(self):
+            first = [*super().__iter__()]
+            if not done:
+                done.append(True)
+                outbox.put(b"late", SOURCE, None)
+            return iter(first)
+
+    done = []
+    memory = Memory()
+    endpoint = Endpoint(transport=memory)
+    endpoint.open()
+    outbox = endpoint._outbox
+    outbox.waiting = Late()
+    outbox.put(b"first", SOURCE, None)
+    assert [data for data, _ in memory.sent] == [b"first", b"late"]
+    assert endpoint.stats.sent == 2
+
+
+def test_a_transport_that_a_handler_closes_ends_serve(run, batch):
+    def closes(request, addr):
+        endpoint.transport.close()
+
+    async def main():
+        nonlocal endpoint
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("BYE", closes)
+        serving = asyncio.ensure_future(endpoint.serve())
+        await asyncio.sleep(0.01)
+        with udp_socket() as sock:
+            sock.sendto(request_bytes("BYE"), endpoint.listen_addr)
+            with pytest.raises(TransportError, match="the transport was closed"):
+                await asyncio.wait_for(serving, 5)
+        await endpoint.aclose()
+
+    endpoint = None
+    run(main())
+
+
+def test_a_cancelled_error_of_a_handlers_own_is_a_failure(go, caplog):
+    """And no end of the batch it is in, or of what a coroutine has to answer."""
+
+    def cancelled(request, addr):
+        raise asyncio.CancelledError
+
+    async def cancelled_later(request, addr):
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    async def main():
+        memory = Memory()
+        config = EndpointConfig(on_request=lambda request, addr: request.method == "PING" and cancelled(request, addr))
+        async with served(config, {"INFO": cancelled, "BYE": cancelled_later, "INVITE": cancelled_later, "PING": ok,
+                                   "OPTIONS": ok}, memory) as endpoint:  # fmt: skip
+            batch = ("INFO", "BYE", "INVITE", "PING", "OPTIONS")
+            memory.receiver.deliver([(request_bytes(method), SOURCE) for method in batch])
+            await settle(lambda: len(memory.sent) == len(batch))
+            got = {(response := parse(data)).cseq.method: response.status_code for data, _ in memory.sent}
+            assert got == {"INFO": 500, "BYE": 500, "INVITE": 500, "PING": 200, "OPTIONS": 200}
+            assert (endpoint.stats.handler_errors, endpoint.stats.hook_errors) == (3, 1)
+            assert endpoint.dispatch_request(parse(request_bytes("INFO"))).status_code == 500
+
+    go(main())

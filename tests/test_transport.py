@@ -11,6 +11,7 @@ import pickle
 import select
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -950,3 +951,132 @@ def test_a_socket_that_is_closed_in_the_middle_of_a_send_is_not_sent_to(batch, p
                 peer.recv(10)
         finally:
             taken[0].close()
+
+
+# ---------------------------------------------------------------- what a finalizer, a handler or the system may do
+
+
+class Meddler:
+    """A batch in whose `send` something else happens first, as a finalizer may."""
+
+    def __init__(self, batch, meddle):
+        self._batch, self._meddle = batch, meddle
+
+    def __getattr__(self, name):
+        return getattr(self._batch, name)
+
+    def send(self, datagrams):
+        meddle, self._meddle = self._meddle, lambda: None
+        meddle()
+        return self._batch.send(datagrams)
+
+
+def test_a_transport_that_is_closed_while_its_queue_is_sent(batch, peer):
+    it = UDPTransport("127.0.0.1", 0)
+    it.open()
+    real = it._batch
+    it._batch = Clogged(real, 0)
+    it.send([(b"%d" % number, peer.getsockname()) for number in range(3)])
+    it._batch = Meddler(Clogged(real, 0), it.close)
+    assert it.flush() == 0
+    assert it.counters()["queue_drops"] == 3
+    assert it.local_address is None
+
+
+def test_a_queue_that_is_sent_while_it_is_sent(batch, peer):
+    it = UDPTransport("127.0.0.1", 0)
+    it.open()
+    real = it._batch
+    it._batch = Clogged(real, 0)
+    it.send([(b"%d" % number, peer.getsockname()) for number in range(3)])
+    it._batch = Meddler(real, it.flush)
+    assert it.flush() == 0
+    assert [peer.recv(100) for _ in range(3)] == [b"0", b"1", b"2"]
+    it.close()
+
+
+def test_a_transport_that_is_closed_says_so(run, batch):
+    async def main():
+        for close in (UDPTransport.close, lambda it: threading.Thread(target=it.close).start()):
+            sink = Sink()
+            it = UDPTransport("127.0.0.1", 0)
+            it.open()
+            await sink.start(it)
+            close(it)
+            [error] = await sink.wait("errors")
+            assert (type(error), error.errno) == (TransportError, errno.EBADF)
+            it.open()
+            await sink.start(it)
+            it.stop()
+            it.close()
+            await asyncio.sleep(0.01)
+            assert len(sink.errors) == 1
+
+    run(main())
+
+
+class Refusing:
+    """A batch that the system does not let read for so many times."""
+
+    def __init__(self, batch, number, times):
+        self._batch, self.number, self.times = batch, number, times
+
+    def __getattr__(self, name):
+        return getattr(self._batch, name)
+
+    def receive(self):
+        if self.times:
+            self.times -= 1
+            raise OSError(self.number, os.strerror(self.number))
+        return self._batch.receive()
+
+
+@pytest.mark.parametrize("name", ["EPERM", "EACCES", "ENOMEM", "ENOBUFS"])
+def test_a_read_that_the_system_refuses_for_a_while(run, batch, peer, name, monkeypatch, caplog):
+    monkeypatch.setattr("sipstack.transport._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("sipstack.transport._PAUSES", 5)
+
+    async def main():
+        sink = Sink()
+        it = UDPTransport("127.0.0.1", 0)
+        it.open()
+        await sink.start(it)
+        if it._fallback is not None:  # the loop reads it
+            it.close()
+            return
+        for _ in range(2):  # what is counted in a row begins again
+            it._batch = Refusing(it._batch, getattr(errno, name), 4)
+            peer.sendto(b"x", it.local_address)
+            await sink.wait("datagrams")
+            sink.datagrams.clear()
+        assert it.counters()["read_errors"] == 8
+        assert "cannot read for now" in caplog.text
+        it._batch = Refusing(it._batch, getattr(errno, name), 1000)
+        peer.sendto(b"x", it.local_address)
+        [error] = await sink.wait("errors")
+        assert error.errno == getattr(errno, name)
+        it.close()
+
+    run(main())
+
+
+def test_a_descriptor_that_is_no_socket_any_more_is_not_closed(run, batch, tmp_path):
+    """recvmmsg says ENOTSOCK before the next look at the descriptor; what stands there is somebody else's."""
+
+    async def main():
+        sink = Sink()
+        it = UDPTransport("127.0.0.1", 0)
+        it.open()
+        await sink.start(it)
+        await asyncio.sleep(0.01)
+        descriptor = it.sock.fileno()
+        file = os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR)
+        os.dup2(file, descriptor)
+        os.close(file)
+        it._on_error(OSError(errno.ENOTSOCK, "not a socket"))
+        [error] = sink.errors
+        assert error.errno == errno.ENOTSOCK
+        it.close()
+        os.close(descriptor)  # still open
+
+    run(main())

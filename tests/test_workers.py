@@ -27,11 +27,12 @@ import asyncio, json, logging, os, sys, time
 from sipstack import Endpoint, EndpointConfig
 
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-endpoint = Endpoint(EndpointConfig(port=0, drain_timeout=30.0))
+endpoint = Endpoint(EndpointConfig(port=0, drain_timeout=30.0, counters=["answered"]))
 
 @endpoint.handler("OPTIONS")
 def options(request, addr):
-    return request.reply(200, headers={"Server": str(os.getpid())})
+    endpoint.count("answered")
+    return request.reply(200, headers={"Server": str(os.getpid()), "Subject": str(endpoint.worker)})
 
 @endpoint.handler("INFO")
 async def slow(request, addr):
@@ -46,7 +47,8 @@ def report(stats):
     counts = [worker.requests for worker in endpoint.worker_stats]
     port = endpoint.listen_addr and endpoint.listen_addr[1]
     print(json.dumps({"port": port, "requests": stats.requests, "sent": stats.sent, "workers": counts,
-                      "pending": stats.pending, "methods": dict(stats.requests_by_method)}), flush=True)
+                      "pending": stats.pending, "methods": dict(stats.requests_by_method),
+                      "own": stats.counters["answered"]}), flush=True)
 
 def make_loop():
     time.sleep(float(sys.argv[2]))
@@ -60,9 +62,9 @@ print("over", flush=True)
 class Program:
     """The program above with its output."""
 
-    def __init__(self, workers, pause=0.0):
+    def __init__(self, workers, pause=0.0, text=PROGRAM):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(workers), str(pause)],
+            [sys.executable, "-c", text, str(workers), str(pause)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
@@ -282,6 +284,54 @@ def test_an_address_in_use(program):
     assert "cannot listen on 198.51.100.9" in caught.value.stderr.decode()
 
 
+def test_a_worker_knows_its_place_and_the_programs_own_counters_are_summed(program, clients):
+    it = program()
+    places = {}
+    for sock in clients:
+        response = ask(sock, it.port)
+        places[response.get_header("Server")] = response.get_header("Subject")
+    assert [places[pid] for pid in it.pids] == ["0", "1"]
+    assert it.wait_for(lambda report: report["requests"] == len(clients))["own"] == len(clients)
+    os.kill(int(it.pids[0]), signal.SIGKILL)
+    assert it.wait_for(lambda report: report["requests"] == len(clients))["own"] == len(clients)  # nothing is forgotten
+
+
+@pytest.mark.parametrize("first", [1, 2])
+@pytest.mark.parametrize("second", [1, 2])
+def test_a_second_program_on_the_port_fails_unless_both_ask_to_share(program, clients, first, second):
+    def other(port, share):
+        text = PROGRAM.replace("port=0", f"port={port}, reuse_port={share}")
+        return subprocess.Popen(
+            [sys.executable, "-c", text, str(second), "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+
+    it = program(first)
+    process = other(it.port, False)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert f"cannot listen on 127.0.0.1:{it.port}" in errors.decode()
+    for sock in clients:  # and it has taken nothing away
+        assert ask(sock, it.port).get_header("Server")
+    it.wait_for(lambda report: report["requests"] == len(clients))
+
+
+def test_programs_that_ask_share_a_port(program):
+    text = PROGRAM.replace("port=0", "port=0, reuse_port=True")
+    first = Program(2, text=text)
+    second = None
+    try:
+        second = Program(2, text=text.replace("port=0", f"port={first.port}"))
+        assert second.port == first.port
+    finally:
+        for it in filter(None, (first, second)):
+            it.stop()
+            it.process.stdout.close()
+            it.process.stderr.close()
+
+
 def test_not_in_a_thread():
     import threading
 
@@ -317,6 +367,11 @@ def test_shared_stats():
     assert shared.read(1) == Stats()
     shared.write(1, Stats(requests=1, requests_by_method={"NEW": 1}))
     assert shared.read(1).requests_by_method == {"other": 1}
+    own = SharedStats(2, [], ["calls"])
+    for index in (0, 1):
+        own.write(index, Stats(counters={"calls": 2 + index}))
+    own.retire(0)
+    assert add(own.read_all()).counters == {"calls": 5}
     total = add(shared.read_all())
     assert (total.requests, total.requests_by_method["other"]) == (6, 2)
     shared.retire(0)

@@ -6,6 +6,7 @@ The compiled batch and the plain one make the same of them.
 import contextlib
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any, Final, NoReturn, Self, TypeAlias
 
 Address: TypeAlias = tuple[str, int]
@@ -16,7 +17,17 @@ WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104
 IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)  # Linux; the name is there since Python 3.14
 
 
-class PeerAddress(tuple[str, int]):
+class _Fixed(tuple[str, int]):
+    """A `(host, port)` that carries more, and cannot be changed."""
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("an address cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("an address cannot be changed")
+
+
+class PeerAddress(_Fixed):
     """A `(host, port)`, with the address of our own that belongs to it.
 
     What comes to a wildcard address has one of these as its source, and what is sent to one leaves from its `local`. It
@@ -33,14 +44,46 @@ class PeerAddress(tuple[str, int]):
         made.__dict__["local"] = local
         return made
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError("an address cannot be changed")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError("an address cannot be changed")
-
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (*self, self.local)
+
+
+class ReturnAddress(_Fixed):
+    """The `(host, port)` of a peer, with the way back to it: a connection, a queue.
+
+    What is sent to it goes that way, and no other. Written down (pickle) it is the plain tuple.
+
+    Attributes:
+        write: takes the bytes of a message.
+        local: our own host and port on that way, None where it is not known.
+    """
+
+    write: Callable[[bytes], object]
+    local: Address | None
+
+    def __new__(cls, host: str, port: int, write: Callable[[bytes], object], local: Address | None) -> Self:
+        made = super().__new__(cls, (host, port))
+        made.__dict__.update(write=write, local=local)
+        return made
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, (tuple(self),)
+
+
+def bare_host(host: str) -> str:
+    """A host without the brackets that an IPv6 address has in a URI."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
+
+
+def addr_text(addr: Address) -> str:
+    """An address as text, an IPv6 host in brackets."""
+    return f"[{addr[0]}]:{addr[1]}" if ":" in addr[0] else f"{addr[0]}:{addr[1]}"
 
 
 def at_port(addr: Address, port: int) -> Address:

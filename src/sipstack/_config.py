@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, fields
 from typing import Final, NamedTuple, TypeAlias
 
+from ._limited_log import cut
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_PORT, MAX_SIZE
 from .errors import ParseError
 from .message import Message
 from .methods import URI_SCHEMES
 from .transport import Address
+from .validation import Violation
 
 __all__ = ["EndpointConfig", "Event", "EventType", "Handler"]
 
@@ -22,6 +24,7 @@ class EventType(enum.Enum):
     """What an `Event` is about."""
 
     DATAGRAM_RECEIVED = "datagram received"
+    NOISE_RECEIVED = "noise received"
     PARSE_ERROR = "parse error"
     REQUEST_RECEIVED = "request received"
     RESPONSE_RECEIVED = "response received"
@@ -36,7 +39,17 @@ class EventType(enum.Enum):
 
 
 class Event(NamedTuple):
-    """One thing that happened, for `on_event`. What does not apply is None (or `b""`)."""
+    """One thing that happened, for `on_event`. What does not apply is None (`b""`, 0).
+
+    Attributes:
+        type: what it is about.
+        addr: the other side's address.
+        raw: the bytes that came, or that could not be sent.
+        request, response: the messages it is about.
+        error: what was raised.
+        status: what a request that no handler has answered is answered with; an ACK never is.
+        violation: what is wrong with a request that `EndpointConfig.validate` refused, where that is no `error`.
+    """
 
     type: EventType
     addr: Address | None = None
@@ -44,6 +57,27 @@ class Event(NamedTuple):
     request: Message | None = None
     response: Message | None = None
     error: BaseException | None = None
+    status: int = 0
+    violation: Violation | None = None
+
+    def __repr__(self) -> str:
+        """One line, for a log: what is long is cut."""
+        said = [self.type.value]
+        if self.addr is not None:
+            said.append(f"{cut(self.addr[0])}:{self.addr[1]}")
+        if self.request is not None:
+            said.append(f"{cut(self.request.method)} {cut(self.request.request_uri)}")
+        if self.response is not None:
+            said.append(f"{self.response.status_code} {cut(self.response.status_text)}")
+        if self.raw:
+            said.append(f"{len(self.raw)} bytes")
+        if self.status:
+            said.append(f"answered {self.status}")
+        if self.violation is not None:
+            said.append(f"{self.violation.header} {self.violation.reason}".strip())
+        if self.error is not None:
+            said.append(f"{type(self.error).__name__}: {cut(self.error)}")
+        return f"<Event {', '.join(said)}>"
 
     @property
     def request_method(self) -> str:
@@ -61,10 +95,12 @@ class EndpointConfig:
     """How an endpoint listens and what it does by itself. Wrong values raise ValueError or TypeError here.
 
     Attributes:
-        host, port: where to listen. "::" takes IPv4 and IPv6, "0.0.0.0" IPv4; port 0 lets the kernel choose.
+        host, port: where to listen, an IPv6 address with or without brackets. "::" takes IPv4 and IPv6, "0.0.0.0" IPv4;
+            port 0 lets the kernel choose.
         read_buf_size: bytes; a longer datagram is cut, counted and reported, never parsed.
         read_deadline: seconds between two looks whether the socket is still ours.
-        reuse_port: share the port with other sockets of this user (SO_REUSEPORT).
+        reuse_port: share the port with other sockets of this user (SO_REUSEPORT); without it a second program fails,
+            also where both have workers.
         recv_buffer, send_buffer: bytes of kernel buffer; None asks for 4 MiB and takes what there is.
         batch_size: datagrams read or sent in one system call.
         gso: give the kernel runs of datagrams of one size to one peer as one (UDP_SEGMENT; Linux, compiled core). It
@@ -81,6 +117,7 @@ class EndpointConfig:
         supported: option tags a Require may name; others get 420. None: do not look (a proxy's choice).
         use_maddr: let the Via's maddr say where a response goes. Off: whoever sends a request could aim it.
         max_size, max_headers: limits of one message, in bytes and headers; beyond them it is a parse error.
+        counters: names of counters of the program's own: see `Endpoint.count`.
         drain_timeout: seconds that `aclose` waits for handlers in flight and for what the socket still holds.
         on_datagram: (raw, addr), for everything received, before it is looked at.
         on_parse_err: (raw, addr, error), for what is no SIP message.
@@ -114,6 +151,7 @@ class EndpointConfig:
     use_maddr: bool = False
     max_size: int = MAX_SIZE
     max_headers: int = MAX_HEADERS
+    counters: Collection[str] = ()
     drain_timeout: float = 5.0
     on_datagram: Callable[[bytes, Address], object] | None = None
     on_parse_err: Callable[[bytes, Address, ParseError], object] | None = None
@@ -128,7 +166,7 @@ class EndpointConfig:
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str) or not self.host:
-            raise TypeError("host is an address or a name, as str")
+            raise TypeError(f"host is an address or a name, as str, not {self.host!r}")
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is None and name in ("recv_buffer", "send_buffer"):
@@ -143,9 +181,17 @@ class EndpointConfig:
                 raise TypeError(f"{name} is a number of seconds, not {type(seconds).__name__}")
             if not 0 < seconds < 1e6:
                 raise ValueError(f"{name} is a positive number of seconds, not {seconds}")
-        for name in ("schemes", "supported"):
-            if isinstance(getattr(self, name), str):
-                raise TypeError(f"{name} is a collection of str, not one str")
+        for name in ("reuse_port", "gso", "answer_cancel", "validate", "use_maddr"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is a bool, not {type(getattr(self, name)).__name__}")
+        for name in ("schemes", "supported", "counters"):
+            names = getattr(self, name)
+            if names is None and name == "supported":
+                continue
+            if isinstance(names, str | bytes) or not isinstance(names, Collection):
+                raise TypeError(f"{name} is a collection of str, not one {type(names).__name__}")
+            if not all(isinstance(one, str) for one in names):
+                raise TypeError(f"{name} is a collection of str, and of nothing else")
         for name in _CALLABLES:
             function = getattr(self, name)
             if function is not None and not callable(function):

@@ -1,5 +1,6 @@
 """Where the counters of an endpoint and its transport are put together into a `Stats`, and its workers' into one."""
 
+import threading
 from typing import TYPE_CHECKING
 
 from ._stats import CLASSES, OTHER, SharedStats, Stats, add
@@ -18,7 +19,7 @@ class Counters:
     not been sent, which nobody else can know), else by dispatcher and outbox.
 
     Attributes:
-        worker: the place of this process among the workers, -1 where it is none.
+        worker: the place of this process among the workers, None where it is none.
     """
 
     def __init__(self, dispatcher: "Dispatcher") -> None:
@@ -26,7 +27,17 @@ class Counters:
         self._transport: DatagramTransport | None = None
         self._at_begin: Mapping[str, int] = {}
         self._shared: SharedStats | None = None
-        self.worker = -1
+        self.worker: int | None = None
+        self._own = dict.fromkeys(dispatcher.config.counters, 0)
+        self._counting = threading.Lock()
+
+    def count(self, name: str, by: int) -> None:
+        """Counts what is the program's own."""
+        if name not in self._own:
+            known = ", ".join(self._own) or "none"
+            raise ValueError(f"{name!r} is not among EndpointConfig(counters=...), which has {known}")
+        with self._counting:  # `+=` is none of one piece
+            self._own[name] += by
 
     def begin(self, transport: DatagramTransport) -> None:
         """From now on it counts what this transport counts."""
@@ -56,18 +67,18 @@ class Counters:
         classes = {name: count for name, count in zip(CLASSES, dispatcher.responses[1:], strict=True) if count}
         counts["requests"], counts["responses"] = sum(methods.values()), sum(classes.values())
         counts["responses_received"], counts["pending"] = dispatcher.responses_received, len(dispatcher.tasks)
-        return Stats(**counts, requests_by_method=methods, responses_by_class=classes)
+        return Stats(**counts, requests_by_method=methods, responses_by_class=classes, counters=self._own.copy())
 
     # ------------------------------------------------------------------ workers
 
     def share(self, workers: int) -> SharedStats:
         """Makes the memory that so many workers publish their counters in."""
-        self._shared = SharedStats(workers, self._dispatcher.routes)
+        self._shared = SharedStats(workers, self._dispatcher.routes, self._own)
         return self._shared
 
     def publish(self) -> None:
         """Shows the others what this worker counted."""
-        if self._shared is not None and self.worker >= 0:
+        if self._shared is not None and self.worker is not None:
             self._shared.write(self.worker, self.own())
 
     def of_workers(self) -> tuple[Stats, ...]:

@@ -32,6 +32,8 @@ cdef class Dispatcher:
 
     @cython.locals(message=_parser.Message)
     cdef receive(self, data, addr)
+    @cython.locals(message=_parser.Message)
+    cdef take_message(self, _parser.Message message, addr, data)
     cdef take_response(self, _parser.Message response, addr, data)
     @cython.locals(route=Route)
     cdef take_request(self, _parser.Message request, addr, data)
@@ -39,7 +41,7 @@ cdef class Dispatcher:
     cdef Route count_request(self, method)
     cdef judge(self, _parser.Message request)
     @cython.locals(response=_parser.Message)
-    cpdef finish(self, _parser.Message request, result, addr, target)
+    cpdef finish(self, _parser.Message request, result, addr, target, data)
     @cython.locals(status=cython.int)
     cpdef bint pass_on(self, _parser.Message message, addr) except -1
     @cython.locals(status=cython.int)

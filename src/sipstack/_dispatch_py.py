@@ -7,18 +7,20 @@ short methods, attributes that are all set in `__init__`, and no closure or gene
 import inspect
 import logging
 import sys
+from asyncio import CancelledError
 from functools import partial
 from threading import get_ident
 from types import CoroutineType
 from typing import Any, NamedTuple
 
-from ._address import at_port
+from ._address import ReturnAddress, at_port
 from ._config import EndpointConfig, EventType, Handler
+from ._limited_log import call_id_text
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_SIZE
 from ._outbox import Outbox
-from ._reports import Reports, call_id_text
+from ._reports import Reports
 from ._tasks import Tasks
-from ._unreadable import Allowance, answer_unreadable
+from ._unreadable import Allowance, answer_unreadable, call_id_of
 from .errors import HeaderError, ParseError, SipError
 from .message import Message, parse
 from .methods import ACK, CANCEL, INVITE, METHODS, header_id
@@ -31,11 +33,12 @@ _FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Fault(NamedTuple):
-    """Why a request is refused, and with what."""
+    """Why a request is refused, and with what; `cause` is the finding or the error behind it."""
 
     status: int
     reason: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    cause: Violation | Exception | None = None
 
 
 class Route:
@@ -143,6 +146,24 @@ class Dispatcher:
                 self.show_datagram(data, addr)
             self.take_unreadable(data, addr, ParseError("datagram longer than the read buffer", len(data), 513))
 
+    def take(self, message: Message | bytes, addr: ReturnAddress) -> None:
+        """Takes a message that came another way than over the transport."""
+        data = message if isinstance(message, bytes) else message.to_bytes()
+        self.counts["datagrams"] += 1
+        self.counts["bytes_received"] += len(data)
+        outbox = self.outbox
+        outbox.has_returns = True
+        held, outbox.held = outbox.held, True
+        try:
+            if isinstance(message, bytes):
+                self.receive(data, addr)
+            else:
+                self.take_message(message, addr, data)
+        finally:
+            outbox.held = held
+            if not held:
+                outbox.flush()
+
     def count_received(self, batch: list[Datagram]) -> None:
         self.counts["datagrams"] += len(batch)
         self.counts["bytes_received"] += sum([len(data) for data, _ in batch])
@@ -160,10 +181,18 @@ class Dispatcher:
         else:
             self.take_request(message, addr, data)
 
+    def take_message(self, message: Message, addr: Address, data: bytes) -> None:
+        """The same for one that somebody else has read; `data` is what it was then."""
+        if self.watches_datagrams:
+            self.show_datagram(data, addr)
+        if message.status_code:
+            self.take_response(message, addr, data)
+        else:
+            self.take_request(message, addr, data)
+
     def show_datagram(self, data: bytes, addr: Address) -> None:
         self.reports.call(self.config.on_datagram, data, addr)
-        if not _is_noise(data):
-            self.reports.event(EventType.DATAGRAM_RECEIVED, addr, data)
+        self.reports.event(EventType.DATAGRAM_RECEIVED, addr, data)
 
     def take_unreadable(self, data: bytes, addr: Address, error: ParseError) -> None:
         """What is no message is a keep-alive, which is none of SIP's business, or an error, or that of a request.
@@ -172,8 +201,11 @@ class Dispatcher:
         """
         if _is_noise(data):
             self.counts["noise"] += 1
+            self.reports.event(EventType.NOISE_RECEIVED, addr, data)
             return
         self.counts["parse_errors"] += 1
+        text = "%d bytes from %s are no SIP message: %s%s"
+        self.reports.log.log(logging.DEBUG, text, len(data), addr, error, partial(call_id_of, data))
         self.reports.call(self.config.on_parse_err, data, addr, error)
         self.reports.event(EventType.PARSE_ERROR, addr, data, error=error)
         response = answer_unreadable(data, addr, error) if self.answerable.take() else None
@@ -187,7 +219,7 @@ class Dispatcher:
         if self.on_sip_response is not None:
             try:
                 self.on_sip_response(response, addr)
-            except Exception as error:
+            except (Exception, CancelledError) as error:
                 self.reports.hook_failed(self.on_sip_response, error, (response, addr))
         if self.watches_events:
             self.reports.event(EventType.RESPONSE_RECEIVED, addr, data, response=response)
@@ -201,7 +233,7 @@ class Dispatcher:
             if request.stamp_received(addr[0], addr[1]) and not self.use_maddr:
                 target = addr
         except SipError as error:
-            fault = Fault(400, f"Via {getattr(error, 'reason', 'unusable')}")
+            fault = Fault(400, f"Via {getattr(error, 'reason', 'unusable')}", (), error)
         if self.watches_requests:
             self.reports.call(self.config.on_request, request, addr)
             self.reports.event(EventType.REQUEST_RECEIVED, addr, data, request=request)
@@ -210,17 +242,17 @@ class Dispatcher:
             if fault is None:
                 fault = self.judge(request)
             if fault is not None:
-                self.note_rejected(request, addr)
+                self.note_rejected(request, addr, fault)
                 self.refuse(request, addr, fault)
                 return
         handler = self.no_route if route.handler is None else route.handler
         try:
             result = handler(request, addr)
-        except Exception as error:
-            self.fail(request, addr, error)
+        except (Exception, CancelledError) as error:  # nobody has cancelled this: it is the handler's own
+            self.fail(request, addr, error, data)
             return
         if result is not None:
-            self.finish(request, result, addr, target if route.answered else None)
+            self.finish(request, result, addr, target if route.answered else None, data)
 
     def count_request(self, method: str) -> Route:
         """Counts a request of this method; returns the route it takes."""
@@ -252,8 +284,11 @@ class Dispatcher:
         try:
             unknown = unsupported_options(request, self.supported)
         except HeaderError as error:
-            return Fault(400, f"Require {error.reason}")
-        return Fault(420, None, (("Unsupported", ", ".join(unknown)),)) if unknown else None
+            return Fault(400, f"Require {error.reason}", (), error)
+        if not unknown:
+            return None
+        cause = Violation("Require", "names an option that is not supported", 420)
+        return Fault(420, None, (("Unsupported", ", ".join(unknown)),), cause)
 
     def refuse(self, request: Message, addr: Address, fault: Fault) -> None:
         """Answers a request that is not served; drops it where it is an ACK or has no Via to answer to."""
@@ -266,35 +301,56 @@ class Dispatcher:
         except (SipError, ValueError) as error:
             self.counts["unanswerable"] += 1
             text = "no answer is possible to %s from %s%s: %s"
-            self.reports.log.log(logging.INFO, text, request.method, addr, call_id_text((request,)), error)
+            call_id = call_id_text(request.get_header("Call-ID"))
+            self.reports.log.log(logging.INFO, text, request.method, addr, call_id, error)
             return
         self.answer(request, response, addr, None)
 
-    def fail(self, request: Message, addr: Address, error: Exception) -> None:
-        self.refuse(request, addr, self.note_failure(request, addr, error))
+    def fail(self, request: Message, addr: Address, error: BaseException, data: bytes) -> None:
+        """Answers a request whose handler failed. What the handler did to it before is not in the answer."""
+        fault = self.note_failure(request, addr, error)
+        self.refuse(self.as_came(request, addr, data), addr, fault)
 
-    def note_failure(self, request: Message, addr: Address, error: Exception) -> Fault:
+    def as_came(self, request: Message, addr: Address, data: bytes) -> Message:
+        """A request as it was before its handler had it: read once more, which nobody pays for until one fails."""
+        try:
+            came: Message = self.parse(data)
+            came.stamp_received(addr[0], addr[1])
+        except ParseError:  # it was made, and not read
+            return request
+        except SipError:
+            pass
+        return came
+
+    def note_failure(self, request: Message, addr: Address, error: BaseException) -> Fault:
         """Counts and shows what a handler raised, and says what answers it: 500.
 
         For a malformed value of the request (HeaderError) it is what that says. So a handler uses `request.uri` or
         `decrement_max_forwards` as if all were well: what is not is 400, 416, 483.
         """
         if isinstance(error, HeaderError):
-            self.note_rejected(request, addr)
-            return Fault(error.status, f"{error.header} {error.reason}".strip() if error.status == 400 else None)
+            reason = f"{error.header} {error.reason}".strip() if error.status == 400 else None
+            fault = Fault(error.status, reason, (), error)
+            self.note_rejected(request, addr, fault)
+            return fault
         self.counts["handler_errors"] += 1
-        text = "the handler of %s failed on Call-ID %r from %s"
-        self.reports.log.log(logging.ERROR, text, request.method, request.get_header("Call-ID"), addr, exc_info=error)
-        self.reports.event(EventType.HANDLER_ERROR, addr, request=request, error=error)
+        text = "the handler of %s failed%s from %s"
+        call_id = call_id_text(request.get_header("Call-ID"))
+        self.reports.log.log(logging.ERROR, text, request.method, call_id, addr, exc_info=error)
+        self.reports.event(EventType.HANDLER_ERROR, addr, request=request, error=error, status=500)
         return Fault(500)
 
     def terminate(self, request: Message, addr: Address) -> None:
         """Answers an INVITE that was cancelled, and whose handler did not: 487 (RFC 3261 9.2)."""
         self.refuse(request, addr, Fault(487))
 
-    def note_rejected(self, request: Message, addr: Address) -> None:
+    def note_rejected(self, request: Message, addr: Address, fault: Fault) -> None:
         self.counts["rejected"] += 1
-        self.reports.event(EventType.REQUEST_REJECTED, addr, request=request)
+        error = fault.cause if isinstance(fault.cause, Exception) else None
+        found = fault.cause if isinstance(fault.cause, Violation) else None
+        status = fault.status
+        event = EventType.REQUEST_REJECTED
+        self.reports.event(event, addr, request=request, error=error, status=status, violation=found)
 
     # ------------------------------------------------------------------ what no handler is for
 
@@ -326,7 +382,7 @@ class Dispatcher:
 
     # ------------------------------------------------------------------ what goes out
 
-    def finish(self, request: Message, result: object, addr: Address, target: Address | None) -> None:
+    def finish(self, request: Message, result: object, addr: Address, target: Address | None, data: bytes) -> None:
         """What a handler returned, when it is not None; `target` is where its response goes, if that is known.
 
         It is never known for an ACK. A coroutine for which there is no room is 503 (RFC 3261 21.5.4).
@@ -337,12 +393,13 @@ class Dispatcher:
                 self.answer(request, response, addr, target)
                 return
         elif type(result) is CoroutineType or inspect.isawaitable(result):
-            if not self.tasks.start(request, result, addr, target):
+            if not self.tasks.start(request, result, addr, target, data):
                 self.counts["overloaded"] += 1
-                self.reports.event(EventType.OVERLOADED, addr, request=request)
-                self.refuse(request, addr, Fault(503, None, (("Retry-After", str(self.config.retry_after)),)))
+                self.reports.event(EventType.OVERLOADED, addr, request=request, status=503)
+                fault = Fault(503, None, (("Retry-After", str(self.config.retry_after)),))
+                self.refuse(self.as_came(request, addr, data), addr, fault)
             return
-        self.fail(request, addr, _wrong_result(result))
+        self.fail(request, addr, _wrong_result(result), data)
 
     def answer(self, request: Message, response: Message, addr: Address, target: Address | None) -> None:
         if target is None:
@@ -361,6 +418,8 @@ class Dispatcher:
 
     def reply_address(self, request: Message, addr: Address) -> Address:
         """Where the response to a request from `addr` goes (RFC 3261 18.2.2, RFC 3581 4)."""
+        if type(addr) is ReturnAddress:
+            return addr
         try:
             via = request.via
         except HeaderError:
@@ -386,6 +445,8 @@ class Dispatcher:
 
         False, and nothing done, in another thread than the one that serves.
         """
+        if not isinstance(message, Message):
+            raise TypeError(f"a Message can be sent, not {type(message).__name__}")
         if self.outbox.thread != get_ident():
             return False
         data = message.to_bytes()
@@ -399,25 +460,33 @@ class Dispatcher:
 
     # ------------------------------------------------------------------ without a transport
 
-    def call(self, request: Message, addr: Address) -> Any:
-        """What a request's handler returns, or what it raised. Nothing is stamped, judged or sent."""
+    def call(self, request: Message, addr: Address) -> tuple[Message, Any]:
+        """A request as it came, and what its handler returns or raised. Nothing is stamped, judged or sent."""
         if not isinstance(request, Message) or not request.is_request:
             raise TypeError("dispatch needs a request")
         route = self.count_request(request.method)
         handler = self.no_route if route.handler is None else route.handler
+        came = request.copy()
         try:
-            return handler(request, addr)
-        except Exception as error:
-            return error
+            return came, handler(request, addr)
+        except (Exception, CancelledError) as error:
+            return came, error
 
-    def checked_response(self, request: Message, result: object, addr: Address) -> Message | None:
-        """A handler's result, or what it raised, as the response to its request, counted; None where none is sent."""
+    def show_response(self, response: Message, addr: Address) -> None:
+        """A response that came over another transport."""
+        self.take_response(response, addr, b"")
+
+    def checked_response(self, request: Message, result: object, addr: Address, came: Message) -> Message | None:
+        """A handler's result, or what it raised, as the response to its request, counted; None where none is sent.
+
+        `came` is the request before the handler had it.
+        """
         if result is None:
             return None
         if not isinstance(result, Message) or not result.status_code:
-            error = result if isinstance(result, Exception) else _wrong_result(result)
+            error = result if isinstance(result, BaseException) else _wrong_result(result)
             fault = self.note_failure(request, addr, error)
-            result = request.reply(fault.status, fault.reason)
+            result = came.reply(fault.status, fault.reason)
         if request.method == ACK:
             return None
         self.responses[result.status_code // 100] += 1
@@ -425,7 +494,7 @@ class Dispatcher:
 
 
 def _fault(found: Violation) -> Fault:
-    return Fault(found.status, f"{found.header} {found.reason}" if found.status == 400 else None)
+    return Fault(found.status, f"{found.header} {found.reason}" if found.status == 400 else None, (), found)
 
 
 def _wrong_result(result: object) -> TypeError:

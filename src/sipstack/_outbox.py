@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from threading import get_ident
 
+from ._address import ReturnAddress
 from ._config import EventType
 from ._reports import Reports
 from .errors import TransportError
@@ -26,10 +27,11 @@ class Outbox:
         loop: the loop that serves, or served last; None before.
         thread: the one that it runs in.
         counts_sent: whether what leaves is counted here; not where the transport does it.
+        has_returns: whether some of it may have a `ReturnAddress`.
     """
 
-    __slots__ = ("_lock", "_notes", "_reports", "_scheduled", "counts_sent", "held", "loop", "thread", "transport",
-                 "waiting")  # fmt: skip
+    __slots__ = ("_lock", "_notes", "_reports", "_scheduled", "_sender", "counts_sent", "has_returns", "held",
+                 "loop", "thread", "transport", "waiting")  # fmt: skip
 
     def __init__(self, reports: Reports) -> None:
         self._reports = reports
@@ -40,7 +42,9 @@ class Outbox:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread = 0
         self._scheduled = False  # whether the loop will flush
+        self._sender = 0  # the thread that takes out what waits, which holds the lock
         self.counts_sent = True
+        self.has_returns = False
         self._lock = threading.RLock()  # one that a thread may take twice: a transport may deliver while it sends
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -73,18 +77,29 @@ class Outbox:
             self.flush()
 
     def flush(self) -> None:
-        """Sends what waits, and calls the hooks for what left."""
+        """Sends what waits, and calls the hooks for what left.
+
+        What a finalizer or a transport puts in while this sends, in the same thread, leaves in another round.
+        """
         self._scheduled = False
-        if not self.waiting:
+        if self._sender == get_ident():
             return
+        while self.waiting:
+            self._flush_once()
+
+    def _flush_once(self) -> None:
         with self._lock:
-            # Another thread may be adding to them, the datagram first: so what is noted here is among what leaves. A
-            # finalizer may too: not x[:], see _parser_py.
-            if notes := [*self._notes]:
-                del self._notes[: len(notes)]
-            leaving = [*self.waiting]
-            del self.waiting[: len(leaving)]
-            failures = self._pass_on(leaving)
+            self._sender = get_ident()
+            try:
+                # Another thread may be adding to them, the datagram first: so what is noted here is among what leaves.
+                # A finalizer may too: not x[:], see _parser_py.
+                if notes := [*self._notes]:
+                    del self._notes[: len(notes)]
+                leaving = [*self.waiting]
+                del self.waiting[: len(leaving)]
+                failures = self._pass_on(leaving) if leaving else ()
+            finally:
+                self._sender = 0
         for failure in failures:
             self._report(failure)
         failed: dict[int, list[Address]] = {}
@@ -102,9 +117,11 @@ class Outbox:
             self._report(failure)
             raise failure[2]
 
-    def check(self, data: bytes) -> None:
+    def check(self, data: bytes, addr: Address) -> None:
         """Raises `TransportError` where a datagram cannot be sent now, whoever it is for."""
         transport = self.transport
+        if type(addr) is ReturnAddress:
+            return
         if transport is None:
             raise TransportError(errno.EBADF, "the endpoint is not open")
         if len(data) > transport.max_payload:
@@ -113,6 +130,18 @@ class Outbox:
 
     def _pass_on(self, datagrams: list[Datagram]) -> Sequence[Failure]:
         """Gives datagrams to the transport. Returns those that it did not take."""
+        if not self.has_returns:
+            return self._transmit(datagrams)
+        failures: list[Failure] = []
+        others: list[Datagram] = []
+        for data, addr in datagrams:
+            if type(addr) is ReturnAddress:
+                failures += self._return(data, addr)
+            else:
+                others.append((data, addr))
+        return [*failures, *self._transmit(others)] if others else failures
+
+    def _transmit(self, datagrams: list[Datagram]) -> Sequence[Failure]:
         counts = self._reports.counts
         try:
             if self.transport is None:
@@ -129,6 +158,18 @@ class Outbox:
             unsent = sum([len(data) for data, _, _ in failures])
             counts["bytes_sent"] += sum([len(data) for data, _ in datagrams]) - unsent
         return failures
+
+    def _return(self, data: bytes, addr: ReturnAddress) -> list[Failure]:
+        """Sends one the way that its address knows."""
+        counts = self._reports.counts
+        try:
+            addr.write(data)
+        except Exception as error:
+            counts["queue_drops" if isinstance(error, BlockingIOError) else "send_errors"] += 1
+            return [(data, addr, error)]
+        counts["sent"] += 1
+        counts["bytes_sent"] += len(data)
+        return []
 
     def _report(self, failure: Failure) -> None:
         data, addr, error = failure

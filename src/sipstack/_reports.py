@@ -1,13 +1,15 @@
 """What an endpoint tells its program: the hooks that are called, the log, and the counters that all its rooms share."""
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 
 from ._config import EndpointConfig, Event, EventType
-from ._limited_log import LimitedLog
+from ._limited_log import LimitedLog, call_id_text
 from ._stats import NUMBERS
 from .message import Message
 from .transport import Address
+from .validation import Violation
 
 
 class Reports:
@@ -39,14 +41,14 @@ class Reports:
             return
         try:
             hook(*args)
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             self.hook_failed(hook, error, args)
 
-    def hook_failed(self, hook: Callable[..., object], error: Exception, args: Sequence[object]) -> None:
+    def hook_failed(self, hook: Callable[..., object], error: BaseException, args: Sequence[object]) -> None:
         """Counts and logs what a hook raised that was called with these arguments."""
         self.counts["hook_errors"] += 1
-        name = getattr(hook, "__name__", hook)
-        self.log.log(logging.ERROR, "the hook %s failed%s", name, call_id_text(args), exc_info=error)
+        name = getattr(hook, "__name__", type(hook).__name__)
+        self.log.log(logging.ERROR, "the hook %s failed%s", name, call_id_in(args), exc_info=error)
 
     def event(
         self,
@@ -57,9 +59,11 @@ class Reports:
         request: Message | None = None,
         response: Message | None = None,
         error: BaseException | None = None,
+        status: int = 0,
+        violation: Violation | None = None,
     ) -> None:
         if self._on_event is not None:
-            self.call(self._on_event, Event(kind, addr, raw, request, response, error))
+            self.call(self._on_event, Event(kind, addr, raw, request, response, error, status, violation))
 
     def message_left(self, message: Message, addr: Address, request: Message | None) -> None:
         """Calls the hooks for a message that was sent; `request` is what it answers, if an endpoint's handler did."""
@@ -74,9 +78,9 @@ class Reports:
             self.event(EventType.MESSAGE_SENT, addr, response=message)
 
 
-def call_id_text(args: Sequence[object]) -> str:
+def call_id_in(args: Sequence[object]) -> str:
     """For the log: the Call-ID of the first message among some arguments."""
     for message in args:
         if isinstance(message, Message):
-            return f" on Call-ID {message.get_header('Call-ID')!r}"
+            return call_id_text(message.get_header("Call-ID"))
     return ""

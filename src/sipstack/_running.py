@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +28,8 @@ class Program:
 
     def run(self, parent: int = -1) -> None:
         """Serves in this process until a signal, or until the descriptor `parent` is readable."""
+        if self.serving.closed:
+            return
         with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=self.loop_factory) as runner:
             runner.run(self._serve_until_signal(parent))
 
@@ -80,13 +83,17 @@ class Program:
             raise ValueError("workers need sockets of their own: a transport was given")
         if serving.transport is not None:
             raise RuntimeError("the endpoint is open already: workers open sockets of their own")
+        if serving.closed:
+            return
         require_support()
         transports: list[UDPTransport] = []
         try:
-            for _ in range(count):
+            for number in range(count):
                 port = transports[0].local_address[1] if transports and transports[0].local_address else None
-                transports.append(make_transport(serving.config, port, reuse_port=True))
+                transports.append(make_transport(serving.config, port, reuse_port=number > 0))
                 transports[-1].open()
+                if number == 0:
+                    _share(transports[0])
             shared = serving.counters.share(count)
             serving.transport = transports[0]  # for listen_addr; the parent neither reads nor sends
 
@@ -118,6 +125,16 @@ class Program:
         self.serving.counters.worker = index
         self.on_stats, self.stats_interval = None, _PUBLISH_SECONDS
         self.run(parent)
+
+
+def _share(transport: UDPTransport) -> None:
+    """Lets more sockets have the port of this one.
+
+    It has bound the port alone, which fails where another program has it, also with workers: the kernel would deal
+    that program a part of the peers. From now on it is shared, and whoever binds it alone fails.
+    """
+    assert transport.sock is not None
+    transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 async def _run_or_stop(stop: asyncio.Event, work: Callable[[], Awaitable[object]]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._config import EndpointConfig, EventType
 from ._counters import Counters
@@ -20,9 +20,12 @@ _logger = logging.getLogger("sipstack.endpoint")
 class Serving:
     """Opens, serves and closes. To the transport it is the `Receiver`: what comes goes straight to the dispatcher.
 
+    It is read while `serve` waits, or in a block, from `enter` to `leave`; `serve` inside a block waits with it.
+
     Attributes:
         given: the transport to use instead of a UDP socket made from the config.
         transport: the one that is open, or None.
+        closed: whether somebody closed it, and did not open it again: it is not served then.
     """
 
     def __init__(self, dispatcher: "Dispatcher", given: DatagramTransport | None) -> None:
@@ -34,7 +37,16 @@ class Serving:
         self.deliver_cut = dispatcher.deliver_cut
         self.reports, self._outbox, self._tasks = dispatcher.reports, dispatcher.outbox, dispatcher.tasks
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopped: asyncio.Future[None] | None = None
+        self.closed = False
+        self._stopped: asyncio.Future[None] | None = None  # there while the transport is read
+        self._awaited = False  # whether `serve` waits for it
+        self._block: asyncio.Task[Any] | None = None  # the task that is in a block
+        self._failure: Exception | None = None  # what ended the reading, where only a block can say so
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the transport is read."""
+        return self._stopped is not None
 
     def open(self) -> None:
         if self.transport is not None:
@@ -47,8 +59,8 @@ class Serving:
         self.transport = self._outbox.transport = transport
         self.counters.begin(transport)
 
-    async def serve(self) -> None:
-        """Reads the transport until it is closed, fails, or this is cancelled."""
+    async def begin(self) -> asyncio.Future[None]:
+        """Reads the transport from now on; what it returns is done when that is to end."""
         if self._stopped is not None:
             raise RuntimeError("the endpoint is being served already")
         if self.transport is None:
@@ -60,11 +72,63 @@ class Serving:
         self._stopped = stopped = self._loop.create_future()
         try:
             await transport.start(self)
-            await stopped
+        except BaseException:
+            self._end()
+            raise
+        return stopped
+
+    def adopt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Coroutine handlers of what comes besides the transport run in this loop."""
+        if self._loop is loop:
+            return
+        if self._loop is not None and self._loop.is_running():
+            raise RuntimeError("the endpoint belongs to another loop, which is running")
+        self._loop = self._tasks.loop = loop
+        self._outbox.begin(loop)
+
+    async def serve(self) -> None:
+        """Reads the transport until it is closed, fails, or this is cancelled."""
+        if self._awaited or (self._stopped is not None and self._block is None):
+            raise RuntimeError("the endpoint is being served already")
+        self._loop = asyncio.get_running_loop()
+        if self.closed:  # asked after the loop is known, which who closes looks for afterwards
+            _logger.info("the endpoint was closed before it was served")
+            return
+        self._awaited = True
+        try:
+            await (self._stopped or await self.begin())
         finally:
-            self._stopped = None
-            transport.stop()
-            self._outbox.flush()
+            self._awaited = False
+            self._end()
+
+    def _end(self) -> None:
+        """Reads the transport no more."""
+        self._stopped = None
+        if self.transport is not None:
+            self.transport.stop()
+        self._outbox.flush()
+
+    async def enter(self) -> None:
+        """Begins a block in which the transport is read."""
+        await self.begin()
+        self._block = asyncio.current_task()
+
+    async def leave(self, error: BaseException | None) -> None:
+        """Ends the block; raises the failure of the transport where nobody was told."""
+        block, self._block = self._block, None
+        failure, self._failure = self._failure, None
+        try:
+            await self.aclose()
+            if failure is not None and not isinstance(error, asyncio.CancelledError):
+                await asyncio.sleep(0)  # the cancellation by `fail` ends here where the block has not met it
+        except asyncio.CancelledError:
+            if failure is None:
+                raise
+        if failure is None or block is None:
+            return
+        others = block.uncancel()  # besides `fail`, somebody else may have cancelled the task
+        if error is None or (isinstance(error, asyncio.CancelledError) and not others):
+            raise failure
 
     def fail(self, error: Exception) -> None:
         """The transport cannot be read any more: `serve` ends with the error."""
@@ -75,8 +139,14 @@ class Serving:
         told = error if isinstance(error, OSError) else failure
         self.reports.call(self.config.on_read_error, told)
         self.reports.event(EventType.READ_ERROR, error=told)
-        if self._stopped is not None and not self._stopped.done():
+        if self._stopped is None or self._stopped.done():
+            return
+        if self._awaited or self._block is None:
             self._stopped.set_exception(failure)
+            return
+        self._failure = failure
+        self._end()
+        self._block.cancel()
 
     def close(self) -> None:
         """Stops at once. From another thread the loop is asked to do it."""
@@ -95,14 +165,19 @@ class Serving:
         if transport is None:
             return
         self._outbox.flush()
+        transport.stop()  # so that nobody is told of a failure
         transport.close()
         self.counters.end()
         self.transport = self._outbox.transport = None
         self.reports.log.flush(force=True)
 
     def _end_serve(self) -> None:
-        if self._stopped is not None and not self._stopped.done():
+        if self._stopped is None:
+            return
+        if not self._stopped.done():
             self._stopped.set_result(None)
+        if not self._awaited:
+            self._end()
 
     async def aclose(self) -> None:
         """Reads what waits, lets handlers in flight finish and their answers leave; then it closes."""

@@ -18,10 +18,12 @@ _Counts: TypeAlias = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """A snapshot of an endpoint's counters. All but `pending` only ever grow.
+    """A snapshot of an endpoint's counters, plain data: equal, hashed, pickled, copied, `dataclasses.asdict`.
+
+    All but `pending` only ever grow.
 
     Attributes:
-        datagrams, bytes_received: what was read, all of it.
+        datagrams, bytes_received: what was read, all of it, and the messages that `Endpoint.receive` was given.
         truncated: datagrams longer than `read_buf_size`; they are not parsed.
         kernel_drops: datagrams the kernel dropped because the socket's buffer was full (Linux).
         noise: keep-alives, STUN and blank datagrams.
@@ -34,11 +36,14 @@ class Stats:
         handler_errors, hook_errors: exceptions of handlers (each a 500) and of hooks.
         unanswerable: requests dropped for want of the headers that an answer needs.
         responses, responses_by_class: responses made, "1xx" to "6xx".
-        sent, bytes_sent: datagrams the kernel took.
+        sent, bytes_sent: datagrams the kernel took, and what went the way of `Endpoint.receive`.
         send_errors: datagrams that could not be sent.
         queue_drops: datagrams dropped because the send queue was full.
         icmp_errors: ICMP refusals reported by the socket.
+        read_errors: times that the system would not let the socket be read (EPERM, EACCES, ENOMEM, ENOBUFS); it is
+            tried again a tenth of a second later, a hundred times in a row at most.
         pending: coroutine handlers in flight now.
+        counters: what the program counts itself (`EndpointConfig.counters`).
     """
 
     datagrams: int = 0
@@ -61,21 +66,28 @@ class Stats:
     send_errors: int = 0
     queue_drops: int = 0
     icmp_errors: int = 0
+    read_errors: int = 0
     pending: int = 0
     requests_by_method: _Counts = field(default_factory=dict)
     responses_by_class: _Counts = field(default_factory=dict)
+    counters: _Counts = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        maps = (self.requests_by_method, self.responses_by_class, self.counters)
+        return hash((*[getattr(self, name) for name in NUMBERS], *[frozenset(counts.items()) for counts in maps]))
 
 
 NUMBERS: Final = tuple(f.name for f in fields(Stats) if f.default == 0)
 
 
 def add(snapshots: Iterable[Stats]) -> Stats:
-    numbers, methods, classes = Counter[str](), Counter[str](), Counter[str]()
+    numbers, methods, classes, own = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for snapshot in snapshots:
         numbers.update({name: getattr(snapshot, name) for name in NUMBERS})
         methods.update(snapshot.requests_by_method)
         classes.update(snapshot.responses_by_class)
-    return Stats(**numbers, requests_by_method=dict(methods), responses_by_class=dict(classes))
+        own.update(snapshot.counters)
+    return Stats(**numbers, requests_by_method=dict(methods), responses_by_class=dict(classes), counters=dict(own))
 
 
 class SharedStats:
@@ -85,10 +97,11 @@ class SharedStats:
     its numbers, never half a number.
     """
 
-    def __init__(self, count: int, methods: Iterable[str]) -> None:
+    def __init__(self, count: int, methods: Iterable[str], own: Iterable[str] = ()) -> None:
         self._count = count
         self._methods = (*dict.fromkeys((*METHODS, *methods)), OTHER)
-        self._record = struct.Struct(f"={len(NUMBERS) + len(self._methods) + len(CLASSES)}q")
+        self._own = tuple(own)
+        self._record = struct.Struct(f"={len(NUMBERS) + len(self._methods) + len(CLASSES) + len(self._own)}q")
         self._memory = mmap.mmap(-1, self._record.size * count)
         self._retired = [Stats()] * count
 
@@ -97,17 +110,20 @@ class SharedStats:
         values = [getattr(stats, name) for name in NUMBERS]
         values += [methods.pop(name, 0) for name in self._methods[:-1]]
         values += [sum(methods.values()), *(stats.responses_by_class.get(name, 0) for name in CLASSES)]
+        values += [stats.counters.get(name, 0) for name in self._own]
         self._record.pack_into(self._memory, index * self._record.size, *values)
 
     def read(self, index: int) -> Stats:
         """What the worker in this place, and those that stood there before it, have counted."""
         values = self._record.unpack_from(self._memory, index * self._record.size)
         numbers, rest = values[: len(NUMBERS)], values[len(NUMBERS) :]
-        methods, classes = rest[: len(self._methods)], rest[len(self._methods) :]
+        methods, rest = rest[: len(self._methods)], rest[len(self._methods) :]
+        classes, own = rest[: len(CLASSES)], rest[len(CLASSES) :]
         current = Stats(
             **dict(zip(NUMBERS, numbers, strict=True)),
             requests_by_method={name: n for name, n in zip(self._methods, methods, strict=True) if n},
             responses_by_class={name: n for name, n in zip(CLASSES, classes, strict=True) if n},
+            counters=dict(zip(self._own, own, strict=True)),
         )
         return add((self._retired[index], current))
 

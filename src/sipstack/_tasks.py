@@ -26,6 +26,8 @@ class Tasks:
     Attributes:
         loop: where they run; without one none is started.
         invites: those of them that a CANCEL may be for.
+        started: the task of the handler that was started last.
+        awaited: how many coroutine handlers somebody else waits for.
     """
 
     def __init__(self, dispatcher: "Dispatcher", limit: int) -> None:
@@ -35,12 +37,16 @@ class Tasks:
         self._tasks: dict[Coroutine[Any, Any, Any], asyncio.Task[None]] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
         self.invites = Invites()
+        self.started: asyncio.Task[None] | None = None
+        self.awaited = 0
         self._refusals = 0  # those that are to come before it is worth another look for tasks that ended
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._tasks) + self.awaited
 
-    def start(self, request: "Message", work: Awaitable[Any], addr: "Address", target: "Address | None") -> bool:
+    def start(
+        self, request: "Message", work: Awaitable[Any], addr: "Address", target: "Address | None", data: bytes
+    ) -> bool:
         """Makes a task of what a handler returned. False where there is no loop or `limit` of them are in flight."""
         coroutine: Coroutine[Any, Any, Any] = work if type(work) is CoroutineType else _wait_for(work)
         loop = self.loop
@@ -48,13 +54,14 @@ class Tasks:
             coroutine.close()
             return False
         invite = self.invites.add(request, addr[0], coroutine) if request.method == self._cancellable else None
-        follow = self._follow(request, coroutine, addr, target, invite)
+        follow = self._follow(request, coroutine, addr, target, data, invite)
         if loop.get_task_factory() is None:
             # What loop.create_task does, without a Python frame and without making up a name. On Python 3.12 and up
             # one that waits for nothing is over when this returns, and its response leaves with the batch.
             task = asyncio.Task(follow, loop=loop, name="sipstack handler", **_EAGER)
         else:
             task = loop.create_task(follow)
+        self.started = task
         if not task.done():
             self._tasks[coroutine] = task
             if invite is not None:
@@ -85,6 +92,7 @@ class Tasks:
         coroutine: Coroutine[Any, Any, Any],
         addr: "Address",
         target: "Address | None",
+        data: bytes,
         invite: Invite | None,
     ) -> None:
         """The rest of a request whose handler is a coroutine. A done callback would cost another turn of the loop."""
@@ -94,14 +102,18 @@ class Tasks:
                 raise asyncio.CancelledError
             result = await coroutine
             if result is not None:
-                self._dispatcher.finish(request, result, addr, target)
-        except asyncio.CancelledError:
+                self._dispatcher.finish(request, result, addr, target, data)
+        except asyncio.CancelledError as error:
             if invite is None or not invite.cancelled:
-                raise
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                self._dispatcher.fail(request, addr, error, data)  # nobody has cancelled it: it is the handler's own
+                return
             if not invite.answered:
                 self._dispatcher.terminate(invite.asked, addr)  # the handler may have edited the other
         except Exception as error:
-            self._dispatcher.fail(request, addr, error)
+            self._dispatcher.fail(request, addr, error, data)
         finally:
             self._tasks.pop(coroutine, None)
             if invite is not None:

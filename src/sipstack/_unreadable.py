@@ -10,6 +10,7 @@ from typing import Final
 from . import _grammar as grammar
 from ._address import Address
 from ._broken import split_head
+from ._limited_log import call_id_text
 from .errors import ParseError, SipError
 from .message import Message
 from .methods import ACK, header_id
@@ -18,6 +19,7 @@ from .methods import ACK, header_id
 _REQUEST_LINE: Final = re.compile(rf"({grammar.TOKEN})[ \t].*[ \t]{grammar.SIP_VERSION}[ \t]*".encode())
 _VIA: Final = header_id("Via")
 _ONCE: Final = {header_id(name): name for name in ("From", "To", "Call-ID", "CSeq")}
+_CALL_ID: Final = re.compile(rb"(?im)^(?:call-id|i)[ \t]*+:[ \t]*+([^\r\n]*)")
 _URI: Final = "sip:unreadable.invalid"
 
 
@@ -66,6 +68,12 @@ def answer_unreadable(data: bytes, addr: Address, error: ParseError) -> Message 
     except (SipError, ValueError):
         pass
     return None
+
+
+def call_id_of(data: bytes) -> str:
+    """For the log: the Call-ID of bytes that are no message, where they have a line that reads like one."""
+    found = _CALL_ID.search(data)
+    return "" if found is None else call_id_text(found[1].decode("utf-8", "surrogateescape"))
 
 
 def _read_head(data: bytes) -> tuple[str, list[tuple[str, str]]] | None:

@@ -100,6 +100,11 @@ class StreamParser:
         self._empty_lines = 0  # since the last message
         self._error: ParseError | None = None
 
+    def __repr__(self) -> str:
+        state = f", broken: {self._error}" if self._error is not None else ""
+        wanted = f" of {self._wanted}" if self._wanted != _NO_HEAD_YET else ""
+        return f"<StreamParser {'client' if self.client else 'server'}, {len(self._buffer)}{wanted} bytes wait{state}>"
+
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[Message]:
         """Take bytes; an iterator over the messages that are complete with them.
 

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
-from ._address import Address, PeerAddress
+from ._address import Address, PeerAddress, addr_text, bare_host
 from ._compat import load
 from ._limited_log import LimitedLog
 from ._limits import DEFAULT_PORT, MAX_SIZE
@@ -49,11 +49,15 @@ _ICMP: Final = frozenset(
 # A wake-up of the loop takes so many datagrams, or goes on for so long, and then its timers and tasks have their turn.
 _DRAIN: Final = 256
 _DRAIN_SECONDS: Final = 0.001
+# What the system may refuse for a while (RLIMIT, cgroup, LSM): no reason to leave the socket at once.
+_PASSING: Final = frozenset((errno.EPERM, errno.EACCES, errno.ENOMEM, errno.ENOBUFS))
+_PAUSE_SECONDS: Final = 0.1
+_PAUSES: Final = 100  # in a row
 _RETRY_SECONDS: Final = 0.005  # between two tries of a full socket where the loop cannot say when it has room
 _SO_MEMINFO: Final = 55  # Linux: nine 32-bit counters of the socket; the last one is what it had to drop
 _SO_DETACH_FILTER: Final = 27  # Linux
 _BATCH_COUNTERS: Final = ("datagrams", "bytes_received", "truncated", "sent", "bytes_sent")
-_COUNTERS: Final = (*_BATCH_COUNTERS, "send_errors", "queue_drops", "kernel_drops", "icmp_errors")
+_COUNTERS: Final = (*_BATCH_COUNTERS, "send_errors", "queue_drops", "kernel_drops", "icmp_errors", "read_errors")
 _MAX_PAYLOAD: Final = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
 
 
@@ -129,8 +133,8 @@ class UDPTransport(DatagramTransport):
     """A UDP socket on an asyncio loop, read and written in batches.
 
     Args:
-        host: the address to listen on. `"::"` takes IPv4 and IPv6, `"0.0.0.0"` IPv4 alone; what comes to these has a
-            `PeerAddress` as its source (Linux). A name is resolved.
+        host: the address to listen on, an IPv6 one with or without brackets. `"::"` takes IPv4 and IPv6, `"0.0.0.0"`
+            IPv4 alone; what comes to these has a `PeerAddress` as its source (Linux). A name is resolved.
         port: 0 lets the kernel choose one.
         reuse_port: share the port with other sockets of this user; the kernel spreads the peers over them.
         recv_buffer, send_buffer: bytes to ask the kernel for, or None for 4 MiB or what it allows below that.
@@ -157,7 +161,15 @@ class UDPTransport(DatagramTransport):
         check_interval: float = 1.0,
         sock: socket.socket | None = None,
     ) -> None:
-        self._host, self._port, self._reuse_port = host, port, reuse_port
+        if not isinstance(host, str) or not host:
+            raise TypeError(f"host is an address or a name, as str, not {host!r}")
+        for name, value in (("port", port), ("batch_size", batch_size), ("read_buf_size", read_buf_size),
+                            ("send_queue", send_queue)):  # fmt: skip
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} is an int, not {type(value).__name__}")
+        if sock is not None and not isinstance(sock, socket.socket):
+            raise TypeError(f"sock is a socket, not {type(sock).__name__}")
+        self._host, self._port, self._reuse_port = bare_host(host), port, reuse_port
         self._buffers = recv_buffer, send_buffer
         self._batch_size, self._read_buf_size = batch_size, read_buf_size
         self._gso = gso
@@ -167,6 +179,8 @@ class UDPTransport(DatagramTransport):
         self._batch: _udp.Batch | None = None
         self._local: Address | None = None
         self._inode = 0
+        self._watched = -1  # the descriptor that the loop watches
+        self._pauses = 0  # since something could be read
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receiver: Receiver | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -177,6 +191,12 @@ class UDPTransport(DatagramTransport):
         self._kernel_drops = 0
         self._totals = dict.fromkeys(_COUNTERS, 0)
         self._log = LimitedLog(_logger)
+
+    def __repr__(self) -> str:
+        if self._local is None:
+            return f"<UDPTransport {addr_text((self._host, self._port))}, not open>"
+        waiting = f", {len(self._queue)} wait to be sent" if self._queue else ""
+        return f"<UDPTransport {addr_text(self._local)}, {'being read' if self._loop else 'open'}{waiting}>"
 
     # ------------------------------------------------------------------ opening and closing
 
@@ -212,7 +232,7 @@ class UDPTransport(DatagramTransport):
         self._sock = sock
 
     def _bind(self) -> socket.socket:
-        where = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+        where = addr_text((self._host, self._port))
         try:
             family, _, _, _, target = socket.getaddrinfo(
                 self._host, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
@@ -245,18 +265,41 @@ class UDPTransport(DatagramTransport):
                 _logger.warning("the %s buffer is %d bytes, not %d (see net.core.rmem_max)", name, given, asked)
 
     def close(self) -> None:
-        """Closes the socket. What waits in the send queue is tried once more and then counted as dropped."""
+        """Closes the socket. What waits in the send queue is tried once more and then counted as dropped.
+
+        Its receiver is told, where it was not stopped before.
+        """
         if self._sock is None:
             return
+        receiver, loop = self._receiver, self._loop
         self.stop()
         with self._sending:
             if self._queue:
                 self._totals["queue_drops"] += self.flush()
                 self._queue.clear()
             self._totals, self._kernel_drops = self.counters(), 0
+            is_ours = self._is_ours()
             sock, self._sock, self._batch, self._local = self._sock, None, None, None
-            sock.close()
+            if is_ours:
+                sock.close()
+            else:
+                sock.detach()  # somebody closed the descriptor, and it may be another's by now
         self._log.flush(force=True)
+        if receiver is not None and loop is not None and not loop.is_closed():
+            error = TransportError(errno.EBADF, "the transport was closed")
+            if loop is running_loop():
+                receiver.fail(error)
+            else:
+                loop.call_soon_threadsafe(receiver.fail, error)
+
+    def _is_ours(self) -> bool:
+        """Whether the descriptor is still that of our socket."""
+        if os.name != "posix" or self._sock is None:
+            return True
+        try:
+            return os.fstat(self._sock.fileno()).st_ino == self._inode
+        except OSError:
+            return False
 
     # ------------------------------------------------------------------ receiving
 
@@ -271,6 +314,7 @@ class UDPTransport(DatagramTransport):
         self._accept_new()
         try:
             loop.add_reader(self._sock.fileno(), self._on_readable)
+            self._watched = self._sock.fileno()
         except NotImplementedError:
             # A copy of the descriptor: the loop closes the one it was given, and we may be asked to read on.
             fallback, _ = await loop.create_datagram_endpoint(lambda: _Fallback(self), sock=self._sock.dup())
@@ -291,9 +335,11 @@ class UDPTransport(DatagramTransport):
         if self._fallback is not None:
             self._fallback.close()
             self._fallback = None
-        elif self._sock is not None and self._sock.fileno() >= 0 and not self._loop.is_closed():
-            self._loop.remove_reader(self._sock.fileno())
-            self._loop.remove_writer(self._sock.fileno())
+        elif self._watched >= 0 and not self._loop.is_closed():
+            # By its number: where somebody closed the socket, the loop must forget it all the same.
+            self._loop.remove_reader(self._watched)
+            self._loop.remove_writer(self._watched)
+        self._watched = -1
         self._loop = self._timer = self._receiver = None
 
     async def drain(self, receiver: Receiver, seconds: float) -> None:
@@ -338,6 +384,7 @@ class UDPTransport(DatagramTransport):
         batch = self._batch
         assert batch is not None
         datagrams = batch.receive()
+        self._pauses = 0
         if datagrams:
             receiver.deliver(datagrams)
         cut = batch.cut
@@ -364,7 +411,26 @@ class UDPTransport(DatagramTransport):
                 self._loop.remove_reader(self._sock.fileno())  # uvloop stops watching at an error
                 self._loop.add_reader(self._sock.fileno(), self._on_readable)
             return
+        if error.errno in _PASSING and self._pause():
+            self._totals["read_errors"] += 1
+            self._log.log(logging.WARNING, "cannot read for now: %s", error)
+            return
         self._fail(error)
+
+    def _pause(self) -> bool:
+        """Reads no more for a moment; False where that has been so too often in a row."""
+        self._pauses += 1
+        if self._pauses > _PAUSES or self._loop is None:
+            return False
+        if self._fallback is None:
+            self._loop.remove_reader(self._watched)
+            self._loop.call_later(_PAUSE_SECONDS, self._read_on, self._receiver)
+        return True
+
+    def _read_on(self, receiver: Receiver | None) -> None:
+        """Ends a pause, unless the reading was stopped meanwhile."""
+        if self._loop is not None and self._receiver is receiver and self._watched >= 0:
+            self._loop.add_reader(self._watched, self._on_readable)
 
     def _fail(self, error: OSError) -> None:
         receiver = self._receiver
@@ -378,14 +444,8 @@ class UDPTransport(DatagramTransport):
             return
         self._timer = self._loop.call_later(self._check_interval, self._check)
         self._log.flush()
-        try:
-            if os.name == "posix" and os.fstat(self._sock.fileno()).st_ino != self._inode:
-                raise OSError(errno.EBADF, "the socket's descriptor belongs to something else now")
-        except OSError as error:
-            # It is let go of without closing what may stand in its place.
-            with contextlib.suppress(OSError, ValueError):
-                self._loop.remove_reader(self._sock.detach())
-            self._fail(error)
+        if not self._is_ours():
+            self._fail(OSError(errno.EBADF, "the socket's descriptor belongs to something else now"))
 
     # ------------------------------------------------------------------ sending
 
@@ -456,11 +516,14 @@ class UDPTransport(DatagramTransport):
         with self._sending:
             if not self._queue or self._batch is None:
                 return 0
-            waiting = list(self._queue)
+            # Taken out first: while they are sent a finalizer may send more, or close the transport.
+            waiting, self._queue = list(self._queue), deque()
             taken, failures = self._batch.send(waiting)
-            for _ in range(taken):
-                self._queue.popleft()
             failed = self._describe(waiting, failures)
+            if self._batch is None:
+                self._totals["queue_drops"] += len(waiting) - taken
+            else:
+                self._queue.extendleft(reversed(waiting[taken:]))
             left = len(self._queue)
         for _, address, error in failed:
             self._log.log(logging.WARNING, "cannot send to %s: %s", address, error)

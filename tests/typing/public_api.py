@@ -278,6 +278,8 @@ def endpoints() -> None:
     assert_type(endpoint.local_address(peer), Address | None)
     assert_type(endpoint.transport, DatagramTransport | None)
     assert_type(endpoint.stats, Stats)
+    assert_type(endpoint.worker, int | None)
+    endpoint.count("calls", 2)
     assert_type(endpoint.stats.requests, int)
     endpoint.run(workers=2)
 
@@ -291,11 +293,18 @@ def nothing(request: Message, addr: Address) -> None:
 
 
 def on_event(event: Event) -> None:
+    assert_type(event.status, int)
+    assert_type(event.violation, Violation | None)
     assert_type(event.type, EventType)
     assert_type(event.addr, Address | None)
     assert_type(event.request, Message | None)
     assert_type(event.request_method, str)
     assert_type(event.response_status, int)
+
+
+async def receiving(endpoint: Endpoint, message: Message, writer: asyncio.StreamWriter) -> None:
+    assert_type(endpoint.receive(message, ("192.0.2.1", 5060), writer.write), asyncio.Future[None])
+    await endpoint.receive(b"", ("192.0.2.1", 5060), writer.write, local=("192.0.2.2", 5060))
 
 
 async def serving(endpoint: Endpoint) -> None:

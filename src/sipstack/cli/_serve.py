@@ -9,8 +9,8 @@ import time
 from typing import Any, TextIO
 
 from sipstack import IMPLEMENTATION, __version__
+from sipstack._limited_log import cut
 from sipstack._limits import DEFAULT_PORT, MAX_PORT
-from sipstack._printable import visible
 from sipstack.cli._numbers import between
 from sipstack.endpoint import Endpoint, EndpointConfig, Stats
 from sipstack.errors import ParseError, TransportError
@@ -159,7 +159,7 @@ def _verbose_hooks() -> dict[str, Any]:
     """Hooks that log each request with its answer, and what could not be read."""
 
     def answered(request: Message, response: Message, addr: Address) -> None:
-        wanted = f"{visible(request.method)} {visible(request.request_uri)}"
+        wanted = f"{cut(request.method)} {cut(request.request_uri)}"
         _logger.info("%s from %s:%d: %d", wanted, *addr, response.status_code)
 
     def unreadable(raw: bytes, addr: Address, error: ParseError) -> None:
