@@ -7,7 +7,6 @@ All of it is said here. The compiled core does the same, byte for byte, for mess
 from typing import TYPE_CHECKING, Final
 
 from ._branches import is_in_loop, loop_part, response_target, transaction_part, write_hop
-from ._keys import needed
 from ._limits import INITIAL_MAX_FORWARDS, default_port
 from ._node import Hop, Leg, Node, TakenRoutes, record_route, uri_transport
 from ._rewrite import split_first
@@ -127,7 +126,7 @@ def make_branch(request: "Message", node: Node, to: Hop) -> str:
     Routes or the next hop are. Both parts of it are keyed hashes. Raises HeaderError where the top Via is malformed.
     """
     leg = node._leg(to)
-    transaction = transaction_part(node._key, leg.name, request, needed(request.via, "Via"))
+    transaction = transaction_part(node._key, leg.name, request, request.need_via)
     return f"{MAGIC_COOKIE}{loop_part(node._key, leg.name, leg.to, request)}{transaction}"
 
 
@@ -182,7 +181,7 @@ def put_hop(request: "Message", key: bytes, leg: Leg, record_routes: tuple[str, 
 
     A Record-Route is given up to its signature, and the last of them comes to stand on top.
     """
-    below = needed(request.via, "Via")
+    below = request.need_via
     loop = loop_part(key, leg.name, leg.to, request)
     transaction = transaction_part(key, leg.name, request, below)
     routes = []
@@ -201,7 +200,7 @@ def put_hop(request: "Message", key: bytes, leg: Leg, record_routes: tuple[str, 
 
 def response_hop(response: "Message") -> Hop:
     """Where a response goes, by its top Via; see `Hop.of_via`. Raises HeaderError where there is none to be read."""
-    return Hop.of_via(needed(response.via, "Via"))
+    return Hop.of_via(response.need_via)
 
 
 def forward_response(response: "Message", node: Node) -> Hop:
