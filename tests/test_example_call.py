@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from test_example_transactions import ALICE, STRANGER, Clock, Wire, drops, make_request, short
-from test_proxy import EXAMPLES, HERE, ROOM, Lab, lab, new_port, run
+from test_proxy import EXAMPLES, HERE, ROOM, Lab, lab, run
 
 from sipstack import EndpointConfig, HeaderError, Message, parse_uri
 
@@ -398,7 +398,7 @@ class Sipp:
     """A SIPp that loses a fifth of what it sends, and of what it gets."""
 
     def __init__(self, lab: Lab, *arguments: str) -> None:
-        self.port = new_port()
+        self.port = lab.new_port()
         command = [lab.client("sipp"), *arguments, "-i", "127.0.0.1", "-p", str(self.port), *ROOM]
         command += ["-nostdin", "-timeout", "80s", "-lost", "20", "-trace_err", "-error_file", "errors"]
         command += ["-max_invite_retrans", "10", "-trace_stat", "-fd", "1", "-stf", "statistics.csv"]
@@ -421,7 +421,7 @@ class Sipp:
 
 def start_phone(lab: Lab, *arguments: str) -> int:
     """The port of a telephone that answers."""
-    port = new_port()
+    port = lab.new_port()
     command = [sys.executable, str(EXAMPLES / "call.py"), "answer", "--listen", f"127.0.0.1:{port}"]
     lab.start("phone", [*command, *arguments]).wait_until_it_answers(port)
     return port
@@ -461,7 +461,7 @@ class TestWithSipp:
     def test_callers_who_give_up(self, lab: Lab) -> None:
         port = start_phone(lab, "--ring", "30")
         command = [lab.client("sipp"), f"127.0.0.1:{port}", "-sf", str(HERE / "sipp" / "cancel_any.xml")]
-        command += ["-i", "127.0.0.1", "-p", str(new_port()), "-m", "50", "-r", "50", "-nostdin", "-timeout", "60s"]
+        command += ["-i", "127.0.0.1", "-p", str(lab.new_port()), "-m", "50", "-r", "50", "-nostdin", "-timeout", "60s"]
         result = run(command, cwd=lab.folder)
         assert result.returncode == 0, result.stdout
 
@@ -470,7 +470,7 @@ class TestBehindKamailio:
     """It stays in the path by a Record-Route."""
 
     def start(self, lab: Lab, target: int) -> int:
-        port = new_port()
+        port = lab.new_port()
         config = HERE / "kamailio" / "record_route.cfg"
         lab.kamailio(port, config, "-A", f'TARGET="127.0.0.1:{target}"')
         return port
@@ -498,7 +498,7 @@ class TestBehindKamailio:
 
 def test_the_commands_of_the_documentation(lab: Lab) -> None:
     page = (HERE.parent / "docs" / "how-to" / "transactions.md").read_text(encoding="utf-8")
-    port = str(new_port())
+    port = str(lab.new_port())
     answering, placing = (
         [sys.executable, *shlex.split(line.replace("5060", port).replace("examples/", f"{EXAMPLES}/"))]
         for line in re.findall(r"^\$ python (.*call\.py.*)$", page, re.MULTILINE)

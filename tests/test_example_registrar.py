@@ -856,13 +856,6 @@ def run(command: list[str], folder: Path, timeout: float = 60) -> subprocess.Com
     )  # fmt: skip
 
 
-def new_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class TestSipsak:
     def test_registers_with_the_right_password(self, client, program, redis: RedisServer, tmp_path: Path) -> None:
         server = program("--algorithm", "MD5", domain="127.0.0.1")
@@ -878,25 +871,27 @@ class TestSipsak:
 
 class TestSipp:
     @pytest.mark.parametrize("lost", [0, 20])
-    def test_registers_and_unregisters(self, client, program, redis: RedisServer, tmp_path: Path, lost: int) -> None:
+    def test_registers_and_unregisters(
+        self, client, new_port, program, redis: RedisServer, tmp_path: Path, lost: int
+    ) -> None:
         """With a fifth of all datagrams lost both ways, and so retransmissions of every kind."""
         server = program("--algorithm", "MD5")
         command = [client("sipp"), f"127.0.0.1:{server.port}", "-sf", str(HERE / "sipp/register.xml"), "-nostdin"]
         command += ["-auth_uri", DOMAIN]
-        command += ["-i", "127.0.0.1", "-p", str(new_udp_port()), "-m", "40", "-r", "20", "-l", "8"]
+        command += ["-i", "127.0.0.1", "-p", str(new_port()), "-m", "40", "-r", "20", "-l", "8"]
         command += ["-lost", str(lost), "-max_retrans", "30", "-timeout", "50s", "-timeout_error", "-trace_err"]
         result = run(command, tmp_path)
         errors = "".join(path.read_text() for path in tmp_path.glob("*errors.log"))
         assert result.returncode == 0, result.stdout[-3000:] + errors[-3000:]
         assert redis.table() == []
 
-    def test_through_kamailio(self, client, program, redis: RedisServer, tmp_path: Path) -> None:
+    def test_through_kamailio(self, client, new_port, program, redis: RedisServer, tmp_path: Path) -> None:
         server = program("--algorithm", "MD5")
-        edge = new_udp_port()
+        edge = new_port()
         with running_kamailio(client("kamailio"), "edge.cfg", edge, tmp_path, f'TARGET="127.0.0.1:{server.port}"'):
             command = [client("sipp"), f"127.0.0.1:{edge}", "-sf", str(HERE / "sipp/register.xml"), "-nostdin"]
             command += ["-auth_uri", DOMAIN]
-            command += ["-i", "127.0.0.1", "-p", str(new_udp_port()), "-m", "20", "-r", "20", "-l", "5"]
+            command += ["-i", "127.0.0.1", "-p", str(new_port()), "-m", "20", "-r", "20", "-l", "5"]
             result = run([*command, "-timeout", "50s", "-timeout_error"], tmp_path)
             assert result.returncode == 0, result.stdout[-3000:]
             with UdpClient(edge) as phone:
@@ -932,7 +927,7 @@ def running_kamailio(program: str, config: str, port: int, folder: Path, definit
 
 
 BARESIP = """\
-sip_listen 127.0.0.1:{port}
+sip_listen 127.0.0.1:0
 module_path {modules}
 module account.so
 module_app menu.so
@@ -946,7 +941,7 @@ class TestBaresip:
         if not modules.is_dir():
             pytest.skip("baresip's modules are somewhere else")
         server = program("--algorithm", "MD5", "--min-expires", "2", domain="127.0.0.1")
-        (tmp_path / "config").write_text(BARESIP.format(port=new_udp_port(), modules=modules))
+        (tmp_path / "config").write_text(BARESIP.format(modules=modules))
         account = f"<sip:alice@127.0.0.1:{server.port}>;auth_user=alice;auth_pass=secret;regint=3\n"
         (tmp_path / "accounts").write_text(account)
         (tmp_path / "contacts").write_text("\n")
