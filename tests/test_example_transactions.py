@@ -7,6 +7,7 @@ import math
 import selectors
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from sipstack import DatagramTransport, EndpointConfig, HeaderError, Message, Tr
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
 import transactions as example
-from transactions import Transactions
+from transactions import Transactions, now
 
 US, ALICE, STRANGER = ("192.0.2.1", 5060), ("198.51.100.7", 5062), ("203.0.113.9", 5060)
 
@@ -498,24 +499,6 @@ class TestHandlersThatMisbehave:
 
         assert play(scene, {method: wait_for_nobody}).said == [f"0.1 500 {method}"]
 
-    def test_one_that_takes_the_via_off_stops_nobody_elses_timers(self, caplog):
-        async def scene(bench):
-            await bench.arrive(make_request(), make_request(branch="z9hG4bK2"))
-            await bench.at(0.3)
-            await bench.arrive(make_request("OPTIONS"))
-            assert bench.said == ["0.21875 100 INVITE", "0.3 200 OPTIONS"] or len(bench.said) == 2
-            await bench.at(200)
-            await bench.arrive(make_request("ACK", branch="z9hG4bK2"))
-
-        def invite(request, addr):
-            if request.via.branch == "z9hG4bK1":
-                request.remove_header("Via")
-                request.set_header("CSeq", "nonsense")
-
-        handlers = {"INVITE": invite, "OPTIONS": lambda request, addr: request.reply(200)}
-        play(scene, handlers)
-        assert [record.name for record in caplog.records if record.levelname == "ERROR"]
-
     def test_a_thousand_acks_take_no_room_from_invites_for_good(self):
         """Their coroutine handlers are counted among the others."""
 
@@ -540,21 +523,25 @@ class TestHandlersThatMisbehave:
         play(scene, {"INVITE": invite, "ACK": ack}, max_pending=5)
 
     def test_closed_before_a_handler_has_begun(self, recwarn):
-        began = []
+        ended = []
 
         async def invite(request, addr):
-            began.append(request)
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                ended.append(now())
 
         async def scene(bench):
             bench.wire.receiver.deliver([(bytes(make_request()), ALICE)])
             bench.it.endpoint.close()
             await asyncio.sleep(0.1)
             assert bench.it._working == 0
+            assert bench.sizes == (0, 0)
 
         assert play(scene, {"INVITE": invite}).said == []
         gc.collect()
         assert not [str(warning.message) for warning in recwarn]
-        assert began == []
+        assert ended == [1000.03125]  # the wheel's next turn
 
     def test_closed_in_the_middle(self, caplog):
         """Nothing is sent any more, nobody waits for what cannot come, nothing is logged."""
@@ -566,9 +553,9 @@ class TestHandlersThatMisbehave:
             await bench.arrive(bench.wire.sent[1][1].reply(180))
             bench.it.endpoint.close()
             for task in asking:
-                with pytest.raises((TransportError, TimeoutError)):
+                with pytest.raises(TimeoutError):
                     await task
-            assert asyncio.get_running_loop().time() < 1009
+            assert asyncio.get_running_loop().time() < 1001
             await bench.at(400)
 
         play(scene, {"INVITE": lambda request, addr: request.reply(486)})
@@ -938,11 +925,11 @@ class TestClient:
             await bench.at(0.1)
             invite = bench.wire.sent[0][1]
             await bench.arrive(invite.reply(180))
-            cancelling = await self.ask(bench, invite.cancel())
             await bench.at(10)
-            asking.cancel()
-            await bench.at(25)
+            cancelling = await self.ask(bench, invite.cancel())  # nobody answers it
+            await bench.at(21)
             await bench.arrive(invite.reply(487))
+            assert (await asking).status_code == 487
             with pytest.raises(TimeoutError):
                 await cancelling
 
@@ -954,11 +941,11 @@ class TestClient:
             await bench.at(0.1)
             invite = bench.wire.sent[0][1]
             await bench.arrive(invite.reply(180))
-            await bench.at(100_000)
+            await bench.at(1000)
             await bench.arrive(invite.reply(486))
             assert (await asking).status_code == 486
 
-        assert play(scene).said == ["0 INVITE", "100000 ACK"]
+        assert play(scene).said == ["0 INVITE", "1000 ACK"]
 
     def test_responses_that_nobody_asked_for_or_that_cannot_be_read(self):
         async def scene(bench):
@@ -1034,22 +1021,18 @@ class TestWheel:
     def test_one_that_fails_to_wake_harms_no_other(self, caplog):
         woken = []
 
-        class Sleeper:
-            slot = 0
-
-            def wake(self):
+        class Sleeper(example.ServerTransaction):
+            def expire(self):
                 woken.append(self)
                 raise ValueError
 
-        async def main():
-            for number, sleeper in enumerate(sleepers):
-                wheel.put(sleeper, 1001 + number // 2)
-            await asyncio.sleep(5)
+        async def scene(bench):
+            for number in range(4):
+                Sleeper(bench.it, str(number), make_request("OPTIONS"), ALICE).enter(example.State.TRYING, 1 + number // 2)
+            await bench.at(5)
 
-        wheel, sleepers = example.Wheel(), [Sleeper() for _ in range(4)]
-        with asyncio.Runner(loop_factory=Clock) as runner:
-            runner.run(main())
-        assert woken == sleepers
+        play(scene)
+        assert [sleeper.key for sleeper in woken] == ["0", "1", "2", "3"]
         assert len(caplog.records) == 4
 
     def test_a_clock_that_jumps_a_month(self):
@@ -1091,7 +1074,7 @@ class TestWheel:
                 wheel.put(sleeper, 1001)
             await asyncio.sleep(5)
 
-        wheel, sleepers = example.Wheel(), [Sleeper() for _ in range(3)]
+        wheel, sleepers = example.Wheel(SimpleNamespace(transport="open")), [Sleeper() for _ in range(3)]
         with asyncio.Runner(loop_factory=Clock) as runner:
             runner.run(main())
         assert woken == sleepers[:1]
