@@ -222,6 +222,91 @@ class TestAnswering:
         play(scene)
         assert not [record for record in caplog.records if record.name in ("transactions", "asyncio")]
 
+    def test_a_bye_while_it_rings(self):
+        """15.1.2: the early dialog is one."""
+
+        async def scene(bench):
+            invite = make_invite()
+            await bench.arrive(invite)
+            await bench.at(0.5)
+            await bench.arrive(within(invite, bench.last, "BYE", 2))
+            await bench.arrive(make_request("ACK"))
+
+        assert sorted(play(scene).said) == ["0 180 INVITE", "0.501 200 BYE", "0.501 487 INVITE"]
+
+    def test_a_second_invite_while_it_rings(self):
+        """14.2."""
+
+        async def scene(bench):
+            invite = make_invite()
+            await bench.arrive(invite)
+            await bench.at(0.5)
+            await bench.arrive(within(invite, bench.last, "INVITE", 2))
+            assert bench.last.status_code == 500
+            await bench.arrive(make_request("ACK", branch="z9hG4bKwithinINVITE2"))
+            await bench.at(1)
+            assert bench.last.status_code == 200
+            await bench.arrive(within(invite, bench.last, "ACK", 1), within(invite, bench.last, "BYE", 3))
+
+        play(scene)
+
+    def test_an_invite_that_came_by_two_ways(self):
+        """8.2.2.2."""
+
+        async def scene(bench):
+            await bench.arrive(make_invite())
+            await bench.arrive(make_invite(branch="z9hG4bKother"), source=STRANGER)
+            assert bench.said == ["0 180 INVITE", "0.001 482 INVITE"] or bench.said == ["0 180 INVITE", "0 482 INVITE"]
+            await bench.arrive(make_request("ACK", branch="z9hG4bKother"), source=STRANGER)
+            await bench.at(1)
+            await bench.arrive(within(make_invite(), bench.last, "ACK", 1))
+            await bench.arrive(within(make_invite(), bench.last, "BYE", 2))
+            again = make_invite(branch="z9hG4bKagain")
+            await bench.arrive(again)  # the call is over: not merged
+            await bench.arrive(make_request("CANCEL", branch="z9hG4bKagain"))
+            await bench.arrive(make_request("ACK", branch="z9hG4bKagain"))
+
+        assert [said.partition(" ")[2] for said in play(scene).said[-3:]][0] == "180 INVITE"
+
+    def test_a_change_that_nobody_acknowledges_ends_the_call(self):
+        """14.2."""
+
+        async def scene(bench):
+            invite, ok = await bench.answered()
+            await bench.at(2)
+            await bench.arrive(within(invite, ok, "INVITE", 2))
+            await bench.at(35)
+            assert bench.last.method == "BYE"
+            await bench.arrive(bench.last.reply(200))
+
+        play(scene)
+
+    def test_a_change_says_where_the_caller_is_now(self):
+        """12.2.2."""
+
+        async def scene(bench):
+            invite, ok = await bench.answered()
+            change = within(invite, ok, "INVITE", 2)
+            change.set_header("Contact", "<sip:alice@203.0.113.9:5060>")
+            await bench.arrive(change, source=STRANGER)
+            await bench.arrive(within(invite, ok, "ACK", 2), source=STRANGER)
+            await bench.at(61.5)
+            bye, to = bench.wire.sent[-1][1:]
+            assert (bye.method, bye.request_uri, to) == ("BYE", "sip:alice@203.0.113.9:5060", STRANGER)
+            await bench.arrive(bye.reply(200), source=STRANGER)
+
+        play(scene, longest=60)
+
+    @pytest.mark.parametrize("route", [b"x", b"<sip:al ice@h;lr>"])
+    def test_a_route_that_cannot_be_read_is_refused_at_once(self, route):
+        async def scene(bench):
+            data = bytes(make_invite()).replace(b"Contact:", b"Record-Route: " + route + b"\r\nContact:")
+            bench.wire.receiver.deliver([(data, ALICE)])
+            await bench.at(0.1)
+            await bench.arrive(make_request("ACK"))
+
+        assert play(scene).said == ["0 400 INVITE"]
+
     def test_options(self):
         async def scene(bench):
             await bench.arrive(make_request("OPTIONS"))
@@ -325,6 +410,44 @@ class TestPlacing:
 
         said = ["0 INVITE", "0.101 ACK", "0.101 ACK", "0.101 BYE", "0.101 ACK", "5.101 BYE"]
         assert self.play(scene).said == said
+
+    def test_of_thousands_of_forks_few_are_answered(self):
+        """Each costs an ACK and a BYE, to where the answer says."""
+
+        async def scene(bench):
+            asking = self.ask(bench)
+            await bench.at(0.1)
+            invite = bench.last
+            await bench.arrive(*(self.answer(invite, f"fork{number}") for number in range(2000)))
+            await bench.at(1)
+            assert len(bench.wire.sent) < 50
+            assert len(bench.phone.calls) == 1
+            await bench.arrive(*(message.reply(200) for _, message, _ in bench.wire.sent if message.method == "BYE"))
+            await bench.at(2)
+            await bench.arrive(bench.last.reply(200))
+            await asking
+
+        self.play(scene)
+
+    @pytest.mark.parametrize("first", ["answer", "leave"])
+    def test_an_answer_at_the_moment_in_which_one_leaves(self, first):
+        async def scene(bench):
+            asking = self.ask(bench)
+            await bench.at(0.1)
+            invite = bench.last
+            await bench.arrive(invite.reply(180))
+            if first == "leave":
+                asking.cancel()
+            bench.wire.receiver.deliver([(bytes(self.answer(invite)), ALICE)])
+            asking.cancel()
+            await bench.at(0.2)
+            byes = [message for _, message, _ in bench.wire.sent if message.method == "BYE"]
+            assert len(byes) == 1
+            others = [message for _, message, _ in bench.wire.sent if message.method == "CANCEL"]
+            await bench.arrive(*(message.reply(200) for message in byes + others))
+            assert not bench.phone.calls
+
+        self.play(scene)
 
     def test_the_other_side_hangs_up_and_asks_before(self):
         async def scene(bench):

@@ -451,6 +451,12 @@ class TestSteps:
         assert (answer.status_code, answer.get_header("Min-Expires")) == (423, "60")
         assert redis.table() == []
 
+    async def test_7_an_hour_is_never_too_brief(self, redis: RedisServer) -> None:
+        async with running(Bench(redis, min_expires=5000)) as bench:
+            assert contacts_of(await bench.register(ONE)) == {ONE: 3600}
+            answer = await bench.register(f"<{ONE}>;expires=3599")
+            assert (answer.status_code, answer.get_header("Min-Expires")) == (423, "3600")
+
     async def test_7_all_or_nothing(self, bench: Bench, redis: RedisServer) -> None:
         await bench.register(ONE)
         for bad in (f"<{TWO}>;expires=1", f"<{TWO}>;a={'x' * 600}", "<sip:[::1>", "<<>"):
@@ -611,6 +617,36 @@ class TestTogether:
                 await one.register("*", Expires=0, call_id="end")
 
 
+class TestWhatIsInRedis:
+    """Somebody else's, or of another version."""
+
+    @pytest.mark.parametrize("text", ["", "x", "{}", '{"a": 1}', "[1]", "[[]]", '[["<sip:a"]]', '[["<sip:a@h>", 1, 9e99]]',
+                                      '[["x y", "", "c", 1, 9e99]]', "\xff", "null", "7", '[["<sip:a@h>", null]]'])  # fmt: skip
+    async def test_that_is_no_table_counts_as_none(self, redis: RedisServer, text: str, caplog) -> None:
+        redis.client.set("sip:{sip:alice@example.com}", text.encode("latin-1"))
+        async with running(Bench(redis)) as bench:
+            assert (await bench.ask(request("INVITE"))).status_code == 480
+            assert contacts_of(await bench.register(ONE)) == {ONE: 3600}
+            assert redis.table() == [ONE]
+        assert bool(caplog.records) == bool(text not in ("", "{}"))
+
+    async def test_of_another_type(self, redis: RedisServer) -> None:
+        redis.client.rpush("sip:{sip:alice@example.com}", "x")
+        async with running(Bench(redis)) as bench:
+            assert (await bench.ask(request("INVITE"))).status_code == 503
+            assert contacts_of(await bench.register(ONE)) == {ONE: 3600}
+            assert (await bench.ask(request("INVITE"))).status_code == 302
+
+    async def test_no_room(self, redis: RedisServer) -> None:
+        redis.client.config_set("maxmemory", 1)
+        try:
+            async with running(Bench(redis)) as bench:
+                answer = await bench.register(ONE, call_id="c" * 1000)
+                assert (answer.status_code, answer.get_header("Retry-After")) == (503, "5")
+        finally:
+            redis.client.config_set("maxmemory", 0)
+
+
 class TestFlood:
     async def test_without_credentials_it_costs_no_redis(self, bench: Bench, redis: RedisServer) -> None:
         for _ in range(200):
@@ -673,6 +709,8 @@ class TestRedisIsAway:
                 for answer in (await bench.register(TWO, call_id="c-1"), await bench.ask(request("INVITE"))):
                     assert (answer.status_code, answer.get_header("Retry-After")) == (503, "5")
                 assert any("c-1" in record.getMessage() for record in caplog.records)
+                assert (await bench.register(TWO, call_id="c" * 60_000)).status_code == 503
+                assert max(len(record.getMessage()) for record in caplog.records) < 1000
                 server.start()
                 assert (await bench.register(TWO, call_id="c-2")).status_code == 200
                 server.process.send_signal(signal.SIGSTOP)  # there, and silent
@@ -775,6 +813,16 @@ class TestAttacks:
             again = re.sub(";expires=[0-9]+", ";expires=0", again)
             gone = await ask(again.encode("utf-8", "surrogateescape"), 20)
             assert (gone.status_code, gone.contacts) == (200, ())
+
+    @pytest.mark.parametrize("path", ["<sip:edge;lr;ob>", "<tel:+1>", "<x:y>", "<sip:a@h?=d>", "<sip:\\xe9dge;lr>", ""])
+    @pytest.mark.parametrize("contact", ["<sip:alice@h?=d>", "<sip:alice@h?a&=d>", "<sip:alice@h>;+sip.instance=x;reg-id=1"])
+    async def test_what_can_be_read_and_not_written(self, bench: Bench, contact: str, path: str) -> None:
+        made = register(contact, Path=path)
+        data = bytes(answered(made, await bench.ask(made))).replace(b"\\xe9", b"\xe9")
+        answer = await bench.ask(data)
+        assert answer.status_code in (200, 400)
+        invite = request("INVITE")
+        assert (await bench.ask(invite)).status_code == (302 if answer.status_code == 200 else 480)
 
     async def test_a_to_that_is_none(self, bench: Bench) -> None:
         for to in ("<sip:alice@>", "nonsense", "<sip:alice@example.com"):
