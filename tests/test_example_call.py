@@ -6,9 +6,10 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from lossy import LossyWay
 from test_example_transactions import ALICE, STRANGER, Clock, Wire, drops, make_request, short
 from test_proxy import EXAMPLES, HERE, ROOM, Lab, lab, run
 
@@ -518,12 +519,12 @@ class TestPlacing:
 
 
 class Sipp:
-    """A SIPp that loses a fifth of what it sends, and of what it gets."""
+    """A SIPp that tells its results while it goes on."""
 
-    def __init__(self, lab: Lab, *arguments: str) -> None:
-        self.port = lab.new_port()
+    def __init__(self, lab: Lab, *arguments: str, port: int | None = None) -> None:
+        self.port = port or lab.new_port()
         command = [lab.client("sipp"), *arguments, "-i", "127.0.0.1", "-p", str(self.port), *ROOM]
-        command += ["-nostdin", "-timeout", "80s", "-lost", "20", "-trace_err", "-error_file", "errors"]
+        command += ["-nostdin", "-timeout", "80s", "-trace_err", "-error_file", "errors"]
         command += ["-max_invite_retrans", "10", "-trace_stat", "-fd", "1", "-stf", "statistics.csv"]
         self.program = lab.start("sipp", command)
 
@@ -568,18 +569,38 @@ async def call_many(port: int, calls: int) -> list[int]:
     return answers
 
 
+@pytest.fixture
+def losses() -> Iterator[Callable[[int], LossyWay]]:
+    """Gives ways to ports on which messages are lost."""
+    ways: list[LossyWay] = []
+
+    def lead_to(port: int) -> LossyWay:
+        ways.append(LossyWay(port))
+        return ways[-1]
+
+    yield lead_to
+    for way in ways:
+        way.stop()
+
+
 class TestWithSipp:
     @pytest.mark.parametrize("workers", ["1", "2"])
-    def test_answering_with_losses(self, lab: Lab, workers: str) -> None:
-        port = start_phone(lab, "--ring", "0.2", "--workers", workers)
-        sipp = Sipp(lab, "-sn", "uac", f"127.0.0.1:{port}", "-m", "50", "-r", "50", "-d", "200")
+    def test_answering_with_losses(self, lab: Lab, losses, workers: str) -> None:
+        way = losses(start_phone(lab, "--ring", "0.2", "--workers", workers))
+        scenario = str(HERE / "sipp" / "lossy_uac.xml")
+        sipp = Sipp(lab, "-sf", scenario, f"127.0.0.1:{way.port}", "-m", "50", "-r", "50", "-d", "200")
         assert sipp.results(50) == (50, 0)
+        there, back = {"INVITE", "ACK", "BYE"}, {"180", "200"}
+        assert {what for _, what in way.lost} >= there | back, way.lost
 
-    async def test_placing_with_losses(self, lab: Lab) -> None:
-        sipp = Sipp(lab, "-sf", str(HERE / "sipp" / "lossy_uas.xml"))
+    async def test_placing_with_losses(self, lab: Lab, losses) -> None:
+        way = losses(port := lab.new_port())
+        scenario, contact = str(HERE / "sipp" / "lossy_uas.xml"), f"127.0.0.1:{way.port}"
+        sipp = Sipp(lab, "-sf", scenario, "-key", "contact", contact, port=port)
         await asyncio.sleep(0.5)
-        assert await call_many(sipp.port, 50) == [200] * 50
+        assert await call_many(way.port, 50) == [200] * 50
         assert sipp.results(50) == (50, 0)
+        assert {what for _, what in way.lost} >= {"INVITE", "ACK", "BYE", "200"}, way.lost
 
     def test_callers_who_give_up(self, lab: Lab) -> None:
         port = start_phone(lab, "--ring", "30")

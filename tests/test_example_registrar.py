@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from lossy import LossyWay
 
 from sipstack import DatagramTransport, Message, NameAddr, Receiver, parse, random_branch, random_token
 
@@ -918,17 +919,22 @@ class TestSipsak:
 
 
 class TestSipp:
-    @pytest.mark.parametrize("lost", [0, 20])
+    @pytest.mark.parametrize("losses", [False, True])
     def test_registers_and_unregisters(
-        self, client, new_port, program, redis: RedisServer, tmp_path: Path, lost: int
+        self, client, new_port, program, redis: RedisServer, tmp_path: Path, losses: bool
     ) -> None:
         """With a fifth of all datagrams lost both ways, and so retransmissions of every kind."""
         server = program("--algorithm", "MD5")
-        command = [client("sipp"), f"127.0.0.1:{server.port}", "-sf", str(HERE / "sipp/register.xml"), "-nostdin"]
+        way = LossyWay(server.port) if losses else None
+        port = way.port if way else server.port
+        command = [client("sipp"), f"127.0.0.1:{port}", "-sf", str(HERE / "sipp/register.xml"), "-nostdin"]
         command += ["-auth_uri", DOMAIN]
         command += ["-i", "127.0.0.1", "-p", str(new_port()), "-m", "40", "-r", "20", "-l", "8"]
-        command += ["-lost", str(lost), "-max_retrans", "30", "-timeout", "50s", "-timeout_error", "-trace_err"]
+        command += ["-max_retrans", "30", "-timeout", "50s", "-timeout_error", "-trace_err"]
         result = run(command, tmp_path)
+        if way:
+            way.stop()
+            assert {what for _, what in way.lost} >= {"REGISTER", "401", "200"}, way.lost
         errors = "".join(path.read_text() for path in tmp_path.glob("*errors.log"))
         assert result.returncode == 0, result.stdout[-3000:] + errors[-3000:]
         assert redis.table() == []
