@@ -1,4 +1,4 @@
-"""A way between two programs on which a fifth of all datagrams is lost, and none so often that a transaction must fail."""
+"""A way between two programs on which a fifth of all is lost, and nothing so often that a transaction must fail."""
 
 import random
 import re

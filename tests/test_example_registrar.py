@@ -621,8 +621,13 @@ class TestTogether:
 class TestWhatIsInRedis:
     """Somebody else's, or of another version."""
 
-    @pytest.mark.parametrize("text", ["", "x", "{}", '{"a": 1}', "[1]", "[[]]", '[["<sip:a"]]', '[["<sip:a@h>", 1, 9e99]]',
-                                      '[["x y", "", "c", 1, 9e99]]', "\xff", "null", "7", '[["<sip:a@h>", null]]'])  # fmt: skip
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "", "x", "{}", '{"a": 1}', "[1]", "[[]]", "\xff", "null", "7", '[["<sip:a"]]', '[["<sip:a@h>", 1, 9e99]]',
+            '[["x y", "", "c", 1, 9e99]]', '[["<sip:a@h>", null]]',
+        ],
+    )  # fmt: skip
     async def test_that_is_no_table_counts_as_none(self, redis: RedisServer, text: str, caplog) -> None:
         redis.client.set("sip:{sip:alice@example.com}", text.encode("latin-1"))
         async with running(Bench(redis)) as bench:
@@ -816,7 +821,9 @@ class TestAttacks:
             assert (gone.status_code, gone.contacts) == (200, ())
 
     @pytest.mark.parametrize("path", ["<sip:edge;lr;ob>", "<tel:+1>", "<x:y>", "<sip:a@h?=d>", "<sip:\\xe9dge;lr>", ""])
-    @pytest.mark.parametrize("contact", ["<sip:alice@h?=d>", "<sip:alice@h?a&=d>", "<sip:alice@h>;+sip.instance=x;reg-id=1"])
+    @pytest.mark.parametrize(
+        "contact", ["<sip:alice@h?=d>", "<sip:alice@h?a&=d>", "<sip:alice@h>;+sip.instance=x;reg-id=1"]
+    )
     async def test_what_can_be_read_and_not_written(self, bench: Bench, contact: str, path: str) -> None:
         made = register(contact, Path=path)
         data = bytes(answered(made, await bench.ask(made))).replace(b"\\xe9", b"\xe9")

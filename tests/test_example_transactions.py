@@ -645,7 +645,6 @@ class TestFlood:
 
         play(scene, handlers, limit=limit, max_pending=max_pending, retry_after=7)
 
-
     def test_a_cancel_is_taken_where_there_is_no_room(self):
         """It makes some."""
         handler, handlers = served(180, 0, 0, after=150)
@@ -1028,7 +1027,9 @@ class TestWheel:
 
         async def scene(bench):
             for number in range(4):
-                Sleeper(bench.it, str(number), make_request("OPTIONS"), ALICE).enter(example.State.TRYING, 1 + number // 2)
+                Sleeper(bench.it, str(number), make_request("OPTIONS"), ALICE).enter(
+                    example.State.TRYING, 1 + number // 2
+                )
             await bench.at(5)
 
         play(scene)
