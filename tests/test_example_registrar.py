@@ -191,6 +191,10 @@ class TestDigest:
             ({"cnonce": ""}, 400),
             ({"cnonce": None}, 400),
             ({"algorithm": "SHA-512-256", "hash": BEST}, 400),
+            ({"algorithm": "MD5-sess", "hash": OLD}, 400),
+            ({"algorithm": "SHA-256-sess", "hash": BEST}, 400),
+            ({"algorithm": OLD, "hash": BEST}, 401),
+            ({"algorithm": BEST, "hash": OLD}, 401),
             ({"algorithm": None, "hash": BEST}, 401),
             ({"algorithm": "sha-256", "hash": BEST}, 200),
             ({"algorithm": None, "hash": OLD}, 200),
@@ -603,6 +607,22 @@ class TestReplays:
             )
             assert results.count(None) == 1
             assert len(redis.table(aor)) == 1
+
+    async def test_one_answer_with_two_algorithms_is_one(self, bench: Bench, redis: RedisServer) -> None:
+        """Both challenges have one nonce."""
+        challenge = await bench.ask(register(ONE))
+        assert (await bench.ask(answered(register(ONE), challenge))).status_code == 200
+        other = await bench.ask(answered(register(TWO, cseq=5), challenge, algorithm=OLD))
+        assert other.status_code == 401
+        assert redis.table() == [ONE]
+
+    async def test_a_nonce_of_somebody_else(self, bench: Bench, redis: RedisServer) -> None:
+        """It is good, and takes nothing from him whom it was given to."""
+        challenge = await bench.ask(register(ONE))
+        bob = register(TWO, to="<sip:bob@example.com>")
+        answer = await bench.ask(answered(bob, challenge, username="bob", password="hush"))
+        assert contacts_of(answer) == {TWO: 3600}
+        assert contacts_of(await bench.ask(answered(register(ONE), challenge))) == {ONE: 3600}
 
 
 class TestTogether:
