@@ -513,15 +513,6 @@ def test_a_port_that_lies_about_its_size_is_refused(impl: Any, number: int):
 # --- threads
 
 
-@pytest.fixture
-def hasty() -> Iterator[None]:
-    """Threads that take turns as often as they can."""
-    old = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(old)
-
-
 def together(*functions: Callable[[], Any]) -> list[Any]:
     """Run functions at once, each in a thread; what they gave. An error of one is raised."""
     start = threading.Barrier(len(functions))

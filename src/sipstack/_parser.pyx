@@ -16,6 +16,8 @@ from libc.string cimport memchr, memcmp, memmove, memset
 
 from sipstack._sip cimport *
 
+from sys import modules
+
 from . import _derived, _keys
 from ._diagnose import diagnose
 from ._forwarding import forward_request as forward_any_request
@@ -61,3 +63,4 @@ include "_build.pxi"
 include "_forward.pxi"
 include "_message.pxi"
 include "_docs.pxi"
+include "_shared.pxi"
