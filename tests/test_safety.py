@@ -250,7 +250,7 @@ def with_finalizers(chances: Chances, call: Callable[[], Any]) -> Any:
     gc.collect()  # which drops what Python has kept
     chances.hold()
     Garbage(chances)
-    gc.set_threshold(1, 0 if FREE_THREADED else 10**6)  # 0: do not wait for a quarter of all objects
+    gc.set_threshold(1, 10**6)
     chances.open = True
     try:
         return call()
@@ -323,7 +323,11 @@ def few_objects() -> Iterator[None]:
     gc.unfreeze()
 
 
-@pytest.mark.parametrize("interrupted", [with_finalizers, with_signals])
+# Without a GIL, Python counts new objects in lots of 512, and only then collects, where it handles signals too.
+COLLECTS_LATE = pytest.mark.skipif(FREE_THREADED, reason="it collects where `with_signals` interrupts, and seldom")
+
+
+@pytest.mark.parametrize("interrupted", [pytest.param(with_finalizers, marks=COLLECTS_LATE), with_signals])
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.usefixtures("few_objects")
 def test_an_edit_in_the_middle_of_any_call(impl: Any, edit: str, interrupted: Callable[..., Any]):
@@ -353,8 +357,9 @@ READS_OF_MANY = ("contacts", "headers", "record_routes", "routes", "vias")
 def test_reading_ends_beside_edits_without_end(impl: Any, name: str):
     message = impl.parse(ODD)
     chances = EveryChance(lambda: message.set_header("Subject", "another"), 10_000)
-    with_finalizers(chances, lambda: CALLS[name](message))
-    assert chances.left > 9000
+    interrupted = with_signals if FREE_THREADED else with_finalizers
+    interrupted(chances, lambda: CALLS[name](message))
+    assert 9000 < chances.left < 10_000
 
 
 # --- conversions that edit
