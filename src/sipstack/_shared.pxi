@@ -8,7 +8,7 @@ cdef extern from "Python.h":
 cdef enum:
     MOST_FUNCTIONS = 32
 
-cdef PyMethodDef[MOST_FUNCTIONS + 1] FUNCTIONS  # one without a name ends them
+cdef PyMethodDef[MOST_FUNCTIONS + 1] SHARED  # one without a name ends them
 
 
 cdef int share_functions() except -1:
@@ -17,9 +17,9 @@ cdef int share_functions() except -1:
         if type(function) is type(len) and function.__module__ == __name__:
             if count == MOST_FUNCTIONS:
                 raise ImportError("there are more functions than MOST_FUNCTIONS")
-            FUNCTIONS[count] = (<PyCFunctionObject *><PyObject *>function).m_ml[0]
+            SHARED[count] = (<PyCFunctionObject *><PyObject *>function).m_ml[0]
             count += 1
-    return PyModule_AddFunctions(modules[__name__], FUNCTIONS)
+    return PyModule_AddFunctions(modules[__name__], SHARED)
 
 
 share_functions()
