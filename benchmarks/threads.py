@@ -71,7 +71,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     raw = corpus.load()["invite"]
-    print(f"Python {sys.version.split()[0]}, {IMPLEMENTATION}; with a GIL: {getattr(sys, '_is_gil_enabled', lambda: True)()}")
+    lock = "with a GIL" if getattr(sys, "_is_gil_enabled", lambda: True)() else "without a GIL"
+    print(f"Python {sys.version.split()[0]} {lock}, {IMPLEMENTATION}")
     for name, loop in CASES.items():
         turns = [[seconds(loop, raw, options.count, threads) for threads in (1, 2)] for _ in range(options.rounds)]
         alone, both = (min(times) for times in zip(*turns, strict=True))

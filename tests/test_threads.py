@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from typing import ClassVar
 
 import pytest
 from test_endpoint import Memory, ask, being_served, ok, request_bytes, served, settle
@@ -416,7 +417,7 @@ def test_an_address_of_another_kind_that_is_refused_leaves_the_hooks_of_the_othe
 class Answering:
     """A handler with a reason of its own; what is freed too early, or never, is seen by `alive`."""
 
-    alive = weakref.WeakSet()
+    alive: ClassVar = weakref.WeakSet()
 
     def __init__(self, status):
         self.status, self.own = status, [status]

@@ -3,13 +3,16 @@
 cimport cython
 from sipstack cimport _parser
 
+cdef extern from "_count.h":
+    ctypedef unsigned long long sip_count
+
 
 cdef unsigned int REQUIRE
 
 
 @cython.final
 cdef class Tally:
-    cdef readonly unsigned long long count
+    cdef readonly sip_count count
 
 
 @cython.final
@@ -31,7 +34,7 @@ cdef class Dispatcher:
     cdef bint answers_cancel, validate, use_maddr, delivering
     cdef bint watches_datagrams, watches_requests, watches_responses, watches_answers
     cdef public bint counts_received
-    cdef readonly unsigned long long responses_received
+    cdef readonly sip_count responses_received
     cdef readonly list responses
 
     @cython.locals(message=_parser.Message)
