@@ -177,6 +177,12 @@ def test_any_calls(both: Both, data: bytes, seed: int, count: int):
     agree_on_calls(both, data, [agreement.random_call(source) for _ in range(count)])
 
 
+def test_two_max_forwards_of_which_the_first_is_cut(both: Both):
+    calls = [("prepend_header", ("Max-Forwards", "200")), ("add_header", ("Max-Forwards", "70")), ("forward", (True,))]
+    for data in agreement.MESSAGES:
+        agree_on_calls(both, data, calls)
+
+
 @pytest.mark.parametrize("name", ["get_header", "remove_header"])
 def test_a_name_whose_methods_tell_of_another_is_looked_up_as_what_it_is(both: Both, name: str):
     for text in ("via", "x-unknown"):

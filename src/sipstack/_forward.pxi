@@ -69,10 +69,12 @@ cdef bint is_in_loop(Message m, const sip_byte *part) noexcept:
 
 
 cdef int forwards_left(Message m) except -9:
-    """What Max-Forwards becomes; -1 where the request ends here, or where it cannot be read."""
+    """What Max-Forwards becomes; -1 where the request ends here, or where it cannot be read or is there twice."""
     cdef Py_ssize_t at = find_id(m, SIP_MAX_FORWARDS)
     if at < 0:
         return INITIAL_FORWARDS
+    if find_id(m, SIP_MAX_FORWARDS, at + 1) >= 0:
+        return -1
     return min(<int>number_at(m, at, SIP_LARGEST_MAX_FORWARDS) - 1, INITIAL_FORWARDS)
 
 
