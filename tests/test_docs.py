@@ -767,7 +767,7 @@ def test_commands(session: list[tuple[str, str]], tmp_path: Path, serve: Any) ->
     for command, expected in session:
         file = next((file for pattern, file in ELSEWHERE.items() if re.fullmatch(pattern, command)), None)
         if file is not None:
-            program = re.search(r"kamailio-dispatcher|read_pcap|metrics|registrar|redis", command)[0].removeprefix("read_")
+            program = re.search(r"kamailio-dispatcher|(?<=read_)pcap|metrics|registrar|redis", command)[0]
             assert program in (REPOSITORY / "tests" / file).read_text(encoding="utf-8")
             continue
         shell.run(command, expected)
