@@ -10,7 +10,6 @@ import pytest
 from growth import assert_linear, fill
 
 from sipstack import parse
-from sipstack.cli import _parse
 from sipstack.errors import HeaderError, SerializeError
 from sipstack.headers import _FAMILIES as FAMILIES
 from sipstack.headers import (
@@ -499,10 +498,10 @@ def test_it_reads_what_was_written(impl: ModuleType):
     assert re.search(rb"\r\nServer: a/1\r\n", bytes(message))
 
 
-def test_the_command_line_shows_their_parts():
+def test_a_description_shows_their_parts():
     lines = ["User-Agent: Linphone/3.9 x (a, b)", "P-Charging-Vector: icid-value=1", "Call-Info: <urn:x>;purpose=icon"]
     message = parse(START + "\r\n".join([*lines, "", ""]).encode())
-    shown = [line.strip() for line in _parse._describe(message, 0)]
+    shown = [line.strip() for line in message.describe().splitlines()]
     assert 'Products products="Linphone/3.9, x" comments="a, b"' in shown
     assert "Params icid-value=1" in shown
     assert "UriValue params=purpose=icon" in shown
