@@ -510,8 +510,15 @@ def _server_key(request: Message, addr: Address, method: str | None = None) -> s
 
 
 async def _wait(work: asyncio.Future[Message | None]) -> None:
-    with contextlib.suppress(Exception):
+    """Until a handler has ended, however; it is cancelled where this is."""
+    try:
         await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+    except Exception:  # noqa: S110 - the transaction has answered it
+        pass
 
 
 def _failed(request: Message, error: BaseException) -> Message:

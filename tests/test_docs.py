@@ -771,8 +771,8 @@ class Shell:
         """A program that listens: it is up, and ends in good order at SIGTERM."""
         words = shlex.split(command.removesuffix("&"))
         words = [re.sub(rf"^(?:{LOOPBACK.pattern}|127\.0\.0\.1|::)(:|$)", r"127.0.0.1\1", word) for word in words]
-        shown = re.compile(r"^((?:127\.0\.0\.1:)?)(?:5060|507[12]|9360)$")
-        words = [shown.sub(lambda match: f"{match[1]}{self.new_port(tcp=True)}", word) for word in words]
+        shown = re.compile(r"^((?:127\.0\.0\.1:)?)(5060|507[12]|9360)$")
+        words = [shown.sub(lambda match: f"{match[1]}{self.new_port(tcp=match[2] == '9360')}", word) for word in words]
         words[:1] = [sys.executable, *(["-m", "sipstack"] if words[0] == "sipstack" else [])]
         process = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         time.sleep(1.5)

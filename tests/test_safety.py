@@ -103,7 +103,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "copy": lambda m: m.copy(),
     "cseq": lambda m: m.cseq,
     "decrement_max_forwards": lambda m: m.decrement_max_forwards(),
+    "describe": lambda m: m.describe(),
     "dialog_id": lambda m: m.dialog_id(),
+    "expires": lambda m: m.expires,
     "from_": lambda m: m.from_,
     "from_tag": lambda m: m.from_tag,
     "get_header": lambda m: m.get_header("x-empty"),
@@ -114,6 +116,12 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "is_request": lambda m: m.is_request,
     "max_forwards": lambda m: m.max_forwards,
     "method": lambda m: m.method,
+    "need_call_id": lambda m: m.need_call_id,
+    "need_cseq": lambda m: m.need_cseq,
+    "need_from": lambda m: m.need_from,
+    "need_to": lambda m: m.need_to,
+    "need_uri": lambda m: m.need_uri,
+    "need_via": lambda m: m.need_via,
     "pop_route": lambda m: m.pop_route(),
     "pop_via": lambda m: m.pop_via(),
     "prepend_header": lambda m: m.prepend_header("Subject", "above"),
@@ -155,9 +163,12 @@ VIEW_CALLS: dict[str, Callable[[Any], Any]] = {
     "__delitem__": lambda m: m.headers.__delitem__("Subject"),
     "__eq__": lambda m: m.headers == m.headers,
     "__getitem__": lambda m: m.headers["Subject"],
+    "__ior__": lambda m: (m.headers.__ior__(GIVEN["headers"]), None)[1],
     "__iter__": lambda m: list(m.headers),
     "__len__": lambda m: len(m.headers),
+    "__or__": lambda m: m.headers | GIVEN["headers"],
     "__repr__": lambda m: repr(m.headers),
+    "__ror__": lambda m: GIVEN["headers"] | m.headers,
     "__setitem__": lambda m: m.headers.__setitem__("Subject", "the one"),
     "add": lambda m: m.headers.add("Subject", "one more"),
     "clear": lambda m: m.headers.clear(),
@@ -177,8 +188,8 @@ VIEW_CALLS: dict[str, Callable[[Any], Any]] = {
 }
 
 IN_STEPS = {"__eq__", "__repr__", "ack", "add_header several", "check", "dialog_id", "prepend_header several",
-            "set_header several", "set_route", "validate", "headers.__eq__", "headers.clear", "headers.extend",
-            "headers.pop", "headers.popall", "headers.popitem", "headers.popone", "headers.setdefault",
+            "set_header several", "set_route", "validate", "headers.__eq__", "headers.__ior__", "headers.__or__",
+            "headers.__ror__", "headers.clear", "headers.extend", "headers.pop", "headers.popall", "headers.popitem", "headers.popone", "headers.setdefault",
             "headers.update"}  # fmt: skip
 """Calls that are several of the others: an edit may come between these."""
 

@@ -20,7 +20,7 @@ _WORDS = {str: "text", int: "number", float: "number", tuple: "list"}
 
 def describe(message: "Message") -> str:
     """See `Message.describe`."""
-    return "\n".join(_lines(message))
+    return "\n".join(_lines(message.copy()))  # which nobody edits meanwhile
 
 
 def describe_as_html(message: "Message") -> str:

@@ -51,6 +51,6 @@ cdef class Dispatcher:
     @cython.locals(response=_parser.Message)
     cpdef finish(self, _parser.Message request, result, addr, target, data)
     @cython.locals(status=cython.int)
-    cpdef bint pass_on(self, _parser.Message message, addr) except -1
+    cpdef bint pass_on(self, message, addr) except -1
     @cython.locals(status=cython.int)
     cpdef answer(self, _parser.Message request, _parser.Message response, addr, target)
