@@ -189,8 +189,8 @@ VIEW_CALLS: dict[str, Callable[[Any], Any]] = {
 
 IN_STEPS = {"__eq__", "__repr__", "ack", "add_header several", "check", "dialog_id", "prepend_header several",
             "set_header several", "set_route", "validate", "headers.__eq__", "headers.__ior__", "headers.__or__",
-            "headers.__ror__", "headers.clear", "headers.extend", "headers.pop", "headers.popall", "headers.popitem", "headers.popone", "headers.setdefault",
-            "headers.update"}  # fmt: skip
+            "headers.__ror__", "headers.clear", "headers.extend", "headers.pop", "headers.popall", "headers.popitem",
+            "headers.popone", "headers.setdefault", "headers.update"}  # fmt: skip
 """Calls that are several of the others: an edit may come between these."""
 
 ALL_CALLS = CALLS | {"headers." + name: call for name, call in VIEW_CALLS.items()}
