@@ -716,6 +716,7 @@ def commands() -> Iterator[Any]:
 
 
 ELSEWHERE = {
+    r"python examples/call\.py .*": "test_example_call.py",
     r"kamailio -f examples/kamailio-dispatcher/kamailio\.cfg .*": "test_proxy.py",
     r"python read_pcap\.py trunk\.pcap": "test_docs.py",
     r"curl -s http://127\.0\.0\.1:9360/metrics": "test_docs.py",
@@ -791,7 +792,7 @@ def test_commands(session: list[tuple[str, str]], tmp_path: Path, serve: Any, ne
     for command, expected in session:
         file = next((file for pattern, file in ELSEWHERE.items() if re.fullmatch(pattern, command)), None)
         if file is not None:
-            program = re.search(r"kamailio-dispatcher|(?<=read_)pcap|metrics|registrar|redis", command)[0]
+            program = re.search(r"call|kamailio-dispatcher|(?<=read_)pcap|metrics|registrar|redis", command)[0]
             assert program in (REPOSITORY / "tests" / file).read_text(encoding="utf-8")
             continue
         shell.run(command, expected)
