@@ -81,9 +81,9 @@ def bare_host(host: str) -> str:
     return host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
 
 
-def addr_text(addr: Address) -> str:
-    """An address as text, an IPv6 host in brackets."""
-    return f"[{addr[0]}]:{addr[1]}" if ":" in addr[0] else f"{addr[0]}:{addr[1]}"
+def sent_by(host: str, port: int) -> str:
+    """Host and port as a Via and a URI have them, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def at_port(addr: Address, port: int) -> Address:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from . import _grammar as grammar
+from ._address import sent_by
 from .errors import HeaderError
 from .headers import MAGIC_COOKIE, Via
 
@@ -49,11 +50,6 @@ def _sip_round(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
 def sign(key: bytes, *parts: str) -> str:
     """A keyed hash of texts without line ends, as 16 digits. A message's `_sign` is this one, or the compiled one."""
     return f"{siphash(key, chr(10).join(parts).encode('utf-8', 'surrogateescape')):016x}"
-
-
-def sent_by(host: str, port: int) -> str:
-    """Host and port as a Via and a URI have them."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def response_target(via: Via) -> tuple[str, str, int]:

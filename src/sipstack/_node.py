@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Final, NamedTuple, NoReturn, Self, final
 
 from . import _grammar as grammar
-from ._address import WILDCARDS, Address, PeerAddress
-from ._branches import TRANSPORT, response_target, sent_by, write_hop
+from ._address import WILDCARDS, Address, PeerAddress, sent_by
+from ._branches import TRANSPORT, response_target, write_hop
 from ._limits import MAX_PORT, default_port
 from ._values import canonical_host, parse_number
 from .errors import HeaderError

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ._address import WILDCARDS, PeerAddress, ReturnAddress, addr_text
+from ._address import WILDCARDS, PeerAddress, ReturnAddress, sent_by
 from ._compat import load
 from ._config import EndpointConfig, Event, EventType, Handler
 from ._running import Program
@@ -56,7 +56,7 @@ class Endpoint:
 
     def __repr__(self) -> str:
         addr = self.listen_addr
-        where = "not open" if addr is None else f"on {addr_text(addr)}"
+        where = "not open" if addr is None else f"on {sent_by(*addr)}"
         state = ", serving" if self._serving.is_serving else ", closed" if self._serving.closed else ""
         methods = [method for method, route in self._dispatcher.routes.copy().items() if route.handler is not None]
         return f"<Endpoint {where}{state}, {'handles ' + ', '.join(methods) if methods else 'no handlers'}>"

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
-from ._address import Address, PeerAddress, addr_text, bare_host
+from ._address import Address, PeerAddress, bare_host, sent_by
 from ._compat import load
 from ._limited_log import LimitedLog
 from ._limits import DEFAULT_PORT, MAX_SIZE
@@ -194,9 +194,9 @@ class UDPTransport(DatagramTransport):
 
     def __repr__(self) -> str:
         if self._local is None:
-            return f"<UDPTransport {addr_text((self._host, self._port))}, not open>"
+            return f"<UDPTransport {sent_by(self._host, self._port)}, not open>"
         waiting = f", {len(self._queue)} wait to be sent" if self._queue else ""
-        return f"<UDPTransport {addr_text(self._local)}, {'being read' if self._loop else 'open'}{waiting}>"
+        return f"<UDPTransport {sent_by(*self._local)}, {'being read' if self._loop else 'open'}{waiting}>"
 
     # ------------------------------------------------------------------ opening and closing
 
@@ -232,7 +232,7 @@ class UDPTransport(DatagramTransport):
         self._sock = sock
 
     def _bind(self) -> socket.socket:
-        where = addr_text((self._host, self._port))
+        where = sent_by(self._host, self._port)
         try:
             family, _, _, _, target = socket.getaddrinfo(
                 self._host, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
