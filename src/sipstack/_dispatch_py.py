@@ -155,6 +155,8 @@ class Dispatcher:
             if isinstance(message, bytes):
                 self.receive(data, addr)
             else:
+                if self.watches_datagrams:
+                    self.show_datagram(data, addr)
                 self.take_message(message, addr, data)
         finally:
             outbox.held = held
@@ -173,15 +175,10 @@ class Dispatcher:
         except ParseError as error:
             self.take_unreadable(data, addr, error)
             return
-        if message.status_code:
-            self.take_response(message, addr, data)
-        else:
-            self.take_request(message, addr, data)
+        self.take_message(message, addr, data)
 
     def take_message(self, message: Message, addr: Address, data: bytes) -> None:
-        """The same for one that somebody else has read; `data` is what it was then."""
-        if self.watches_datagrams:
-            self.show_datagram(data, addr)
+        """A message that was read; `data` is what it was then."""
         if message.status_code:
             self.take_response(message, addr, data)
         else:
