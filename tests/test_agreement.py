@@ -100,8 +100,9 @@ def test_each_byte_of_a_value_replaced(both: Both, header: str):
             deep = deep and value[: at + 2] not in seen
             seen.add(value[: at + 2])
             agree_on_value(both, header, value[:at], deep=deep)
-            for byte in BYTES + b"([1aF=?%-.":
-                agree_on_value(both, header, b"%b%c%b" % (value[:at], byte, value[at + 1 :]), deep=deep)
+            for number, byte in enumerate(BYTES + b"([1aF=?%-."):
+                third = (at + number) % 3 == 0
+                agree_on_value(both, header, b"%b%c%b" % (value[:at], byte, value[at + 1 :]), deep=deep and third)
 
 
 ALIGNMENTS = range(1, 140, 3)

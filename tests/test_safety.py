@@ -360,7 +360,7 @@ def interrupt(
     possible = [(serial[0][0], serial[0][2]), (serial[1][1], serial[1][2])]
     fired = 0
     # Where there are many, the edits share them.
-    for wanted in (*range(1, 20), *range(20 + 2 * list(EDITS).index(edit), 3000, 20)):
+    for wanted in (*range(1, 12), *range(12 + 4 * list(EDITS).index(edit), 3000, 40)):
         message = impl.parse(data)
         chances = Chances(lambda message=message: outcome(lambda: EDITS[edit](message)), wanted)
         result = outcome(lambda m=message, c=chances: interrupted(c, lambda: call(m)))
