@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from sipstack import Address, Endpoint, EndpointConfig, Message, Stats
+from sipstack import Address, Endpoint, EndpointConfig, Message, SipUri, Stats
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
 
@@ -39,6 +39,7 @@ class EndpointCollector:
         for name, label, counts in (
             ("sip_requests_by_method", "method", stats.requests_by_method),
             ("sip_responses_by_class", "class", stats.responses_by_class),
+            ("sip_program", "counter", stats.counters),  # the names may be any text, so they are a label
         ):
             family = CounterMetricFamily(name, f"by {label}", labels=[label])
             for key, count in counts.items():
@@ -64,9 +65,14 @@ async def serve_metrics(endpoint: Endpoint, host: str, port: int) -> None:
         await server.serve_forever()
 
 
-def options(request: Message, _addr: Address) -> Message:
-    """Answers OPTIONS."""
-    return request.reply(200)
+def answer_options(endpoint: Endpoint) -> None:
+    """Registers a handler that answers OPTIONS, and counts those that ask for somebody and not for us."""
+
+    @endpoint.handler("OPTIONS")
+    def options(request: Message, _addr: Address) -> Message:
+        if isinstance(request.uri, SipUri) and request.uri.user:
+            endpoint.count("asked_for_a_user")
+        return request.reply(200)
 
 
 def main() -> None:
@@ -78,8 +84,8 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     host, _, port = arguments.listen.rpartition(":")
-    endpoint = Endpoint(EndpointConfig(host=host.strip("[]"), port=int(port)))
-    endpoint.register_handler("OPTIONS", options)
+    endpoint = Endpoint(EndpointConfig(host=host, port=int(port), counters=["asked_for_a_user"]))
+    answer_options(endpoint)
     metrics_host, _, metrics_port = arguments.metrics.rpartition(":")
     endpoint.run(
         workers=arguments.workers, beside=lambda: serve_metrics(endpoint, metrics_host.strip("[]"), int(metrics_port))

@@ -203,6 +203,31 @@ class TestParse:
         assert second.startswith("request OPTIONS")
         assert "body: 10 bytes" in lines
 
+    def test_line_ends_of_several_messages(self, stdin, capsys) -> None:
+        head = OPTIONS.replace(b"Length: 0\r\n", b"Type: application/sdp\r\nContent-Length: 10\r\n")
+        messages = [head + b"v=0\r\ns=-\r\n", OPTIONS, head + b"v=0\r\ns=-\r\n"]
+        stdin(b"".join(messages).replace(b"\r\n", b"\n"))
+        assert main(["parse", "-"]) == 0
+        output = capsys.readouterr().out
+        assert output.startswith("stdin: the line ends are LF alone; read with CRLF")
+        assert output.count("LF alone") == 1
+        assert (output.count("request OPTIONS"), output.count("body: 10 bytes")) == (3, 2)
+
+    def test_line_ends_that_are_lf_and_were(self, stdin, capsys) -> None:
+        head = OPTIONS.replace(b"\r\n", b"\n").replace(b"Length: 0\n", b"Type: application/sdp\nContent-Length: 8\n")
+        stdin((head + b"v=0\ns=-\n") * 2)
+        assert main(["parse", "-"]) == 0
+        output = capsys.readouterr().out
+        assert "LF alone" not in output
+        assert output.count("body: 8 bytes") == 2
+
+    def test_line_ends_of_what_is_no_message_either_way(self, stdin, capsys) -> None:
+        stdin(OPTIONS.replace(b"\r\n", b"\n") + b"hello\n")
+        assert main(["parse", "-"]) == 1
+        output = capsys.readouterr().out
+        assert "LF alone" not in output
+        assert "stdin:11:6: request line ends after the method" in output
+
     @pytest.mark.parametrize("size", ["-5", "0", "x", "4194304", "1_0", "\u0665"])
     def test_a_size_that_is_no_limit(self, size: str, capsys) -> None:
         with pytest.raises(SystemExit) as raised:
@@ -231,7 +256,7 @@ class TestParse:
         for magic in (b"\xd4\xc3\xb2\xa1", b"\n\r\r\n"):
             (tmp_path / "a.pcap").write_bytes(magic + bytes(100))
             assert main(["parse", str(tmp_path / "a.pcap")]) == 2
-            assert "needs scapy to be read: pip install 'sipstack[pcap]'" in capsys.readouterr().err
+            assert "needs scapy to be read: pip install scapy" in capsys.readouterr().err
 
     def test_no_such_file(self, tmp_path: Path, capsys) -> None:
         assert main(["parse", str(tmp_path / "none.sip")]) == 2
@@ -278,7 +303,7 @@ class TestTarget:
         "text", ["", ":5060", "host:", "host:0", "host:65536", "host:\u0661", "a b", "[abc]:1", "h:1:x"]
     )
     def test_bad(self, text: str) -> None:
-        with pytest.raises(argparse.ArgumentTypeError):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"is not HOST, .* or a sip: URI$"):
             target(text)
 
     @pytest.mark.parametrize(

@@ -144,6 +144,34 @@ def test_headers_that_are_neither_a_mapping_nor_pairs(impl: ModuleType, message:
     assert bytes(message) == REQUEST
 
 
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ("Subject: lunch", "str"),
+        ("ab", "str"),
+        (b"ab", "bytes"),
+        ({"a", "b"}, "set"),
+        (None, "NoneType"),
+        (("Subject",), "tuple of 1"),
+        (["Subject", "a", "b"], "list of 3"),
+    ],
+)
+@pytest.mark.parametrize("collection", [list, tuple, iter])
+def test_a_header_that_is_no_pair(impl: ModuleType, message: Any, collection: Any, wrong: object, what: str):
+    for build in (
+        lambda headers: impl.Message.request("A", "sip:h", headers=headers),
+        lambda headers: impl.Message.response(200, headers=headers),
+        lambda headers: message.reply(200, headers=headers),
+        lambda headers: message.headers.extend(headers),
+        lambda headers: message.headers.update(headers),
+        lambda headers: message.headers | headers,
+    ):
+        with pytest.raises(TypeError) as caught:
+            build(collection([("X-Good", "1"), wrong]))
+        assert str(caught.value) == f"a header must be a (name, value) pair, not {what}"
+    assert bytes(message) == REQUEST
+
+
 def test_a_constructor_that_is_given_what_parse_reads():
     for build, hint in (
         (lambda: SipUri("sip:bob@h"), "parse_uri reads a whole URI"),

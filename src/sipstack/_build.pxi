@@ -75,7 +75,12 @@ cdef int append_headers(Message m, headers, uint32_t copied) except -1:
     """Append the caller's headers; none of those that a reply has copied, which are the first `copied`."""
     cdef sip_span span
     cdef unsigned int id
-    for name, value in headers if type(headers) is list or type(headers) is tuple else header_pairs(headers):
+    if type(headers) is dict:
+        headers = (<dict>headers).items()
+    elif type(headers) is not list and type(headers) is not tuple:
+        headers = header_items(headers)
+    for pair in headers:
+        name, value = pair if type(pair) is tuple and len(<tuple>pair) == 2 else header_pair(pair)
         id = writable_id(name, value)
         if id == SIP_UNKNOWN:
             lines = lines_apart(name, value) if is_several(value) else None

@@ -33,7 +33,8 @@ from ._rewrite import first_element
 from ._view import Headers, check_own_view
 from ._writing import (
     DIALOG_METHODS, INSTEAD, TAG_KEY, as_bytes, check_content_length, check_source, encode_body, encode_method,
-    encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs, lines_apart, refuse_copied,
+    encode_name, encode_status, encode_tag, encode_uri, encode_value, header_items, header_pair, lines_apart,
+    refuse_copied,
 )
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import (

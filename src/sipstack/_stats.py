@@ -35,7 +35,8 @@ class Stats:
         overloaded: requests that got 503 because `max_pending` handlers were in flight.
         handler_errors, hook_errors: exceptions of handlers (each a 500) and of hooks.
         unanswerable: requests dropped for want of the headers that an answer needs.
-        responses, responses_by_class: responses made, "1xx" to "6xx".
+        responses, responses_by_class: responses made by handlers and by the endpoint, and those that `respond`,
+            `send` or `send_soon` was given, "1xx" to "6xx".
         sent, bytes_sent: datagrams the kernel took, and what went the way of `Endpoint.receive`.
         send_errors: datagrams that could not be sent.
         queue_drops: datagrams dropped because the send queue was full.

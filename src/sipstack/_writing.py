@@ -99,6 +99,19 @@ def as_bytes(data: Any) -> bytes:
 
 def header_pairs(headers: HeaderSource) -> Iterable[tuple[str, Any]]:
     """The (name, value) pairs of a mapping, of pairs, or of another message's headers."""
+    return map(header_pair, header_items(headers))
+
+
+def header_pair(item: Any) -> tuple[str, Any]:
+    """A name and a value. Text of two characters would be a pair to Python too."""
+    if isinstance(item, (tuple, list)) and len(item) == 2:
+        return item[0], item[1]
+    what = f"{type(item).__name__} of {len(item)}" if isinstance(item, (tuple, list)) else type(item).__name__
+    raise TypeError(f"a header must be a (name, value) pair, not {what}")
+
+
+def header_items(headers: HeaderSource) -> Iterable[Any]:
+    """What should be pairs: see `header_pair`."""
     if isinstance(headers, (str, bytes)) or not (hasattr(headers, "items") or hasattr(headers, "__iter__")):
         raise TypeError(f"headers must be a mapping or (name, value) pairs, not {type(headers).__name__}")
     items = getattr(headers, "items", None)

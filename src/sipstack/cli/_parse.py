@@ -17,7 +17,7 @@ from sipstack.message import Message, parse
 from sipstack.stream import is_signaling_noise_datagram
 
 _INDENT = "    "
-_NOISE = b"\r\n\0 \t"
+_NOISE = re.compile(rb"[\r\n\0 \t]*+\Z")
 _EMPTY_LINES = re.compile(EMPTY_LINES.encode())
 _HEAD_END = re.compile(HEAD_END.encode())
 _CONTENT_LENGTHS = re.compile(CONTENT_LENGTHS.encode())
@@ -48,27 +48,31 @@ def run(options: argparse.Namespace) -> int:
 
 def _show_all(data: bytes, name: str, max_size: int) -> int:
     """Shows message after message, up to the first that is none."""
-    code, start = 0, _EMPTY_LINES.match(data).end()  # type: ignore[union-attr]  # it matches nothing too
-    first = True
-    while first or data[start:].strip(_NOISE):
-        if not first:
+    restored = _with_crlf(data, max_size)
+    if restored is not None:
+        print(f"{visible(name)}: the line ends are LF alone; read with CRLF, which its Content-Length counts")
+        data = restored
+    code = 0
+    for number, (start, piece) in enumerate(_pieces(data)):
+        if number:
             print()
-        first = False
-        start = _EMPTY_LINES.match(data, start).end()  # type: ignore[union-attr]
-        end = _end(data, start)
-        piece = data[start:end]
         try:
-            message = parse(piece, max_size=max_size)
+            code |= _show(parse(piece, max_size=max_size))
         except ParseError as error:
-            restored = _with_crlf(piece, max_size)
-            if restored is None:
-                print("\n".join(_explain(error, data, start, name)))
-                return 1
-            print(f"{visible(name)}: the line ends are LF alone; read with CRLF, which its Content-Length counts")
-            message = restored
-        code |= _show(message)
-        start = end
+            print("\n".join(_explain(error, data, start, name)))
+            return 1
     return code
+
+
+def _pieces(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Where each message begins, and its bytes; one there is always."""
+    end = 0
+    while True:
+        start = _EMPTY_LINES.match(data, end).end()  # type: ignore[union-attr]  # it matches nothing too
+        end = _end(data, start)
+        yield start, data[start:end]
+        if _NOISE.match(data, end):
+            return
 
 
 def _end(data: bytes, start: int) -> int:
@@ -82,14 +86,27 @@ def _end(data: bytes, start: int) -> int:
     return head.end() + length  # type: ignore[union-attr]  # there are none without it
 
 
-def _with_crlf(data: bytes, max_size: int) -> Message | None:
-    """The message that an editor, or git, has saved with LF: it is shorter now than its Content-Length says."""
+def _with_crlf(data: bytes, max_size: int) -> bytes | None:
+    """What an editor, or git, has saved with LF, as it was: bodies are shorter now than their Content-Length says.
+
+    None where no more messages can be read so.
+    """
     if b"\r" in data:
         return None
-    try:
-        return parse(data.replace(b"\n", b"\r\n"), max_size=max_size)
-    except ParseError:
-        return None
+    restored = data.replace(b"\n", b"\r\n")
+    return restored if _readable(restored, max_size) > _readable(data, max_size) else None
+
+
+def _readable(data: bytes, max_size: int) -> int:
+    """How many messages can be read, up to the first that cannot."""
+    count = 0
+    for _, piece in _pieces(data):
+        try:
+            parse(piece, max_size=max_size)
+        except ParseError:
+            break
+        count += 1
+    return count
 
 
 def _show(message: Message) -> int:
@@ -112,7 +129,7 @@ def _show_capture(options: argparse.Namespace) -> int:
         inet, inet6 = importlib.import_module("scapy.layers.inet"), importlib.import_module("scapy.layers.inet6")
         sniff, sessions = importlib.import_module("scapy.sendrecv"), importlib.import_module("scapy.sessions")
     except ImportError:
-        raise ImportError("this is a capture, which needs scapy to be read: pip install 'sipstack[pcap]'") from None
+        raise ImportError("this is a capture, which needs scapy to be read: pip install scapy") from None
     if options.file == "-":
         raise ImportError("a capture is read from a file, not from stdin")
     code = others = 0

@@ -59,7 +59,7 @@ def target(text: str) -> Target:
     match = _TARGET.match(text)
     port = int((match and match["port"]) or DEFAULT_PORT)
     if match is None or not 0 < port < 65536 or (match["v6"] and ":" not in match["v6"]):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST, HOST:PORT or [IPV6]:PORT")
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST, HOST:PORT, [IPV6]:PORT or a sip: URI")
     return Target(match["v6"] or match["host"], port)
 
 
