@@ -206,6 +206,31 @@ def test_what_is_held_back_has_the_level_of_its_kind(caplog):
     ]
 
 
+class Mute(Exception):
+    """One that cannot say what it is about."""
+
+    def __str__(self):
+        raise LookupError
+
+
+def test_an_error_without_a_text(caplog):
+    def refuse(datagrams):
+        raise Mute
+
+    def hook(event):
+        said.append(repr(event))
+
+    said = []
+    endpoint = Endpoint(EndpointConfig(on_event=hook))
+    endpoint.register_handler("INFO", ok)
+    memory = Memory()
+    memory.send = refuse
+    answers(endpoint, request_bytes("INFO"), memory=memory)
+    assert said[-1] == "<Event send error, 127.0.0.1:40000, " + said[-1].split(", ")[2] + ", Mute: a Mute without a text>"
+    assert endpoint.stats.hook_errors == 0
+    assert caplog.records[-1].getMessage().endswith(" were not sent: a Mute without a text")
+
+
 def test_cut():
     assert cut("x" * 200) == "x" * 200
     assert cut("x" * 201) == "x" * 200 + "... (201 characters)"

@@ -96,10 +96,16 @@ class Serving:
             return
         self._awaited = True
         try:
-            await (self._stopped or await self.begin())
+            if self._block is not None and self._stopped is not None:
+                stopped = self._stopped
+                await asyncio.wait((stopped,))  # which a cancellation of this leaves alone
+                stopped.result()
+            else:
+                await (await self.begin())
         finally:
             self._awaited = False
-            self._end()
+            if self._block is None or self._stopped is None or self._stopped.done():
+                self._end()
 
     def _end(self) -> None:
         """Reads the transport no more."""
@@ -165,11 +171,18 @@ class Serving:
         if transport is None:
             return
         self._outbox.flush()
-        transport.stop()  # so that nobody is told of a failure
-        transport.close()
-        self.counters.end()
-        self.transport = self._outbox.transport = None
-        self.reports.log.flush(force=True)
+        try:
+            transport.stop()  # so that nobody is told of a failure
+        finally:
+            self._give_back(transport)
+
+    def _give_back(self, transport: DatagramTransport) -> None:
+        try:
+            transport.close()
+        finally:
+            self.counters.end()
+            self.transport = self._outbox.transport = None
+            self.reports.log.flush(force=True)
 
     def _end_serve(self) -> None:
         if self._stopped is None:
