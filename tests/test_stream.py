@@ -389,3 +389,45 @@ def test_stun():
 )
 def test_no_stun(data):
     assert not is_stun(data)
+
+
+def test_an_error_that_is_raised_again_and_again_does_not_grow():
+    parser = StreamParser()
+    depths = set()
+    for data in [b"bad\r\n\r\n"] + [b"more"] * 50:
+        with pytest.raises(ParseError, match="request line") as caught:
+            list(parser.feed(data))
+        depths.add(len(caught.traceback))
+        with pytest.raises(ParseError) as caught:
+            parser.eof()
+        depths.add(len(caught.traceback))
+    assert max(depths) < 8
+
+
+def test_a_hook_that_raises_loses_nothing_and_counts_nothing_twice():
+    def hook(data):
+        heard.append(data)
+        if len(heard) == 2:
+            raise LookupError
+
+    heard = []
+    parser = StreamParser(on_keepalive=hook)
+    with pytest.raises(LookupError):
+        list(parser.feed(PING * 4 + message()))
+    assert [bytes(found) for found in parser.feed(b"")] == [message()]
+    assert parser.pings == len(heard) == 4
+
+
+def test_a_hook_that_feeds():
+    def hook(data):
+        found.extend(parser.feed(message(b"%d" % parser.pings) if parser.pings < 3 else b""))
+
+    found = []
+    parser = StreamParser(on_keepalive=hook)
+    found.extend(parser.feed(PING * 3))
+    parser.eof()
+    assert (parser.pings, [one.body for one in found]) == (3, [b"1", b"2"])
+
+
+def test_empty_lines_cost_what_they_are_long():
+    assert_linear(lambda size: lambda: list(StreamParser().feed(b"\r\n" * size)))

@@ -7,7 +7,7 @@ message from an asyncio reader and from a blocking file.
 import contextlib
 import re
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn, cast
 from weakref import WeakKeyDictionary
 
 from ._diagnose import check_limits
@@ -117,7 +117,7 @@ class StreamParser:
     def eof(self) -> None:
         """Say that the stream ended. Raises ParseError where it ended inside a message, or was broken before."""
         if self._error is not None:
-            raise self._error
+            self._fail(self._error)
         if self._wanted == _NO_HEAD_YET and self._searched == 0:
             self._skip_empty_lines()
         if self._buffer:
@@ -131,7 +131,7 @@ class StreamParser:
     def _messages(self) -> Iterator[Message]:
         while True:
             if self._error is not None:
-                raise self._error
+                self._fail(self._error)
             try:
                 message = self._next()
             except ParseError as error:
@@ -140,10 +140,10 @@ class StreamParser:
                 return
             yield message
 
-    def _fail(self, error: ParseError) -> None:
+    def _fail(self, error: ParseError) -> NoReturn:
         self._error = error
         self._buffer.clear()
-        raise error
+        raise error.with_traceback(None)  # else it grows each time
 
     def _next(self) -> Message | None:
         """The next message, None where it is not complete."""
@@ -175,12 +175,10 @@ class StreamParser:
         return True
 
     def _skip_empty_lines(self) -> None:
-        buffer, position = self._buffer, 0
-        while found := _EMPTY_LINE.match(buffer, position):
-            position = found.end()
+        while found := _EMPTY_LINE.match(self._buffer):
+            del self._buffer[: found.end()]  # first: the hook may raise, or feed more
             self._empty_lines += 1
             self._report()
-        del buffer[:position]
 
     def _report(self) -> None:
         if self.client:
