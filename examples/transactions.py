@@ -148,7 +148,7 @@ class Transaction:
                 self._sleep()
                 self.send()
         except Exception:
-            log.exception("the transaction %s failed", self.key)
+            log.exception("the transaction %.200r failed", self.key)
             self.forget()
 
     def send(self) -> None:
