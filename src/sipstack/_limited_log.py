@@ -99,7 +99,11 @@ def _shown(arg: object) -> object:
 
 
 def _traceback(error: BaseException) -> str:
-    lines = "".join(traceback.format_exception(error)).rstrip("\n").split("\n")
+    """As Python writes it. Further lines of an error's own text are indented: they might look like records."""
+    lines: list[str] = []
+    for part in traceback.format_exception(error):
+        first, *rest = part.strip("\n").split("\n")
+        lines += [first, *rest] if part.startswith("  File ") else [first, *[f"    {line}" for line in rest]]
     if len(lines) > _LINES:
         lines[_LINES // 2 : -_LINES // 2] = [f"... ({len(lines) - _LINES} lines)"]
     return "\n".join([cut(line) for line in lines])
