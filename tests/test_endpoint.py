@@ -1317,6 +1317,33 @@ def test_a_block_that_cannot_begin_leaves_nothing_open(go, how):
     go(main())
 
 
+@pytest.mark.usefixtures("hasty")
+def test_threads_that_close_at_one_moment():
+    """Where no loop serves each does it by itself."""
+    failures = []
+
+    def close(endpoint, barrier):
+        barrier.wait()
+        try:
+            endpoint.close()
+        except Exception as error:
+            failures.append(error)
+
+    for _ in range(100):
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.open()
+        endpoint.send(b"x", endpoint.listen_addr)
+        barrier = threading.Barrier(4)
+        threads = [threading.Thread(target=close, args=(endpoint, barrier)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert endpoint.listen_addr is None
+        assert endpoint.stats.sent == 1
+    assert not failures
+
+
 @pytest.mark.parametrize("name", ["stop", "close"])
 def test_a_transport_that_fails_at_its_end_is_given_back(go, name):
     def broken():

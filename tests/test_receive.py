@@ -356,6 +356,28 @@ def test_one_that_is_cancelled_before_it_begins_is_not_pending(go, recwarn):
     assert not recwarn.list
 
 
+def test_one_that_is_closed_before_it_begins_is_not_pending(go, recwarn):
+    """Also where it came over the endpoint's own transport."""
+
+    async def never(request, addr):
+        raise AssertionError
+
+    async def main():
+        endpoint = Endpoint(transport=Memory())
+        endpoint.register_handler("INVITE", never)
+        async with endpoint:
+            endpoint.transport.receiver.deliver([(request_bytes("INVITE"), SOURCE)])
+            endpoint.close()
+            assert endpoint.stats.pending == 1
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert endpoint.stats.pending == 0
+
+    go(main())
+    gc.collect()
+    assert not recwarn.list
+
+
 def test_a_way_back_that_was_cancelled_takes_nothing_with_it(go):
     """Where `write` asks for the result of something that was cancelled."""
 

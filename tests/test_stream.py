@@ -1,6 +1,7 @@
 """Messages on a byte stream, whatever its pieces (RFC 3261 18.3, RFC 5626 4.4.1); datagrams that are no messages."""
 
 import asyncio
+import contextlib
 import io
 import itertools
 
@@ -431,3 +432,27 @@ def test_a_hook_that_feeds():
 
 def test_empty_lines_cost_what_they_are_long():
     assert_linear(lambda size: lambda: list(StreamParser().feed(b"\r\n" * size)))
+
+
+def test_a_reading_that_is_cancelled_at_every_byte():
+    """The next one goes on in the body too, which is not taken for a part of the head."""
+
+    async def main():
+        reader, heard, found = asyncio.StreamReader(), [], []
+        for byte in STREAM:
+            for more in (bytes([byte]), b""):  # with nothing to read, and with one byte
+                reading = asyncio.ensure_future(read_message(reader, on_keepalive=heard.append))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                if not reading.done():
+                    reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    found.append(bytes(await reading))
+                reader.feed_data(more)
+        reader.feed_eof()
+        while (last := await read_message(reader, on_keepalive=heard.append)) is not None:
+            found.append(bytes(last))
+        return found, heard
+
+    parser = StreamParser()
+    assert asyncio.run(main()) == (feed_all(parser, [STREAM]), [PING] * parser.pings)

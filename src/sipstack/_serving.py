@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ._config import EndpointConfig, EventType
@@ -38,6 +39,7 @@ class Serving:
         self.reports, self._outbox, self._tasks = dispatcher.reports, dispatcher.outbox, dispatcher.tasks
         self._loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
+        self._closing = threading.Lock()  # where no loop serves, any thread closes it by itself
         self._stopped: asyncio.Future[None] | None = None  # there while the transport is read
         self._awaited = False  # whether `serve` waits for it
         self._block: asyncio.Task[Any] | None = None  # the task that is in a block
@@ -171,6 +173,10 @@ class Serving:
         if transport is None:
             return
         self._outbox.flush()
+        with self._closing:
+            transport, self.transport = self.transport, None
+        if transport is None:  # another thread was first
+            return
         try:
             transport.stop()  # so that nobody is told of a failure
         finally:
@@ -181,7 +187,8 @@ class Serving:
             transport.close()
         finally:
             self.counters.end()
-            self.transport = self._outbox.transport = None
+            if self._outbox.transport is transport:
+                self._outbox.transport = None
             self.reports.log.flush(force=True)
 
     def _end_serve(self) -> None:

@@ -86,15 +86,19 @@ class Tasks:
         if self._refusals:
             self._refusals -= 1
             return False
+        if self._sweep():
+            return True
+        self._refusals = self._limit // _SWEPT
+        return False
+
+    def _sweep(self) -> bool:
         ended = [coroutine for coroutine, task in self._tasks.items() if task.done()]
         for coroutine in ended:
             coroutine.close()
             del self._tasks[coroutine]
         if ended:
             self.invites.sweep()
-            return True
-        self._refusals = self._limit // _SWEPT
-        return False
+        return bool(ended)
 
     async def _follow(
         self,
@@ -145,10 +149,14 @@ class Tasks:
 
     def cancel(self) -> None:
         """Cancels them all, but for the one that calls this."""
+        never = False
         for coroutine, task in self._others():
             task.cancel()
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()  # it will never begin, and Python would complain that nobody awaited it
+                never = True
+        if never and self.loop is not None:
+            self.loop.call_soon(self._sweep)
 
     async def wait(self, seconds: float | None = None) -> int:
         """Waits until all have ended but the one that calls this, so long at most; returns how many have not."""

@@ -216,11 +216,11 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
 class _Half:
     """What has been read of a message: of one whose reading was cancelled, the next call goes on with it."""
 
-    __slots__ = ("data", "empty_lines", "has_head")
+    __slots__ = ("data", "empty_lines", "wanted")
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.has_head = False
+        self.wanted = _NO_HEAD_YET  # the length of the message; data may hold a part of the body too
         self.empty_lines = 0
 
 
@@ -234,7 +234,7 @@ def _reading(
     keepalive = StreamParser(max_size=max_size, max_headers=max_headers, client=client, on_keepalive=on_keepalive)
     keepalive._empty_lines = half.empty_lines
     data = half.data
-    while not half.has_head:
+    while half.wanted == _NO_HEAD_YET:
         line = yield _LINE
         if not line and not data:
             return None
@@ -246,12 +246,12 @@ def _reading(
             half.empty_lines = keepalive._empty_lines
             continue
         data += line
-        half.has_head = empty
         if len(data) > max_size:
             raise _too_large(max_size)
-    wanted = _message_length(bytes(data), max_size, max_headers)
-    while len(data) < wanted:
-        chunk = yield wanted - len(data)
+        if empty:
+            half.wanted = _message_length(bytes(data), max_size, max_headers)
+    while len(data) < half.wanted:
+        chunk = yield half.wanted - len(data)
         if not chunk:
             raise ParseError("stream ended inside a message", len(data))
         data += chunk
