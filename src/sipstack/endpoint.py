@@ -153,7 +153,8 @@ class Endpoint:
     def close(self) -> None:
         """Stops at once: `serve` returns, coroutine handlers in flight are cancelled, the transport is closed.
 
-        A handler that calls it goes on, as with `aclose`. Closing what is closed does nothing. May be called from another thread. Until `open` it stays closed.
+        A handler that calls it goes on, as with `aclose`. Closing what is closed does nothing. May be called from
+        another thread. Until `open` it stays closed.
         """
         self._serving.closed = True
         self._serving.close()
@@ -338,7 +339,8 @@ class Endpoint:
 
         Args:
             message: a Message, as `StreamParser` gives it, which the endpoint may edit; or a datagram's bytes.
-            addr: where it came from; of a longer tuple (an IPv6 peername) the first two.
+            addr: where it came from; of a longer tuple (an IPv6 peername) the first two. ValueError for a
+                port that is none.
             write: gets the bytes of each message. What it raises is a failed sending, BlockingIOError a full queue.
             local: our own address on this way, for `local_address`.
 

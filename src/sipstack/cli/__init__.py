@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from sipstack import IMPLEMENTATION, __version__
 from sipstack.cli import _parse, _ping, _serve
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
         sys.stdout.flush()
-    except OSError as error:  # its reader (head, less) has gone, the disk is full: Python would say so once more at exit
+    except OSError as error:  # the reader (head, less) has gone, the disk is full; Python would say so again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             print(f"sipstack {options.command}: {error.strerror or error}", file=sys.stderr)
@@ -45,6 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _open_output() -> None:
     """Lets all be printed: where there is no stdout, and what its encoding has not."""
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it is there to the end
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it is there to the end
     elif isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

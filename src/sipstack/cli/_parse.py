@@ -129,7 +129,8 @@ def _show_capture(data: bytes, name: str, max_size: int) -> int:
         inet, inet6 = importlib.import_module("scapy.layers.inet"), importlib.import_module("scapy.layers.inet6")
         sniff, sessions = importlib.import_module("scapy.sendrecv"), importlib.import_module("scapy.sessions")
     except ImportError:
-        raise _UnreadableError("this is a capture, which needs scapy to be read: pip install 'sipstack[pcap]'") from None
+        text = "this is a capture, which needs scapy to be read: pip install 'sipstack[pcap]'"
+        raise _UnreadableError(text) from None
     logging.getLogger("scapy").setLevel(logging.CRITICAL)  # what it cannot read is said here
     code = others = fragments = 0
 

@@ -121,7 +121,7 @@ class _LogLines(logging.StreamHandler[TextIO]):
         self._datagrams = 0
         self._rates = _Rates()
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Serves on where nobody reads the lines any more, or the disk is full."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
