@@ -74,7 +74,8 @@ class Tasks:
 
     def _forget(self, coroutine: Coroutine[Any, Any, Any], invite: Invite | None, _: object = None) -> None:
         self._tasks.pop(coroutine, None)
-        coroutine.close()
+        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            coroutine.close()
         if invite is not None:
             self.invites.remove(invite)
 
