@@ -197,7 +197,8 @@ class Phone:
         acks: dict[str, tuple[Message, Address]] = {}  # to each that answered: there may be forks
 
         def on_response(response: Message) -> None:
-            log.info("%d %s", response.status_code, response.status_text)
+            reason = response.status_text  # it may be anything, and moves no cursor
+            log.info("%d %.80s", response.status_code, reason if reason.isprintable() else repr(reason))
             name = response.dialog_id()
             if name is None or not 200 <= response.status_code < 300:
                 return

@@ -204,7 +204,7 @@ class Registrar:
         except Refused as refused:
             return request.reply(refused.status, refused.reason, headers=refused.headers)
         except (RedisError, OSError) as error:  # a TimeoutError is an OSError
-            log.warning("Redis failed for Call-ID %.80s: %s %s", request.call_id, type(error).__name__, error)
+            log.warning("Redis failed for Call-ID %.80r: %s %s", request.call_id, type(error).__name__, error)
             return request.reply(503, headers={"Retry-After": RETRY_AFTER})
 
     async def register(self, request: Message) -> Message:
@@ -224,7 +224,8 @@ class Registrar:
         # 5. The address-of-record, in the one form that all its spellings have.
         if not self.is_ours(aor):
             raise Refused(404)
-        # 6 and 7. The Contacts.
+        # 6 and 7. The Contacts. What step 8 reads is read first: a 400 comes now, or never.
+        _ = request.get_values("Supported"), request.get_values("Path")
         bindings = await self.locations.register(str(aor), request, proof)
         if bindings is None:
             raise self.digest.challenge(stale=True)

@@ -132,7 +132,7 @@ class Proxy:
         try:
             hop = forward_response(response, self.node.at(addr))
         except HeaderError as error:
-            log.info("a response is dropped: %s", error)
+            log.debug("a response is dropped: %s", error)  # anybody can send one
         else:
             self.endpoint.send_soon(response, hop.address)
 

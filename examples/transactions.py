@@ -148,7 +148,7 @@ class Transaction:
                 self._sleep()
                 self.send()
         except Exception:
-            log.exception("the transaction %s failed", self.key)
+            log.exception("the transaction %.200r failed", self.key)
             self.forget()
 
     def send(self) -> None:
@@ -199,8 +199,8 @@ class ServerTransaction(Transaction):
 
     def send(self) -> None:
         """Sends the last response; 100 to an INVITE that has none."""
-        if self.response is not None:
-            self.layer.endpoint.respond(self.request, self.response, self.addr)
+        if self.response is not None:  # a copy: `on_response` may edit it, each time
+            self.layer.endpoint.respond(self.request, self.response.copy(), self.addr)
         elif self.is_invite:
             self.respond(self.request.reply(100))
 
@@ -217,6 +217,7 @@ class ServerTransaction(Transaction):
 
     def finish(self, work: asyncio.Future[Message | None]) -> None:
         """The coroutine handler has ended: what it returned or raised is answered."""
+        self.work = None
         try:
             if (response := work.result()) is not None:
                 self.respond(response)
@@ -229,9 +230,9 @@ class ServerTransaction(Transaction):
             self.respond(self.request.reply(self.given_up))
 
     def give_up(self, status: int) -> None:
-        """Ends an INVITE that has no final response. A coroutine handler may give it one now."""
+        """Ends an INVITE that has no final response. A coroutine handler may give it one now, or just has."""
         self.given_up = status
-        if self.work is None or self.work.done():
+        if self.work is None:
             self.respond(self.request.reply(status))
         else:
             self.work.cancel()
@@ -268,7 +269,7 @@ class ClientTransaction(Transaction):
             raise ValueError("a request with this branch is under way")
         super().__init__(layer, layer.clients, key, request, addr)
         self.on_response = on_response
-        self.patience = now() + min(patience, ENDLESS)  # until then it may ring
+        self.patience = now() + min(ENDLESS, patience)  # until then it may ring
         self.cancelled = False
         self.answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self.enter(State.CALLING if self.is_invite else State.TRYING, LONG, T1)  # B and A, F and E
@@ -418,7 +419,7 @@ class Transactions:
                 return self._start(result, request, transaction)
             if result is not None and transaction is not None:
                 transaction.respond(result)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # nobody has cancelled this: it is the handler's own
             if transaction is None:
                 raise
             transaction.respond(_failed(request, error))

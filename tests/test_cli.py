@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from growth import assert_linear, fill
-from test_transport import refusing_socket
+from test_transport import refusing_socket, udp_socket
 
 from sipstack import StreamParser, parse
 from sipstack._printable import line_at, pointed, visible
@@ -250,6 +250,87 @@ class TestParse:
         assert output.endswith("--- 1 other datagrams\n")
         assert "body: 2000 bytes" in output
 
+    def test_a_capture_from_a_pipe(self, tmp_path: Path) -> None:
+        """What was read of it is not there a second time."""
+        pytest.importorskip("scapy", reason="scapy is not installed")
+        from test_docs import write_capture
+
+        write_capture(tmp_path / "trunk.pcap")
+        command = [sys.executable, "-m", "sipstack", "parse", "-"]
+        data = (tmp_path / "trunk.pcap").read_bytes()
+        result = subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
+        assert (result.returncode, result.stderr) == (1, b"")
+        assert result.stdout.count(b"\n--- ") == 2
+        closed = subprocess.run(
+            ["/bin/sh", "-c", f"{sys.executable} -m sipstack parse {tmp_path}/trunk.pcap | head -c 1"],
+            capture_output=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert closed.stderr == b""
+
+    @pytest.mark.parametrize("data", [b"\xd4\xc3\xb2\xa1", b"\n\r\r\n" + b"\xff" * 100, b"\n\r\r\n"])
+    def test_a_capture_that_is_broken(self, tmp_path: Path, capsys, data: bytes) -> None:
+        pytest.importorskip("scapy", reason="scapy is not installed")
+        file = tmp_path / "a.pcap"
+        file.write_bytes(data)
+        assert main(["parse", str(file)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"sipstack parse: {file}: the capture cannot be read: ")
+        assert error.count("\n") == 1
+
+    def test_fragments_of_a_capture(self, tmp_path: Path, capsys) -> None:
+        """A piece of a message is not shown as a message that is broken."""
+        inet6 = pytest.importorskip("scapy.layers.inet6", reason="scapy is not installed")
+        inet, utils = pytest.importorskip("scapy.layers.inet"), pytest.importorskip("scapy.utils")
+        data = OPTIONS.replace(b"X-Note: ", b"X-Note: " + b"x" * 3000)
+        ip = inet6.IPv6(src="2001:db8::1", dst="2001:db8::2")
+        pieces = inet6.fragment6(ip / inet6.IPv6ExtHdrFragment(id=9) / inet.UDP(sport=5060, dport=5060) / data, 1280)
+        utils.wrpcap(str(tmp_path / "a.pcap"), pieces, linktype=101)
+        assert main(["parse", str(tmp_path / "a.pcap")]) == 0
+        assert capsys.readouterr().out == "--- 3 fragments of IPv6, which are not put together\n"
+
+    def test_many_messages(self, tmp_path: Path, capsys) -> None:
+        def prepare(size: int) -> Callable[[], object]:
+            file = tmp_path / "a.sip"
+            file.write_bytes(message * max(1, size // len(message)))
+            return lambda: main(["parse", str(file)])
+
+        message = OPTIONS.replace(b"Length: 0", b"Length: 60000") + b"x" * 60_000
+        with capsys.disabled(), contextlib.redirect_stdout(io.StringIO()):
+            assert_linear(prepare, 1 << 20, 1 << 25)
+
+    def test_a_line_that_is_a_whole_file(self, tmp_path: Path, capsys) -> None:
+        data = OPTIONS + b"A" * 3_000_000
+        (tmp_path / "a.sip").write_bytes(data)
+        assert main(["parse", str(tmp_path / "a.sip")]) == 1
+        text, caret = capsys.readouterr().out.splitlines()[-2:]
+        assert (text.strip(), caret.strip()) == ("..." + "A" * 100 + "...", "^")
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+    def test_what_an_encoding_has_not(self, encoding: str) -> None:
+        result = subprocess.run(
+            [sys.executable, "-m", "sipstack", "parse", "-"], input=OPTIONS.replace(b"hello", "grüß €".encode()),
+            env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        assert b"X-Note: " + "grüß €".encode(encoding, "backslashreplace") in result.stdout
+
+    @pytest.mark.parametrize(
+        ("redirect", "code", "text"),
+        [("<&-", 2, "sipstack parse: stdin: it is closed\n"), (">&-", 0, ""),
+         ("> /dev/full", 1, "sipstack parse: No space left on device\n")],
+    )  # fmt: skip
+    def test_what_is_closed_or_full(self, redirect: str, code: int, text: str) -> None:
+        if "/dev/full" in redirect and not Path("/dev/full").exists():
+            pytest.skip("there is no /dev/full")
+        command = f"{sys.executable} -m sipstack parse - {redirect}"
+        command_line = ["/bin/sh", "-c", command]
+        result = subprocess.run(command_line, input=OPTIONS, capture_output=True, timeout=120, check=False)
+        assert (result.returncode, result.stderr.decode()) == (code, text)
+
+    def test_the_name_of_a_file_moves_no_cursor(self, capsys) -> None:
+        assert main(["parse", "no\x1b[2Jfile"]) == 2
+        assert capsys.readouterr().err == "sipstack parse: no\\x1b[2Jfile: No such file or directory\n"
+
     def test_a_capture_without_scapy(self, tmp_path: Path, capsys, monkeypatch) -> None:
         for name in ("scapy", "scapy.layers.inet", "scapy.layers.inet6"):
             monkeypatch.setitem(sys.modules, name, None)
@@ -280,6 +361,21 @@ class TestParse:
         )
         assert b"Traceback" not in result.stderr
         assert b"BrokenPipe" not in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a server process is ended with a signal")
+def test_serve_goes_on_where_nobody_reads_its_log() -> None:
+    command = [sys.executable, "-m", "sipstack", "serve", "--port", "0", "-v"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process, udp_socket() as sock:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        port = int(re.search(rb"127\.0\.0\.1:([0-9]+)", process.stdout.readline())[1])
+        process.stdout.close()
+        for _ in range(3):
+            sock.sendto(OPTIONS, ("127.0.0.1", port))
+            assert parse(sock.recv(4000)).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.read() == b""
 
 
 class TestTarget:

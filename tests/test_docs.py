@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 import types
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -724,8 +725,7 @@ def test_metrics(free_port: int, new_port: Callable[..., int]) -> None:
     process = subprocess.Popen([*command, "--metrics", f"127.0.0.1:{metrics_port}"])
     try:
         assert ask(free_port, request("OPTIONS")).status_code == 200
-        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=60) as answer:
-            metrics = answer.read().decode()
+        metrics = read_metrics(metrics_port)
     finally:
         process.terminate()
         process.wait(60)
@@ -733,6 +733,18 @@ def test_metrics(free_port: int, new_port: Callable[..., int]) -> None:
     expected = [line for line in shown.splitlines() if line.startswith("sip_")]
     assert len(expected) == 2
     assert [line for line in expected if line not in metrics.splitlines()] == []
+
+
+def read_metrics(port: int) -> str:
+    """What a server on 127.0.0.1 says of itself, once it listens."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+                return answer.read().decode()
+        except urllib.error.URLError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 # --- the command line ------------------------------------------------------------------------------------------------

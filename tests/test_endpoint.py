@@ -1272,6 +1272,99 @@ def test_close_before_serve_has_begun_wins(run, how):
     run(main())
 
 
+def test_a_serve_in_a_block_that_is_cancelled_does_not_end_the_block(run):
+    async def main():
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("OPTIONS", ok)
+        async with endpoint:
+            for _ in range(2):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(endpoint.serve(), 0.01)
+                with udp_socket() as sock:
+                    sock.setblocking(False)
+                    sock.sendto(request_bytes(), endpoint.listen_addr)
+                    answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 4000), 30)
+                    assert parse(answer).status_code == 200
+            serving = asyncio.ensure_future(endpoint.serve())
+            await asyncio.sleep(0)
+            endpoint.close()
+            await serving
+        assert endpoint.listen_addr is None
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["fails", "is cancelled", "was open"])
+def test_a_block_that_cannot_begin_leaves_nothing_open(go, how):
+    class Stuck(Memory):
+        async def start(self, receiver):
+            if how == "is cancelled":
+                await asyncio.sleep(1000)
+            raise OSError(5, "stuck")
+
+    async def main():
+        memory = Stuck()
+        endpoint = Endpoint(transport=memory)
+        if how == "was open":
+            endpoint.open()
+        with pytest.raises(TimeoutError if how == "is cancelled" else OSError):
+            await asyncio.wait_for(endpoint.__aenter__(), 0.01)
+        assert memory.closed == (how != "was open")
+        assert (endpoint.transport is None) == (how != "was open")
+        endpoint.close()
+        assert memory.closed == 1
+
+    go(main())
+
+
+@pytest.mark.usefixtures("hasty")
+def test_threads_that_close_at_one_moment():
+    """Where no loop serves each does it by itself."""
+    failures = []
+
+    def close(endpoint, barrier):
+        barrier.wait()
+        try:
+            endpoint.close()
+        except Exception as error:
+            failures.append(error)
+
+    for _ in range(100):
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.open()
+        endpoint.send(b"x", endpoint.listen_addr)
+        barrier = threading.Barrier(4)
+        threads = [threading.Thread(target=close, args=(endpoint, barrier)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert endpoint.listen_addr is None
+        assert endpoint.stats.sent == 1
+    assert not failures
+
+
+@pytest.mark.parametrize("name", ["stop", "close"])
+def test_a_transport_that_fails_at_its_end_is_given_back(go, name):
+    def broken():
+        memory.closed += name == "close"
+        raise LookupError(name)
+
+    memory = Memory()
+
+    async def main():
+        endpoint = Endpoint(transport=memory)
+        with pytest.raises(LookupError, match=name):
+            async with endpoint:
+                setattr(memory, name, broken)
+        assert (endpoint.transport, memory.closed) == (None, 1)
+        delattr(memory, name)
+        async with endpoint:  # begins anew
+            pass
+
+    go(main())
+
+
 def test_a_run_that_is_closed_before_it_began_returns():
     endpoint = Endpoint(EndpointConfig(port=0))
     endpoint.close()
@@ -1933,6 +2026,15 @@ def test_stats_is_plain_data():
     assert endpoint.worker is None
     with pytest.raises(ValueError, match="'other' is not among EndpointConfig"):
         endpoint.count("other")
+
+
+@pytest.mark.parametrize("by", [0.5, True, "1", None, -1])
+def test_a_counter_counts_what_can_be_counted(by):
+    """What workers share has room for whole numbers alone."""
+    endpoint = Endpoint(EndpointConfig(counters=["n"]))
+    with pytest.raises(ValueError if by == -1 else TypeError, match="by is"):
+        endpoint.count("n", by)
+    assert endpoint.stats.counters == {"n": 0}
 
 
 def test_counting_in_threads():

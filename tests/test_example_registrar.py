@@ -735,6 +735,8 @@ class TestRedisIsAway:
                 for answer in (await bench.register(TWO, call_id="c-1"), await bench.ask(request("INVITE"))):
                     assert (answer.status_code, answer.get_header("Retry-After")) == (503, "5")
                 assert any("c-1" in record.getMessage() for record in caplog.records)
+                assert (await bench.register(TWO, call_id="\x9b2J")).status_code == 503
+                assert all(record.getMessage().isprintable() for record in caplog.records)
                 assert (await bench.register(TWO, call_id="c" * 60_000)).status_code == 503
                 assert max(len(record.getMessage()) for record in caplog.records) < 1000
                 server.start()
@@ -851,6 +853,16 @@ class TestAttacks:
         assert answer.status_code in (200, 400)
         invite = request("INVITE")
         assert (await bench.ask(invite)).status_code == (302 if answer.status_code == 200 else 480)
+
+    @pytest.mark.parametrize("name", ["Supported", "Path"])
+    async def test_what_its_answer_needs_is_read_first(self, bench: Bench, redis: RedisServer, name: str) -> None:
+        """A REGISTER that gets 400 has changed nothing: neither a new binding, nor the end of all."""
+        await bench.register(ONE)
+        supported = {"Supported": "path", name: "<"}
+        for contact, more in ((TWO, {}), ("*", {"Expires": 0})):
+            answer = await bench.register(contact, **supported, **more)
+            assert answer.status_code == 400
+            assert redis.table() == [ONE]
 
     async def test_a_to_that_is_none(self, bench: Bench) -> None:
         for to in ("<sip:alice@>", "nonsense", "<sip:alice@example.com"):

@@ -1080,3 +1080,73 @@ class TestWheel:
             runner.run(main())
         assert woken == sleepers[:1]
         assert wheel._slots == {}
+
+
+# --- at the wrong moment, again and again -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_a_handler_that_raises_a_cancellation_of_its_own(method, caplog):
+    """It is answered by the transaction, which knows it the next time."""
+
+    def broken(request, addr):
+        raise asyncio.CancelledError
+
+    async def scene(bench):
+        await bench.arrive(make_request(method))
+        await bench.arrive(make_request(method))
+        await bench.at(0.4)
+        assert bench.said == [f"0 500 {method}"] * 2
+
+    play(scene, {method: broken})
+
+
+def test_a_hook_that_edits_a_response_edits_each_once():
+    """Else a response grew with each retransmission of its request, for whoever sends them."""
+
+    def mark(request, response, addr):
+        response.add_header("X-Sent", "1")
+
+    async def scene(bench):
+        for _ in range(4):
+            await bench.arrive(make_request("MESSAGE"))
+        assert {bytes(message) for _, message, _ in bench.wire.sent} == {bytes(bench.wire.sent[0][1])}
+        assert len(bench.wire.sent) == 4
+        assert bench.wire.sent[0][1].get_headers("X-Sent") == ["1"]
+
+    play(scene, {"MESSAGE": lambda request, addr: request.reply(200)}, on_response=mark)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_cancel_when_the_handler_has_just_ended(answers):
+    """What it returned counts: it takes the call for accepted."""
+
+    async def scene(bench):
+        async def ring(request, addr):
+            await answered
+            return request.reply(200) if answers else None
+
+        answered = asyncio.get_running_loop().create_future()
+        bench.it.handlers["INVITE"] = ring
+        invite = make_request()
+        await bench.arrive(invite)
+        [transaction] = bench.it.servers.values()
+        answered.set_result(None)
+        while not transaction.work.done():
+            await asyncio.sleep(0)
+        await bench.arrive(parse(bytes(invite)).cancel())
+        await bench.at(0.4)
+        assert sorted(bench.said) == sorted(["0 200 CANCEL", "0 200 INVITE" if answers else "0 487 INVITE"])
+
+    play(scene)
+
+
+def test_patience_that_is_no_number():
+    async def scene(bench):
+        calling = asyncio.create_task(bench.it.request(make_request(), ALICE, patience=math.nan))
+        await asyncio.sleep(0)
+        await bench.arrive(make_request().reply(180))
+        await bench.arrive(make_request().reply(486))
+        assert (await calling).status_code == 486
+
+    play(scene)

@@ -333,11 +333,151 @@ def test_only_in_the_loop_that_serves(go):
         Endpoint().receive(request_bytes(), SOURCE, print)
 
 
+def test_one_that_is_cancelled_before_it_begins_is_not_pending(go, recwarn):
+    async def never(request, addr):
+        raise AssertionError
+
+    async def main():
+        endpoint = Endpoint(EndpointConfig(max_pending=2))
+        endpoint.register_handler("INVITE", never)
+        for _ in range(5):
+            endpoint.receive(request_bytes("INVITE"), SOURCE, print).cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert endpoint.stats.pending == 0
+        assert endpoint.stats.overloaded == 0
+        out = []
+        await endpoint.receive(request_bytes("CANCEL"), SOURCE, out.append)
+        assert parse(out[0]).status_code == 481
+        await endpoint.aclose()
+
+    go(main())
+    gc.collect()
+    assert not recwarn.list
+
+
+def test_one_that_is_closed_before_it_begins_is_not_pending(go, recwarn):
+    """Also where it came over the endpoint's own transport."""
+
+    async def never(request, addr):
+        raise AssertionError
+
+    async def main():
+        endpoint = Endpoint(transport=Memory())
+        endpoint.register_handler("INVITE", never)
+        async with endpoint:
+            endpoint.transport.receiver.deliver([(request_bytes("INVITE"), SOURCE)])
+            endpoint.close()
+            assert endpoint.stats.pending == 1
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert endpoint.stats.pending == 0
+
+    go(main())
+    gc.collect()
+    assert not recwarn.list
+
+
+def test_a_way_back_that_was_cancelled_takes_nothing_with_it(go):
+    """Where `write` asks for the result of something that was cancelled."""
+
+    def cancelled(data):
+        raise asyncio.CancelledError
+
+    def answer_both(request, addr):
+        endpoint.receive(request_bytes("INFO"), SOURCE, cancelled)
+        endpoint.receive(request_bytes("INFO"), SOURCE, out.append)
+        return request.reply(200)
+
+    endpoint, out = Endpoint(), []
+    endpoint.register_handler("INFO", ok)
+    endpoint.register_handler("OPTIONS", answer_both)
+
+    async def main():
+        await endpoint.receive(request_bytes(), SOURCE, out.append)
+
+    go(main())
+    assert [parse(data).cseq.method for data in out] == ["INFO", "OPTIONS"]
+    assert (endpoint.stats.send_errors, endpoint.stats.sent) == (1, 2)
+
+
+@pytest.mark.parametrize("how", ["aclose", "close"])
+def test_a_handler_that_closes_goes_on(go, how):
+    """It is not waited for by itself, nor ended."""
+    out, done = [], []
+
+    async def shut(request, addr):
+        endpoint.respond(request, request.reply(200), addr)
+        closed = getattr(endpoint, how)()
+        if closed is not None:
+            await closed
+        await asyncio.sleep(0)
+        done.append(endpoint.stats.pending)
+
+    async def slow(request, addr):
+        await asyncio.sleep(0.01)
+        return request.reply(200)
+
+    endpoint = Endpoint(EndpointConfig(drain_timeout=1000))
+    endpoint.register_handler("INFO", shut)
+    endpoint.register_handler("OPTIONS", slow)
+
+    async def main():
+        endpoint.receive(request_bytes("OPTIONS"), SOURCE, out.append)
+        await endpoint.receive(request_bytes("INFO"), SOURCE, out.append)
+        await endpoint.aclose()
+
+    go(main())
+    assert done
+    assert len(out) == (2 if how == "aclose" else 1)
+    assert endpoint.stats.pending == 0
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, LookupError])
+def test_what_a_handlers_coroutine_raises_is_an_answer_of_dispatch(go, error, caplog):
+    """Also the cancellation of something it waits for; not that of who called."""
+
+    async def fails_by(request, addr):
+        raise error
+
+    async def waits(request, addr):
+        await asyncio.sleep(1000)
+
+    async def main():
+        endpoint = Endpoint()
+        endpoint.register_handler("OPTIONS", fails_by)
+        endpoint.register_handler("INFO", waits)
+        response = await endpoint.dispatch(parse(request_bytes()))
+        assert response.status_code == 500
+        assert endpoint.stats.handler_errors == 1
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await endpoint.dispatch(parse(request_bytes("INFO")))
+        assert endpoint.stats.pending == 0
+
+    go(main())
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 10**30])
+def test_a_port_that_is_none(go, port):
+    """It is the caller's mistake, and nothing to tell the peer."""
+
+    async def main():
+        endpoint, out = Endpoint(), []
+        with pytest.raises(ValueError, match="port is 0 to 65535"):
+            endpoint.receive(request_bytes(), ("192.0.2.9", port), out.append)
+        assert not out
+        assert endpoint.stats.datagrams == 0
+
+    go(main())
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [(("text", SOURCE, print), "a Message or bytes"), ((None, SOURCE, print), "a Message or bytes"),
      ((request_bytes(), None, print), "addr is"), ((request_bytes(), ("h",), print), "addr is"),
-     ((request_bytes(), ("h", "5060"), print), "addr is"), ((request_bytes(), SOURCE, None), "write is"),
+     ((request_bytes(), ("h", "5060"), print), "addr is"), ((request_bytes(), ("h", True), print), "addr is"),
+     ((request_bytes(), SOURCE, None), "write is"),
      ((request_bytes(), SOURCE, b""), "write is")],
 )  # fmt: skip
 def test_wrong_arguments(go, arguments, text):

@@ -206,6 +206,57 @@ def test_what_is_held_back_has_the_level_of_its_kind(caplog):
     ]
 
 
+def test_an_error_does_not_make_records(caplog):
+    """Where a handler fails when it is cancelled, the CANCEL stands in the traceback, and has a body."""
+
+    async def untidy(request, addr):
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            raise LookupError("untidy\nERROR all is lost")
+
+    async def main():
+        endpoint = Endpoint()
+        endpoint.register_handler("INVITE", untidy)
+        invited = endpoint.receive(request_bytes("INVITE"), SOURCE, print)
+        await asyncio.sleep(0)
+        endpoint.receive(request_bytes("CANCEL", Content_Length="17", extra=b"ERROR all is lost"), SOURCE, print)
+        await invited
+
+    asyncio.run(main())
+    [record] = caplog.records
+    lines = logging.Formatter("%(levelname)s %(message)s").format(record).split("\n")
+    assert [line for line in lines if line.startswith("ERROR")] == lines[:1]
+    assert lines.count("    ERROR all is lost") == 2
+    assert lines.count("Traceback (most recent call last):") == 2
+    assert lines[-2] == "LookupError: untidy"
+
+
+class MuteError(Exception):
+    """One that cannot say what it is about."""
+
+    def __str__(self):
+        raise LookupError
+
+
+def test_an_error_without_a_text(caplog):
+    def refuse(datagrams):
+        raise MuteError
+
+    def hook(event):
+        said.append(repr(event))
+
+    said = []
+    endpoint = Endpoint(EndpointConfig(on_event=hook))
+    endpoint.register_handler("INFO", ok)
+    memory = Memory()
+    memory.send = refuse
+    answers(endpoint, request_bytes("INFO"), memory=memory)
+    assert said[-1].endswith(" bytes, MuteError: a MuteError without a text>")
+    assert endpoint.stats.hook_errors == 0
+    assert caplog.records[-1].getMessage().endswith(" were not sent: a MuteError without a text")
+
+
 def test_cut():
     assert cut("x" * 200) == "x" * 200
     assert cut("x" * 201) == "x" * 200 + "... (201 characters)"

@@ -1,6 +1,7 @@
 """Messages on a byte stream, whatever its pieces (RFC 3261 18.3, RFC 5626 4.4.1); datagrams that are no messages."""
 
 import asyncio
+import contextlib
 import io
 import itertools
 
@@ -389,3 +390,69 @@ def test_stun():
 )
 def test_no_stun(data):
     assert not is_stun(data)
+
+
+def test_an_error_that_is_raised_again_and_again_does_not_grow():
+    parser = StreamParser()
+    depths = set()
+    for data in [b"bad\r\n\r\n"] + [b"more"] * 50:
+        with pytest.raises(ParseError, match="request line") as caught:
+            list(parser.feed(data))
+        depths.add(len(caught.traceback))
+        with pytest.raises(ParseError) as caught:
+            parser.eof()
+        depths.add(len(caught.traceback))
+    assert max(depths) < 8
+
+
+def test_a_hook_that_raises_loses_nothing_and_counts_nothing_twice():
+    def hook(data):
+        heard.append(data)
+        if len(heard) == 2:
+            raise LookupError
+
+    heard = []
+    parser = StreamParser(on_keepalive=hook)
+    with pytest.raises(LookupError):
+        list(parser.feed(PING * 4 + message()))
+    assert [bytes(found) for found in parser.feed(b"")] == [message()]
+    assert parser.pings == len(heard) == 4
+
+
+def test_a_hook_that_feeds():
+    def hook(data):
+        found.extend(parser.feed(message(b"%d" % parser.pings) if parser.pings < 3 else b""))
+
+    found = []
+    parser = StreamParser(on_keepalive=hook)
+    found.extend(parser.feed(PING * 3))
+    parser.eof()
+    assert (parser.pings, [one.body for one in found]) == (3, [b"1", b"2"])
+
+
+def test_empty_lines_cost_what_they_are_long():
+    assert_linear(lambda size: lambda: list(StreamParser().feed(b"\r\n" * size)))
+
+
+def test_a_reading_that_is_cancelled_at_every_byte():
+    """The next one goes on in the body too, which is not taken for a part of the head."""
+
+    async def main():
+        reader, heard, found = asyncio.StreamReader(), [], []
+        for byte in STREAM:
+            for more in (bytes([byte]), b""):  # with nothing to read, and with one byte
+                reading = asyncio.ensure_future(read_message(reader, on_keepalive=heard.append))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                if not reading.done():
+                    reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    found.append(bytes(await reading))
+                reader.feed_data(more)
+        reader.feed_eof()
+        while (last := await read_message(reader, on_keepalive=heard.append)) is not None:
+            found.append(bytes(last))
+        return found, heard
+
+    parser = StreamParser()
+    assert asyncio.run(main()) == (feed_all(parser, [STREAM]), [PING] * parser.pings)

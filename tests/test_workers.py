@@ -372,6 +372,8 @@ def test_shared_stats():
         own.write(index, Stats(counters={"calls": 2 + index}))
     own.retire(0)
     assert add(own.read_all()).counters == {"calls": 5}
+    own.write(0, Stats(counters={"calls": 1 << 70}))  # no reason for a worker to die
+    assert own.read(0).counters == {"calls": (1 << 63) - 1 + 2}
     total = add(shared.read_all())
     assert (total.requests, total.requests_by_method["other"]) == (6, 2)
     shared.retire(0)

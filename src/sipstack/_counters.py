@@ -36,6 +36,10 @@ class Counters:
         if name not in self._own:
             known = ", ".join(self._own) or "none"
             raise ValueError(f"{name!r} is not among EndpointConfig(counters=...), which has {known}")
+        if isinstance(by, bool) or not isinstance(by, int):
+            raise TypeError(f"by is an int, not {type(by).__name__}")
+        if by < 0:
+            raise ValueError(f"a counter only grows: by is not {by}")
         with self._counting:  # `+=` is none of one piece
             self._own[name] += by
 

@@ -16,13 +16,20 @@ def cut(value: object, longest: int = _LONGEST) -> str:
 
     A handler that writes UTF-8 cannot write the lone surrogates that bytes are read as; a CR or LF would be a new line.
     """
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else _text(value)
     head = text[:longest]
     if not head.isprintable():
         head = "".join([one if one.isprintable() else one.encode("unicode_escape").decode() for one in head])
     if len(text) <= longest and len(head) <= longest:
         return head
     return f"{head[:longest]}... ({len(text)} characters)"
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # an error of somebody else's, which must not become one of ours
+        return f"a {type(value).__name__} without a text"
 
 
 def call_id_text(call_id: str | None) -> str:
@@ -92,7 +99,11 @@ def _shown(arg: object) -> object:
 
 
 def _traceback(error: BaseException) -> str:
-    lines = "".join(traceback.format_exception(error)).rstrip("\n").split("\n")
+    """As Python writes it. Further lines of an error's own text are indented: they might look like records."""
+    lines: list[str] = []
+    for part in traceback.format_exception(error):
+        first, *rest = part.strip("\n").split("\n")
+        lines += [first, *rest] if part.startswith("  File ") else [first, *[f"    {line}" for line in rest]]
     if len(lines) > _LINES:
         lines[_LINES // 2 : -_LINES // 2] = [f"... ({len(lines) - _LINES} lines)"]
     return "\n".join([cut(line) for line in lines])

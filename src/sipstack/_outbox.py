@@ -147,7 +147,8 @@ class Outbox:
             if self.transport is None:
                 raise TransportError(errno.EBADF, "the endpoint is not open")
             failures = self.transport.send(datagrams)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as raised:
+            error = _as_failure(raised)
             counts["send_errors"] += len(datagrams)
             return [(data, addr, error) for data, addr in datagrams]
         if self.counts_sent:
@@ -164,7 +165,8 @@ class Outbox:
         counts = self._reports.counts
         try:
             addr.write(data)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as raised:
+            error = _as_failure(raised)
             counts["queue_drops" if isinstance(error, BlockingIOError) else "send_errors"] += 1
             return [(data, addr, error)]
         counts["sent"] += 1
@@ -176,3 +178,12 @@ class Outbox:
         kind = EventType.SEND_DROPPED if isinstance(error, BlockingIOError) else EventType.SEND_ERROR
         self._reports.log.log(logging.WARNING, "%d bytes to %s were not sent: %s", len(data), addr, error)
         self._reports.event(kind, addr, data, error=error)
+
+
+def _as_failure(raised: BaseException) -> Exception:
+    """What a way out raised; nobody has cancelled who sends, where that waited for something that was cancelled."""
+    if isinstance(raised, Exception):
+        return raised
+    failure = TransportError(errno.ECANCELED, "the sending was cancelled")
+    failure.__cause__ = raised
+    return failure

@@ -1,6 +1,9 @@
 """Bytes from the wire, made fit for a terminal: nothing in a message may move the cursor or ring the bell."""
 
 import unicodedata
+from typing import Final
+
+_BYTES: Final = 16  # of a line, for each column that is shown: one may take several, and a line may be a whole file
 
 
 def line_at(data: bytes, offset: int) -> tuple[int, int, bytes]:
@@ -43,6 +46,9 @@ def pointed(data: bytes, offset: int, *, width: int = 100) -> tuple[str, str]:
 
     A line of more than `width` columns is cut around the place, with `...` where something is missing.
     """
+    start, end = max(0, offset - _BYTES * width), offset + _BYTES * width
+    is_cut = start > 0, end < len(data)
+    data, offset = data[start:end], offset - start
     before: list[tuple[str, int]] = []
     after: list[tuple[str, int]] = []
     position = 0
@@ -52,8 +58,9 @@ def pointed(data: bytes, offset: int, *, width: int = 100) -> tuple[str, str]:
         position += size
     left, cut_left = _fit(before[::-1], width * 2 // 3)
     right, cut_right = _fit(after, width - width * 2 // 3)
-    shown = ("..." if cut_left else "") + "".join(text for text, _ in left[::-1])
-    return shown + "".join(text for text, _ in right) + ("..." if cut_right else ""), " " * _columns(shown) + "^"
+    shown = ("..." if cut_left or is_cut[0] else "") + "".join(text for text, _ in left[::-1])
+    rest = "".join(text for text, _ in right) + ("..." if cut_right or is_cut[1] else "")
+    return shown + rest, " " * _columns(shown) + "^"
 
 
 def _fit(cells: list[tuple[str, int]], width: int) -> tuple[list[tuple[str, int]], bool]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ._config import EndpointConfig, EventType
@@ -38,6 +39,7 @@ class Serving:
         self.reports, self._outbox, self._tasks = dispatcher.reports, dispatcher.outbox, dispatcher.tasks
         self._loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
+        self._closing = threading.Lock()  # where no loop serves, any thread closes it by itself
         self._stopped: asyncio.Future[None] | None = None  # there while the transport is read
         self._awaited = False  # whether `serve` waits for it
         self._block: asyncio.Task[Any] | None = None  # the task that is in a block
@@ -96,10 +98,16 @@ class Serving:
             return
         self._awaited = True
         try:
-            await (self._stopped or await self.begin())
+            if self._block is not None and self._stopped is not None:
+                stopped = self._stopped
+                await asyncio.wait((stopped,))  # which a cancellation of this leaves alone
+                stopped.result()
+            else:
+                await (await self.begin())
         finally:
             self._awaited = False
-            self._end()
+            if self._block is None or self._stopped is None or self._stopped.done():
+                self._end()
 
     def _end(self) -> None:
         """Reads the transport no more."""
@@ -165,11 +173,23 @@ class Serving:
         if transport is None:
             return
         self._outbox.flush()
-        transport.stop()  # so that nobody is told of a failure
-        transport.close()
-        self.counters.end()
-        self.transport = self._outbox.transport = None
-        self.reports.log.flush(force=True)
+        with self._closing:
+            transport, self.transport = self.transport, None
+        if transport is None:  # another thread was first
+            return
+        try:
+            transport.stop()  # so that nobody is told of a failure
+        finally:
+            self._give_back(transport)
+
+    def _give_back(self, transport: DatagramTransport) -> None:
+        try:
+            transport.close()
+        finally:
+            self.counters.end()
+            if self._outbox.transport is transport:
+                self._outbox.transport = None
+            self.reports.log.flush(force=True)
 
     def _end_serve(self) -> None:
         if self._stopped is None:

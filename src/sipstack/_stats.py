@@ -13,6 +13,7 @@ OTHER: Final = "other"
 """Where requests are counted whose method is neither IANA's nor registered: a sender cannot make new counters."""
 
 CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx", "6xx")
+_LARGEST: Final = (1 << 63) - 1  # that is shared; what a program counts itself may be bytes, or anything
 _Counts: TypeAlias = Mapping[str, int]
 
 
@@ -111,7 +112,7 @@ class SharedStats:
         values = [getattr(stats, name) for name in NUMBERS]
         values += [methods.pop(name, 0) for name in self._methods[:-1]]
         values += [sum(methods.values()), *(stats.responses_by_class.get(name, 0) for name in CLASSES)]
-        values += [stats.counters.get(name, 0) for name in self._own]
+        values += [min(stats.counters.get(name, 0), _LARGEST) for name in self._own]
         self._record.pack_into(self._memory, index * self._record.size, *values)
 
     def read(self, index: int) -> Stats:

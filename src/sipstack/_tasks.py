@@ -4,9 +4,11 @@ import asyncio
 import inspect
 import sys
 from collections.abc import Awaitable, Coroutine
+from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
+from ._address import ReturnAddress
 from ._invites import Invite, Invites
 from .methods import INVITE
 
@@ -66,7 +68,16 @@ class Tasks:
             self._tasks[coroutine] = task
             if invite is not None:
                 invite.task = task
+            if type(addr) is ReturnAddress:  # who had it received may cancel it before it begins
+                task.add_done_callback(partial(self._forget, coroutine, invite))
         return True
+
+    def _forget(self, coroutine: Coroutine[Any, Any, Any], invite: Invite | None, _: object = None) -> None:
+        self._tasks.pop(coroutine, None)
+        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            coroutine.close()
+        if invite is not None:
+            self.invites.remove(invite)
 
     def _make_room(self) -> bool:
         """Forgets tasks that somebody else cancelled before they began, which is why they did not sign off.
@@ -76,15 +87,19 @@ class Tasks:
         if self._refusals:
             self._refusals -= 1
             return False
+        if self._sweep():
+            return True
+        self._refusals = self._limit // _SWEPT
+        return False
+
+    def _sweep(self) -> bool:
         ended = [coroutine for coroutine, task in self._tasks.items() if task.done()]
         for coroutine in ended:
             coroutine.close()
             del self._tasks[coroutine]
         if ended:
             self.invites.sweep()
-            return True
-        self._refusals = self._limit // _SWEPT
-        return False
+        return bool(ended)
 
     async def _follow(
         self,
@@ -134,18 +149,27 @@ class Tasks:
         return found
 
     def cancel(self) -> None:
-        """Cancels them all."""
-        for coroutine, task in self._tasks.items():
+        """Cancels them all, but for the one that calls this."""
+        never = False
+        for coroutine, task in self._others():
             task.cancel()
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()  # it will never begin, and Python would complain that nobody awaited it
+                never = True
+        if never and self.loop is not None:
+            self.loop.call_soon(self._sweep)
 
     async def wait(self, seconds: float | None = None) -> int:
-        """Waits until all have ended, so long at most; returns how many have not."""
-        if not self._tasks:
+        """Waits until all have ended but the one that calls this, so long at most; returns how many have not."""
+        others = [task for _, task in self._others()]
+        if not others:
             return 0
-        _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)
+        _, late = await asyncio.wait(others, timeout=seconds)
         return len(late)
+
+    def _others(self) -> list[tuple[Coroutine[Any, Any, Any], asyncio.Task[None]]]:
+        own = asyncio.current_task(self.loop) if self.loop is not None else None
+        return [(coroutine, task) for coroutine, task in self._tasks.items() if task is not own]
 
 
 async def _wait_for(work: Awaitable[Any]) -> Any:

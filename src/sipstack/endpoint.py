@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from ._address import WILDCARDS, PeerAddress, ReturnAddress, sent_by
 from ._compat import load
 from ._config import EndpointConfig, Event, EventType, Handler
+from ._limits import MAX_PORT
 from ._running import Program
 from ._serving import Serving
 from ._stats import Stats
@@ -144,14 +145,16 @@ class Endpoint:
 
         Opens the endpoint where that was not done. After a cancellation it is still open. It returns at once where the
         endpoint was closed: `close` and `aclose` win also over a `serve` that has not begun, and `open` begins anew.
-        Inside `async with endpoint`, which serves already, it waits for the end of that.
+        Inside `async with endpoint`, which serves already and goes on with it after a cancellation, it waits for the
+        end of that.
         """
         await self._serving.serve()
 
     def close(self) -> None:
         """Stops at once: `serve` returns, coroutine handlers in flight are cancelled, the transport is closed.
 
-        Closing what is closed does nothing. May be called from another thread. Until `open` it stays closed.
+        A handler that calls it goes on, as with `aclose`. Closing what is closed does nothing. May be called from
+        another thread. Until `open` it stays closed.
         """
         self._serving.closed = True
         self._serving.close()
@@ -169,9 +172,15 @@ class Endpoint:
 
         That ends with `aclose`. Where the transport fails the block is cancelled, and `TransportError` comes out of it.
         """
-        if self._serving.transport is None:
+        opens = self._serving.transport is None
+        if opens:
             self.open()
-        await self._serving.enter()
+        try:
+            await self._serving.enter()
+        except BaseException:
+            if opens:
+                self._serving.close()
+            raise
         return self
 
     async def __aexit__(
@@ -233,7 +242,8 @@ class Endpoint:
     def count(self, name: str, by: int = 1) -> None:
         """Counts something of the program's own, in any thread: one of `EndpointConfig.counters`, else ValueError.
 
-        `Stats.counters` has it, summed over the workers.
+        `Stats.counters` has it, summed over the workers. It only grows: ValueError for a negative number, TypeError for
+        what is no int.
         """
         self._serving.counters.count(name, by)
 
@@ -329,7 +339,8 @@ class Endpoint:
 
         Args:
             message: a Message, as `StreamParser` gives it, which the endpoint may edit; or a datagram's bytes.
-            addr: where it came from; of a longer tuple (an IPv6 peername) the first two.
+            addr: where it came from; of a longer tuple (an IPv6 peername) the first two. ValueError for a
+                port that is none.
             write: gets the bytes of each message. What it raises is a failed sending, BlockingIOError a full queue.
             local: our own address on this way, for `local_address`.
 
@@ -341,7 +352,9 @@ class Endpoint:
         if not callable(write):
             raise TypeError(f"write is a function that takes bytes, not {type(write).__name__}")
         match addr:
-            case (str(host), int(port), *_):
+            case (str(host), int(port), *_) if not isinstance(port, bool):
+                if not 0 <= port <= MAX_PORT:
+                    raise ValueError(f"port is 0 to {MAX_PORT}, not {port}")
                 peer = ReturnAddress(host, port, write, local)
             case _:
                 raise TypeError(f"addr is (host: str, port: int), not {addr!r}")
@@ -384,8 +397,11 @@ class Endpoint:
             self._dispatcher.tasks.awaited += 1
             try:
                 result = await result
-            except Exception as error:
-                result = error
+            except (Exception, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                    raise
+                result = error  # nobody has cancelled it: it is the handler's own
             finally:
                 self._dispatcher.tasks.awaited -= 1
         return self._dispatcher.checked_response(request, result, addr or _NOWHERE, came)

@@ -7,7 +7,7 @@ message from an asyncio reader and from a blocking file.
 import contextlib
 import re
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn, cast
 from weakref import WeakKeyDictionary
 
 from ._diagnose import check_limits
@@ -117,7 +117,7 @@ class StreamParser:
     def eof(self) -> None:
         """Say that the stream ended. Raises ParseError where it ended inside a message, or was broken before."""
         if self._error is not None:
-            raise self._error
+            self._fail(self._error)
         if self._wanted == _NO_HEAD_YET and self._searched == 0:
             self._skip_empty_lines()
         if self._buffer:
@@ -131,7 +131,7 @@ class StreamParser:
     def _messages(self) -> Iterator[Message]:
         while True:
             if self._error is not None:
-                raise self._error
+                self._fail(self._error)
             try:
                 message = self._next()
             except ParseError as error:
@@ -140,10 +140,10 @@ class StreamParser:
                 return
             yield message
 
-    def _fail(self, error: ParseError) -> None:
+    def _fail(self, error: ParseError) -> NoReturn:
         self._error = error
         self._buffer.clear()
-        raise error
+        raise error.with_traceback(None)  # else it grows each time
 
     def _next(self) -> Message | None:
         """The next message, None where it is not complete."""
@@ -175,12 +175,10 @@ class StreamParser:
         return True
 
     def _skip_empty_lines(self) -> None:
-        buffer, position = self._buffer, 0
-        while found := _EMPTY_LINE.match(buffer, position):
-            position = found.end()
+        while found := _EMPTY_LINE.match(self._buffer):
+            del self._buffer[: found.end()]  # first: the hook may raise, or feed more
             self._empty_lines += 1
             self._report()
-        del buffer[:position]
 
     def _report(self) -> None:
         if self.client:
@@ -218,11 +216,11 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
 class _Half:
     """What has been read of a message: of one whose reading was cancelled, the next call goes on with it."""
 
-    __slots__ = ("data", "empty_lines", "has_head")
+    __slots__ = ("data", "empty_lines", "wanted")
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.has_head = False
+        self.wanted = _NO_HEAD_YET  # the length of the message; data may hold a part of the body too
         self.empty_lines = 0
 
 
@@ -236,7 +234,7 @@ def _reading(
     keepalive = StreamParser(max_size=max_size, max_headers=max_headers, client=client, on_keepalive=on_keepalive)
     keepalive._empty_lines = half.empty_lines
     data = half.data
-    while not half.has_head:
+    while half.wanted == _NO_HEAD_YET:
         line = yield _LINE
         if not line and not data:
             return None
@@ -248,12 +246,12 @@ def _reading(
             half.empty_lines = keepalive._empty_lines
             continue
         data += line
-        half.has_head = empty
         if len(data) > max_size:
             raise _too_large(max_size)
-    wanted = _message_length(bytes(data), max_size, max_headers)
-    while len(data) < wanted:
-        chunk = yield wanted - len(data)
+        if empty:
+            half.wanted = _message_length(bytes(data), max_size, max_headers)
+    while len(data) < half.wanted:
+        chunk = yield half.wanted - len(data)
         if not chunk:
             raise ParseError("stream ended inside a message", len(data))
         data += chunk

@@ -274,6 +274,8 @@ class UDPTransport(DatagramTransport):
         receiver, loop = self._receiver, self._loop
         self.stop()
         with self._sending:
+            if self._sock is None:  # another thread was first
+                return
             if self._queue:
                 self._totals["queue_drops"] += self.flush()
                 self._queue.clear()

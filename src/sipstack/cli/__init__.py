@@ -1,9 +1,11 @@
 """The `sipstack` command: `serve`, `parse` and `ping`. `python -m sipstack` is the same."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from sipstack import IMPLEMENTATION, __version__
 from sipstack.cli import _parse, _ping, _serve
@@ -27,12 +29,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     options = parser.parse_args(arguments)
+    _open_output()
     try:
         code: int = options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader (head, less) has gone; Python would complain about it once more at exit
+    except OSError as error:  # the reader (head, less) has gone, the disk is full; Python would say so again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"sipstack {options.command}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _open_output() -> None:
+    """Lets all be printed: where there is no stdout, and what its encoding has not."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it is there to the end
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import io
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -36,14 +38,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `sipstack parse`: 0 where every message can be served, 1 for others, 2 where the file cannot be read."""
+    name = "stdin" if options.file == "-" else options.file
     try:
-        data = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
+        data = _read(options.file)
         if data.startswith(_CAPTURES):
-            return _show_capture(options)
-    except (OSError, ImportError) as error:
-        print(f"sipstack parse: {options.file}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+            return _show_capture(data, name, options.max_size)
+    except _UnreadableError as error:
+        print(f"sipstack parse: {visible(name)}: {error}", file=sys.stderr)
         return 2
-    return _show_all(data, "stdin" if options.file == "-" else options.file, options.max_size)
+    return _show_all(data, name, options.max_size)
+
+
+class _UnreadableError(Exception):
+    """There is nothing to show, and why."""
+
+
+def _read(file: str) -> bytes:
+    if file == "-" and sys.stdin is None:
+        raise _UnreadableError("it is closed")
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise _UnreadableError(error.strerror or str(error)) from error
+    except MemoryError:
+        raise _UnreadableError("it is too large") from None
 
 
 def _show_all(data: bytes, name: str, max_size: int) -> int:
@@ -123,33 +141,43 @@ def _explain(error: ParseError, data: bytes, start: int, name: str) -> Iterator[
     yield from (_INDENT + text for text in pointed(line, column))
 
 
-def _show_capture(options: argparse.Namespace) -> int:
+def _show_capture(data: bytes, name: str, max_size: int) -> int:
     """Shows what datagrams of a capture are SIP: each has a start line that says so."""
     try:
         inet, inet6 = importlib.import_module("scapy.layers.inet"), importlib.import_module("scapy.layers.inet6")
         sniff, sessions = importlib.import_module("scapy.sendrecv"), importlib.import_module("scapy.sessions")
     except ImportError:
-        raise ImportError("this is a capture, which needs scapy to be read: pip install scapy") from None
-    if options.file == "-":
-        raise ImportError("a capture is read from a file, not from stdin")
-    code = others = 0
+        text = "this is a capture, which needs scapy to be read: pip install scapy"
+        raise _UnreadableError(text) from None
+    logging.getLogger("scapy").setLevel(logging.CRITICAL)  # what it cannot read is said here
+    code = others = fragments = 0
 
     def show(packet: Any) -> None:
-        nonlocal code, others
+        nonlocal code, others, fragments
+        if inet6.IPv6ExtHdrFragment in packet:
+            fragments += 1
+            return
         found = _datagram(packet, inet, inet6)
         if found is None or not _FIRST_LINE.match(found[1].lstrip(b"\r\n")):
             others += found is not None and not is_signaling_noise_datagram(found[1])
             return
         print(f"--- {found[0]}")
         try:
-            code |= _show(parse(found[1], max_size=options.max_size))
+            code |= _show(parse(found[1], max_size=max_size))
         except ParseError as error:
             code = 1
-            print("\n".join(_explain(error, found[1], 0, options.file)))
+            print("\n".join(_explain(error, found[1], 0, name)))
 
-    sniff.sniff(offline=options.file, session=sessions.IPSession, prn=show, store=False, quiet=True)
+    try:  # from memory: what was read once from a pipe is not there a second time
+        sniff.sniff(offline=io.BytesIO(data), session=sessions.IPSession, prn=show, store=False, quiet=True)
+    except OSError:  # of what is printed
+        raise
+    except Exception as error:  # scapy's own, and whatever its layers stumble over
+        raise _UnreadableError(f"the capture cannot be read: {visible(str(error))}") from error
     if others:
         print(f"--- {others} other datagrams")
+    if fragments:
+        print(f"--- {fragments} fragments of IPv6, which are not put together")
     return code
 
 

@@ -35,12 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     port, workers = between(int, 0, MAX_PORT, "a port number"), between(int, 1, 1024, "a number of processes")
     seconds = between(float, 0.01, 86400, "a number of seconds")
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on; :: is IPv4 and IPv6 (127.0.0.1)")
+    add("--host", type=_host, default="127.0.0.1", help="address to listen on; :: is IPv4 and IPv6 (127.0.0.1)")
     add("--port", type=port, default=DEFAULT_PORT, help="UDP port; 0 lets the system choose one (5060)")
     add("--workers", type=workers, default=1, metavar="N", help="processes that share the port (1)")
     add("--uvloop", action="store_true", help="run on uvloop, which must be installed")
     add("--interval", type=seconds, default=10.0, metavar="SECONDS", help="between two log lines of counters (10)")
     add("-v", "--verbose", action="store_true", help="log each request and what is no SIP message")
+
+
+def _host(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("'' is no address")
+    return text
 
 
 def options_handler(request: Message, _addr: Address) -> Message:
@@ -114,6 +120,11 @@ class _LogLines(logging.StreamHandler[TextIO]):
         self._due = time.monotonic() + interval
         self._datagrams = 0
         self._rates = _Rates()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Serves on where nobody reads the lines any more, or the disk is full."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
     def update(self, rates: _Rates) -> None:
         now = time.monotonic()
