@@ -9,6 +9,7 @@ of them listens for the scrape (the kernel picks one), and whichever it is answe
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Iterator
@@ -53,11 +54,12 @@ async def serve_metrics(endpoint: Endpoint, host: str, port: int) -> None:
     registry.register(EndpointCollector(endpoint))
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with asyncio.timeout(5):
-            await reader.readuntil(b"\r\n\r\n")
-            text = generate_latest(registry)
-            writer.write(HEAD % len(text) + text)
-            await writer.drain()
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):  # slow, gone, no HTTP
+            async with asyncio.timeout(5):
+                await reader.readuntil(b"\r\n\r\n")
+                text = generate_latest(registry)
+                writer.write(HEAD % len(text) + text)
+                await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(answer, host, port, reuse_port=True)
