@@ -54,7 +54,7 @@ async def serve_metrics(endpoint: Endpoint, host: str, port: int) -> None:
     registry.register(EndpointCollector(endpoint))
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):  # slow, gone, no HTTP
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):  # or no HTTP
             async with asyncio.timeout(5):
                 await reader.readuntil(b"\r\n\r\n")
                 text = generate_latest(registry)
