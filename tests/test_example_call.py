@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import test_example_transactions
 from lossy import LossyWay
-from test_example_transactions import ALICE, STRANGER, Clock, Wire, drops, make_request, short
+from test_example_transactions import ALICE, STRANGER, Clock, Recorder, drops, make_request, short
 from test_proxy import EXAMPLES, HERE, ROOM, Lab, lab, run
 
 from sipstack import EndpointConfig, HeaderError, Message, parse_uri
@@ -24,24 +25,13 @@ __all__ = ["lab"]
 CONTACT = "<sip:alice@198.51.100.7:5062>"
 
 
-class Bench:
+class Bench(test_example_transactions.Bench):
     """A telephone on a wire in memory."""
 
     def __init__(self, **options) -> None:
-        self.wire = Wire()
+        self.wire = Recorder()
         self.phone = Phone(EndpointConfig(), transport=self.wire, **options)
-
-    async def arrive(self, *messages: Message, source=ALICE) -> None:
-        self.wire.receiver.deliver([(bytes(message), source) for message in messages])
-        for _ in range(9):
-            await asyncio.sleep(0)
-
-    async def at(self, second: float) -> None:
-        await asyncio.sleep(1000 + second + 0.001 - asyncio.get_running_loop().time())
-
-    @property
-    def said(self) -> list[str]:
-        return [f"{when:g} {short(message)}" for when, message, _ in self.wire.sent]
+        self.it = self.phone.transactions
 
     @property
     def last(self) -> Message:

@@ -15,15 +15,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from wire import US, Wire
 
-from sipstack import DatagramTransport, Endpoint, HeaderError, Message, PeerAddress, Receiver, parse
+from sipstack import Endpoint, HeaderError, Message, PeerAddress, parse
 from sipstack.proxy import Hop, Node
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
 PROXY = EXAMPLES / "stateless_proxy.py"
 
-US = ("192.0.2.1", 5060)
 ALICE = ("198.51.100.7", 5062)
 ONE, TWO, THREE = ("192.0.2.11", 5060), ("192.0.2.12", 5060), ("192.0.2.13", 5070)
 VICTIM = ("203.0.113.9", 5099)
@@ -39,33 +39,6 @@ def load(path: Path) -> ModuleType:
 
 
 stateless_proxy = load(PROXY)
-
-
-class Wire(DatagramTransport):
-    """A transport in memory: what the tests put in, and what the proxy sent."""
-
-    local_address: tuple[str, int] | None = None
-
-    def __init__(self) -> None:
-        self.receiver: Receiver | None = None
-        self.outbox: asyncio.Queue[tuple[bytes, tuple[str, int]]] = asyncio.Queue()
-
-    def open(self) -> None:
-        self.local_address = US
-
-    def close(self) -> None:
-        self.local_address = None
-
-    async def start(self, receiver: Receiver) -> None:
-        self.receiver = receiver
-
-    def stop(self) -> None:
-        self.receiver = None
-
-    def send(self, datagrams):
-        for datagram in datagrams:
-            self.outbox.put_nowait(datagram)
-        return ()
 
 
 def set_down(targets, hop: Hop) -> None:
