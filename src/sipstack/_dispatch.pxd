@@ -50,7 +50,8 @@ cdef class Dispatcher:
     cdef judge(self, _parser.Message request)
     @cython.locals(response=_parser.Message)
     cpdef finish(self, _parser.Message request, result, addr, target, data)
-    @cython.locals(status=cython.int)
     cpdef bint pass_on(self, message, addr) except -1
     @cython.locals(status=cython.int)
+    cpdef count_sent(self, _parser.Message message)
+    cdef put(self, _parser.Message message, addr, request)
     cpdef answer(self, _parser.Message request, _parser.Message response, addr, target)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -21,6 +21,41 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LONG_LIFE: Final = 10.0  # seconds; a worker that lived this long is replaced at once
 _FIRST_PAUSE: Final = 0.1  # seconds before the second replacement in a row; doubled for each further one
 _LONGEST_PAUSE: Final = 5.0
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """SIGNALS wait until `let_signals_in`, or until the end of the block. For a main thread; others take none.
+
+    What is begun and ended in the block can be told to stop at any moment, and never in the middle of a step. Those that
+    come after `hold_signals` are for what ends already.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        if hasattr(signal, "sigtimedwait"):
+            while signal.sigtimedwait(SIGNALS, 0) is not None:
+                pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def let_signals_in() -> None:
+    """There is somebody now who takes SIGNALS."""
+    _mask_signals("SIG_UNBLOCK")
+
+
+def hold_signals() -> None:
+    """Nobody takes SIGNALS any more."""
+    _mask_signals("SIG_BLOCK")
+
+
+def _mask_signals(how: str) -> None:
+    if hasattr(signal, "pthread_sigmask") and threading.current_thread() is threading.main_thread():
+        signal.pthread_sigmask(getattr(signal, how), SIGNALS)
 
 
 def require_support() -> None:
@@ -43,7 +78,7 @@ class _Child:
 
 @dataclass
 class Supervisor:
-    """Keeps `count` forked workers alive until SIGINT or SIGTERM.
+    """Keeps `count` forked workers alive until SIGINT or SIGTERM, which are held when it runs.
 
     Attributes:
         count: how many.
@@ -74,9 +109,11 @@ class Supervisor:
         os.set_blocking(self._wake_end, False)
         old = {number: signal.signal(number, self._on_signal) for number in (*SIGNALS, signal.SIGCHLD)}
         old_wakeup = signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
+        let_signals_in()
         try:
             self._watch()
         finally:
+            hold_signals()
             self._end_all()
             signal.set_wakeup_fd(old_wakeup)
             for number, handler in old.items():

@@ -43,9 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-v", "--verbose", action="store_true", help="log each request and what is no SIP message")
 
 
-def options_handler(request: Message, _addr: Address) -> Message:
-    """Answers OPTIONS with 200 and what this server can do."""
-    return request.reply(200, headers=_CAPABILITIES)
+def options_handler(request: Message, _addr: Address) -> Message | None:
+    """Answers OPTIONS with 200 and what this server can do.
+
+    A request that is less than half as long gets 200 alone, or nothing: its sender may not be who it says.
+    """
+    limit = 2 * len(request.to_bytes())
+    responses = (request.reply(200, headers=headers) for headers in (_CAPABILITIES, ()))
+    return next((response for response in responses if len(response.to_bytes()) <= limit), None)
 
 
 class _Rates:
