@@ -210,8 +210,8 @@ def test_ctrl_c_reaches_the_workers_too(program, clients):
     assert "Traceback" not in it.output[2]
 
 
-# A signal at one call after another of `run`, from its first to its last: where nobody takes it yet, or any more. Each in
-# a process of its own, whose worker tells it to end when it serves, for those whose signal has not ended it before.
+# A signal at one call after another of `run`, from its first to its last: where nobody takes it yet, or any more. Each
+# in a process of its own, whose worker tells it to end when it serves, for those whose signal has not ended it before.
 ANY_MOMENT = """
 import mmap, os, signal, sys
 from sipstack import Endpoint, EndpointConfig
@@ -251,7 +251,7 @@ def run_and_send(at):
     sys.setprofile(None)
     os._exit(77 if sent[0] else 0)  # 77: it came, and did no harm
 
-for at in range(1, 1_000_000, 37):
+for at in range(1, 1_000_000, 97):
     child = os.fork()
     if child == 0:
         run_and_send(at)
@@ -312,23 +312,48 @@ def test_one_that_leaves_is_replaced(program, clients):
     assert it.stop() == 0
 
 
-def test_those_that_die_at_once_are_replaced_slowly(program, clients):
+def pauses_of(it):
+    """How long the parent has waited, in each place."""
+    it.read(0.05)
+    ended = r"worker {} .* ended with exit code [0-9]+, replaced in ([0-9.]+) s"
+    return [[float(pause) for pause in re.findall(ended.format(index), it.output[2])] for index in range(2)]
+
+
+def test_those_that_die_while_they_serve_are_back_soon(program, clients):
+    """What kills a worker now and then keeps none of them down."""
     it = program()
 
-    def pauses():
+    def died_often():
         for sock in clients:
             sock.sendto(request_bytes("BYE"), ("127.0.0.1", it.port))
-        it.read(0.05)
-        return [
-            [
-                float(pause)
-                for pause in re.findall(rf"worker {index} .* exit code 3, replaced in ([0-9.]+) s", it.output[2])
-            ]
-            for index in range(2)
-        ]
+        return max(map(len, pauses_of(it))) >= 8
 
-    wait_until(lambda: max(map(len, pauses())) >= 5)
-    for found in pauses():
+    wait_until(died_often)
+    for found in pauses_of(it):
+        assert found[:8] == [0.0, *[0.1] * 7][: len(found)]
+
+    def answered():
+        """What is read together with a deadly one is lost, and asked again."""
+        for sock in clients:
+            sock.sendto(request_bytes(), ("127.0.0.1", it.port))
+        return len(select.select(clients, [], [], 1.0)[0]) == len(clients)
+
+    wait_until(answered)
+    assert it.stop() == 0
+
+
+NOT_YET = PROGRAM.replace("time.sleep(float(sys.argv[2]))", "os._exit(3)")
+FAILING = PROGRAM.replace("stats_interval=0.1", "stats_interval=0.1, beside=fail").replace(
+    "def make_loop",
+    "async def fail():\n    await asyncio.sleep(0.01)\n    raise LookupError('beside')\n\ndef make_loop",
+)
+
+
+@pytest.mark.parametrize("text", [NOT_YET, FAILING])
+def test_those_that_die_before_they_serve_or_fail_are_replaced_slowly(program, text):
+    it = program(text=text)
+    wait_until(lambda: max(map(len, pauses_of(it))) >= 5)
+    for found in pauses_of(it):
         assert found[:5] == [0.0, 0.1, 0.2, 0.4, 0.8][: len(found)]
     assert it.stop() == 0
 

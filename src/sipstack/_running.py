@@ -17,21 +17,29 @@ _PUBLISH_SECONDS: Final = 0.1  # how old a worker's counters may be in the snaps
 
 @dataclass
 class Program:
-    """What `Endpoint.run` does, with its arguments."""
+    """What `Endpoint.run` does, with its arguments.
+
+    Attributes:
+        on_serving: called when all is ready.
+    """
 
     serving: Serving
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None
     on_stats: Callable[[Stats], object] | None
     stats_interval: float
     beside: Callable[[], Awaitable[object]] | None
+    on_serving: Callable[[], object] = lambda: None
 
     def run(self, parent: int = -1) -> None:
         """Serves in this process until a signal, or until the descriptor `parent` is readable."""
         if self.serving.closed:
             return
-        with signals_held(), contextlib.suppress(KeyboardInterrupt):
-            with asyncio.Runner(loop_factory=self.loop_factory) as runner:
-                runner.run(self._serve_until_signal(parent))
+        with (
+            signals_held(),
+            contextlib.suppress(KeyboardInterrupt),
+            asyncio.Runner(loop_factory=self.loop_factory) as runner,
+        ):
+            runner.run(self._serve_until_signal(parent))
 
     async def _serve_until_signal(self, parent: int) -> None:
         loop = asyncio.get_running_loop()
@@ -46,6 +54,7 @@ class Program:
             self.serving.open()
         beside = [loop.create_task(_run_or_stop(stop, work)) for work in (self._keep_reporting, self.beside) if work]
         serving, stopping = loop.create_task(self.serving.serve()), loop.create_task(stop.wait())
+        self.on_serving()
         let_signals_in()
         try:
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -106,7 +115,7 @@ class Program:
 
             supervisor = Supervisor(
                 count,
-                lambda index, parent: self._be_worker(index, parent, transports),
+                lambda index, parent: self._be_worker(index, parent, transports, supervisor),
                 on_death=on_death,
                 on_tick=self._report,
                 tick=self.stats_interval,
@@ -119,13 +128,14 @@ class Program:
             for transport in transports:
                 transport.close()
 
-    def _be_worker(self, index: int, parent: int, transports: list[UDPTransport]) -> None:
+    def _be_worker(self, index: int, parent: int, transports: list[UDPTransport], supervisor: Supervisor) -> None:
         """The life of one worker, in its own process."""
         for transport in transports:
             if transport is not transports[index]:
                 transport.close()
         self.serving.attach(transports[index])
         self.serving.counters.worker = index
+        self.on_serving = lambda: supervisor.note_serving(index)
         self.on_stats, self.stats_interval = None, _PUBLISH_SECONDS
         self.run(parent)
 

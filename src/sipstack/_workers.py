@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import mmap
 import os
 import select
 import signal
@@ -21,14 +22,15 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LONG_LIFE: Final = 10.0  # seconds; a worker that lived this long is replaced at once
 _FIRST_PAUSE: Final = 0.1  # seconds before the second replacement in a row; doubled for each further one
 _LONGEST_PAUSE: Final = 5.0
+_SERVED_PAUSE: Final = 0.1  # the longest for one that had served: see Supervisor.note_serving
 
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
     """SIGNALS wait until `let_signals_in`, or until the end of the block. For a main thread; others take none.
 
-    What is begun and ended in the block can be told to stop at any moment, and never in the middle of a step. Those that
-    come after `hold_signals` are for what ends already.
+    So what is begun and ended in the block may be told to stop at any moment, and never in the middle of a step. Those
+    that come after `hold_signals` are for what ends already.
     """
     if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
@@ -99,6 +101,7 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         self._children = [_Child() for _ in range(self.count)]
+        self._served = mmap.mmap(-1, self.count)  # shared: a byte for each place, whether its worker got so far
         self._stopping = False
 
     def run(self) -> None:
@@ -120,6 +123,15 @@ class Supervisor:
                 signal.signal(number, handler)
             for descriptor in (self._lifeline, self._lifeline_end, self._wake, self._wake_end):
                 os.close(descriptor)
+
+    def note_serving(self, index: int) -> None:
+        """To be called in a worker that is ready to serve.
+
+        One that dies before that, or by an exception, would do it again and again: it is replaced with growing pauses.
+        One that dies while it serves has met something that killed it, and is missed: in a long pause more of that
+        would gather in its socket, and kill the next one at once.
+        """
+        self._served[index] = 1
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if number in SIGNALS:
@@ -172,6 +184,7 @@ class Supervisor:
         except KeyboardInterrupt:
             code = 0  # a SIGINT on a loop that takes no signals
         except BaseException:
+            self._served[index] = 0
             traceback.print_exc()
         finally:
             with contextlib.suppress(Exception):
@@ -193,7 +206,9 @@ class Supervisor:
             child.short_lives = 0 if now - child.born >= _LONG_LIFE else child.short_lives + 1
             pause = 0.0
             if child.short_lives > 1:
-                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(child.short_lives - 2, 16))
+                longest = _SERVED_PAUSE if self._served[index] else _LONGEST_PAUSE
+                pause = min(longest, _FIRST_PAUSE * 2.0 ** min(child.short_lives - 2, 16))
+            self._served[index] = 0
             child.due = now + pause
             if not self._stopping:
                 code = os.waitstatus_to_exitcode(status)
