@@ -112,7 +112,8 @@ class Tasks:
                 self._dispatcher.fail(request, addr, error, data)  # nobody has cancelled it: it is the handler's own
                 return
             if not invite.answered:
-                self._dispatcher.terminate(invite.asked, addr, len(data))  # the handler may have edited request
+                # The request as it came: the handler may have edited the other.
+                self._dispatcher.terminate(invite.asked, addr, len(data))
         except Exception as error:
             self._dispatcher.fail(request, addr, error, data)
         finally:
