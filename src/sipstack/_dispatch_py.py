@@ -28,6 +28,7 @@ from .transport import Address, Datagram
 from .validation import Violation, check_scheme, unsupported_options
 
 REQUIRE = header_id("Require")
+VIA = header_id("Via")
 NO_ROUTE = ""  # no method
 GROWTH = 2
 """How many times as long as a request the answer to it may be that no handler has given: see `Dispatcher.refuse`."""
@@ -291,7 +292,7 @@ class Dispatcher:
         cause = Violation("Require", "names an option that is not supported", 420)
         return Fault(420, None, (("Unsupported", ", ".join(unknown)),), cause)
 
-    def refuse(self, request: Message, addr: Address, fault: Fault, size: int) -> None:
+    def refuse(self, request: Message, addr: Address, fault: Fault, size: int, target: Address | None = None) -> None:
         """Answers a request that no handler has answered, and that was so many bytes when it came.
 
         Drops it where it is an ACK, where it has no Via to answer to, and where the answer would be much longer than
@@ -300,7 +301,7 @@ class Dispatcher:
         if request.method == ACK:
             return
         try:
-            if request.get_header("Via") is None:
+            if not request._has(VIA):
                 raise HeaderError("missing", "Via")
             response = self.short_reply(request, fault, GROWTH * size)
         except (SipError, ValueError) as error:
@@ -309,7 +310,7 @@ class Dispatcher:
             call_id = call_id_text(request.get_header("Call-ID"))
             self.reports.log.log(logging.INFO, text, request.method, addr, call_id, error)
             return
-        self.answer(request, response, addr, None)
+        self.answer(request, response, addr, target)
 
     def short_reply(self, request: Message, fault: Fault, limit: int) -> Message:
         """A reply of so many bytes at most, with the status's own reason where there is no room for another."""
@@ -413,7 +414,7 @@ class Dispatcher:
                 self.refuse(self.as_came(request, addr, data), addr, fault, len(data))
             return
         elif type(result) is Fault:
-            self.refuse(request, addr, result, len(data))
+            self.refuse(request, addr, result, len(data), target)
             return
         self.fail(request, addr, _wrong_result(result), data)
 

@@ -96,20 +96,23 @@ static const sip_byte *sip_param_end(const sip_byte *p, const sip_byte *end)
     return p;
 }
 
-/* Whether there is a quote that is not closed. */
-static int sip_has_open_quote(const sip_byte *p, const sip_byte *end)
+/* Whether there are quotes, all of them closed. */
+static int sip_has_quoted(const sip_byte *p, const sip_byte *end)
 {
-    while ((p = sip_find(sip_run(p, end), '"')) != NULL) {
+    p = sip_find(sip_run(p, end), '"');
+    if (p == NULL) return 0;
+    do {
         p = sip_quote_end(p, end);
-        if (p++ == end) return 1;
-    }
-    return 0;
+        if (p == end) return 0;
+        p = sip_find(sip_run(p + 1, end), '"');
+    } while (p != NULL);
+    return 1;
 }
 
-/* Where a parameter of a Via ends, in which a quote hides no semicolon when one is not closed. */
-static const sip_byte *sip_via_param_end(const sip_byte *p, const sip_byte *end, int open_quote)
+/* Where a parameter ends: at a semicolon, outside quotes where a value has such as hide one. */
+static const sip_byte *sip_via_param_end(const sip_byte *p, const sip_byte *end, int quoted)
 {
-    if (!open_quote) return sip_param_end(p, end);
+    if (quoted) return sip_param_end(p, end);
     p = sip_find(sip_run(p, end), ';');
     return p == NULL ? end : p;
 }
@@ -224,11 +227,11 @@ static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32
 {
     const sip_text first = sip_first_element(value);
     const sip_byte *end = sip_trim(first.p, first.end).end;
-    const int open_quote = sip_has_open_quote(first.p, end);
-    const sip_byte *params = sip_via_param_end(first.p, end, open_quote), *from = value.p;
+    const int quoted = sip_has_quoted(first.p, end);
+    const sip_byte *params = sip_via_param_end(first.p, end, quoted), *from = value.p;
     int received = 0, rport = 0;
     for (const sip_byte *p = params; p < end;) {
-        const sip_byte *next = sip_via_param_end(p + 1, end, open_quote);
+        const sip_byte *next = sip_via_param_end(p + 1, end, quoted);
         const sip_text name = sip_param_name(p + 1, next);
         int *seen = sip_is_word(name, "received") ? &received : sip_is_word(name, "rport") ? &rport : NULL;
         /* A < or a comment that is overwritten may hide the comma that ends the Via: what is left of it goes too. */
