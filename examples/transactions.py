@@ -43,7 +43,6 @@ from sipstack import (
     Endpoint,
     EndpointConfig,
     Handler,
-    HeaderError,
     Message,
     TransportError,
     random_branch,
@@ -222,12 +221,16 @@ class ServerTransaction(Transaction):
             if (response := work.result()) is not None:
                 self.respond(response)
         except asyncio.CancelledError as error:
-            if not self.given_up and self.layer.endpoint.transport is not None:  # something it waited for was cancelled
-                self.respond(_failed(self.request, error))
+            if self.state is not State.TERMINATED and not self.given_up and self.layer.endpoint.transport is not None:
+                self.fail(error)  # something it waited for was cancelled
         except Exception as error:
-            self.respond(_failed(self.request, error))
+            self.fail(error)
         if self.given_up:
             self.respond(self.request.reply(self.given_up))
+
+    def fail(self, error: BaseException) -> None:
+        """Answers what the handler raised, as the endpoint does it."""
+        self.respond(self.layer.endpoint.failure_response(self.request, error, self.addr))
 
     def give_up(self, status: int) -> None:
         """Ends an INVITE that has no final response. A coroutine handler may give it one now, or just has."""
@@ -422,7 +425,7 @@ class Transactions:
         except (Exception, asyncio.CancelledError) as error:  # nobody has cancelled this: it is the handler's own
             if transaction is None:
                 raise
-            transaction.respond(_failed(request, error))
+            transaction.fail(error)
         return None
 
     def _start(
@@ -520,11 +523,3 @@ async def _wait(work: asyncio.Future[Message | None]) -> None:
             raise
     except Exception:  # noqa: S110 - the transaction has answered it
         pass
-
-
-def _failed(request: Message, error: BaseException) -> Message:
-    """The answer where a handler raised something, as the endpoint makes it."""
-    if isinstance(error, HeaderError):
-        return request.reply(error.status, f"{error.header} {error.reason}".strip() if error.status == 400 else None)
-    log.error("the handler of %s failed", request.method, exc_info=error)
-    return request.reply(500)

@@ -94,8 +94,8 @@ def short(message: Message) -> str:
     return message.method if message.is_request else f"{message.status_code} {message.cseq.method}"
 
 
-def play(scene, handlers=None, **options) -> Bench:
-    """Plays a scene with a bench of its own, to the end of all transactions."""
+def play(scene, handlers=None, *, failures=0, **options) -> Bench:
+    """Plays a scene with a bench of its own, to the end of all transactions; handlers fail so many times."""
 
     async def main() -> Bench:
         bench = Bench(handlers, **options)
@@ -109,7 +109,7 @@ def play(scene, handlers=None, **options) -> Bench:
             assert not bench.it.wheel._slots
             endpoint.close()
         await serving
-        assert endpoint.stats.hook_errors == endpoint.stats.handler_errors == 0
+        assert (endpoint.stats.hook_errors, endpoint.stats.handler_errors) == (0, failures)
         return bench
 
     with asyncio.Runner(loop_factory=Clock) as runner:
@@ -242,7 +242,10 @@ class TestServerNonInvite:
             await bench.arrive(make_request("OPTIONS"))
             assert len(asked) == 1
 
-        assert play(scene, {"OPTIONS": fail_later if wait else fail}).said == [f"0 {status} OPTIONS"] * 2
+        failures = int(status == 500)
+        bench = play(scene, {"OPTIONS": fail_later if wait else fail}, failures=failures)
+        assert bench.said == [f"0 {status} OPTIONS"] * 2
+        assert bench.it.endpoint.stats.rejected == 1 - failures
         assert [record.levelname for record in caplog.records] == (["ERROR"] if status == 500 else [])
 
     def test_methods_without_a_handler(self):
@@ -262,7 +265,7 @@ class TestServerNonInvite:
         async def scene(bench):
             await bench.arrive(make_request("OPTIONS"), make_request("MESSAGE"))
 
-        bench = play(scene, {"OPTIONS": lambda request, addr: result, "MESSAGE": later})
+        bench = play(scene, {"OPTIONS": lambda request, addr: result, "MESSAGE": later}, failures=2)
         assert bench.said == ["0 500 OPTIONS", "0 500 MESSAGE"]
 
 
@@ -485,7 +488,7 @@ class TestHandlersThatMisbehave:
             await bench.arrive(make_request("ACK"))
             assert bench.it._working == 0
 
-        assert play(scene, {method: wait_for_nobody}).said == [f"0.1 500 {method}"]
+        assert play(scene, {method: wait_for_nobody}, failures=1).said == [f"0.1 500 {method}"]
 
     def test_a_thousand_acks_take_no_room_from_invites_for_good(self):
         """Their coroutine handlers are counted among the others."""

@@ -1158,7 +1158,12 @@ def test_push_record_route_and_pop_route(impl: ModuleType):
         ("SIP/2.0/UDP h;received=a;rport=9;received=x;rport", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
         ("SIP/2.0/UDP h;received=a;rport=9\t;rport", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
         ("SIP/2.0/UDP h;received=a;rport=9\t;rport , x", "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2\t , x", True),
-        ('SIP/2.0/UDP h;received="1.1.1.1;rport', "::1", 2, "SIP/2.0/UDP h;received=::1", False),
+        # ... and where a quote is not closed, none hides anything.
+        ('SIP/2.0/UDP h;received="1.1.1.1;rport', "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
+        ('SIP/2.0/UDP h;x="y;received=1.1.1.1', "::1", 2, 'SIP/2.0/UDP h;x="y;received=::1', False),
+        ('SIP/2.0/UDP "h\\";received=1.1.1.1, b', "::1", 2, 'SIP/2.0/UDP "h\\";received=::1', False),
+        ('SIP/2.0/UDP h;x="y;received=1.1.1.1;z="w";q', "::1", 2, 'SIP/2.0/UDP h;x="y;received=::1;z="w";q', False),
+        ('SIP/2.0/UDP h;received"=1.1.1.1;rport', "::1", 2, "SIP/2.0/UDP h;received=::1;rport=2", True),
         ("SIP/2.0/UDP h;rport= (a;b,c);d", "::1", 2, "SIP/2.0/UDP h;rport=2;received=::1", True),
         ("SIP/2.0/UDP h;received=<a;b,c>;d , x", "::1", 2, "SIP/2.0/UDP h;received=::1 , x", False),
         ("SIP/2.0/UDP h;rport;received=a;rport=<b;c,d>", "::1", 2, "SIP/2.0/UDP h;rport=2;received=::1", True),
@@ -1183,7 +1188,7 @@ def test_stamp_received(impl: ModuleType, via: str, host: str, port: int, stampe
         "nonsense;received=6.6.6.6;rport;RECEIVED=7.7.7.7",
         "SIP/2.0/UDP <null>;received=6.6.6.6;rport=x;received=7.7.7.7",
         "SIP/2.0/UDP 0398765432100;branch=;received = 6.6.6.6 ;rport; received=7.7.7.7",
-        'SIP/2.0/UDP h;x="a;received=6.6.6.6";received="6.6.6.6;rport',
+        'SIP/2.0/UDP h;x="a;received=6.6.6.6;y=";received="6.6.6.6;rport',
     ],
 )
 def test_a_forged_received_does_not_survive_into_a_reply(impl: ModuleType, via: str):
@@ -1194,7 +1199,7 @@ def test_a_forged_received_does_not_survive_into_a_reply(impl: ModuleType, via: 
     message.stamp_received("192.0.2.1", 5062)
     for reply in (message.reply(200), message.reply(400)):
         assert reply.get_header("Via") == message.get_header("Via")
-        written = reply.get_header("Via").replace('x="a;received=6.6.6.6"', "")
+        written = reply.get_header("Via")
         assert ("6.6.6.6" in written, "7.7.7.7" in written) == (False, False)
         assert written.lower().count("received") == written.count("received=192.0.2.1") == 1
         assert written.count("rport") == written.count("rport=5062")

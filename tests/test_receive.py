@@ -10,7 +10,7 @@ import threading
 import pytest
 from test_endpoint import HOOKS, SOURCE, Memory, answers, ok, recorder, request_bytes, settle, udp_socket
 
-from sipstack import Endpoint, EndpointConfig, EventType, Message, StreamParser, parse
+from sipstack import Endpoint, EndpointConfig, EventType, HeaderError, Message, StreamParser, parse
 
 LOCAL = ("192.0.2.1", 5061)
 
@@ -583,6 +583,66 @@ def test_a_coroutine_that_is_pending_in_dispatch_is_counted(go):
         assert endpoint.stats.pending == 0
 
     go(main())
+
+
+@pytest.mark.parametrize("method", ["INVITE", "INFO"])
+def test_one_that_is_cancelled_before_it_begins_is_not_pending(go, method):
+    """Nor does `aclose` wait for it; where tasks begin at once it has begun, and has ended."""
+
+    async def waits(request, addr):
+        await asyncio.sleep(60)
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(
+            lambda loop, coroutine, **more: asyncio.Task(coroutine, loop=loop, **more)
+        )
+        endpoint = Endpoint()
+        endpoint.register_handler(method, waits)
+        out = []
+        started = endpoint.receive(request_bytes(method), SOURCE, out.append)
+        assert endpoint.stats.pending == 1
+        started.cancel()
+        await asyncio.wait([started])
+        assert endpoint.stats.pending == 0
+        await endpoint.aclose()
+        assert out == []
+
+    go(main())
+    gc.collect()
+
+
+# ---------------------------------------------------------------- who calls handlers himself
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [(KeyError("x"), 500, "Server Internal Error"), (HeaderError("bad", "To"), 400, "To bad"),
+     (HeaderError("x", status=423), 423, "Interval Too Brief"),
+     (asyncio.CancelledError(), 500, "Server Internal Error")],
+)  # fmt: skip
+def test_the_answer_to_a_failure_can_be_had(error, status, reason):
+    """It is what the endpoint answers where its own handler raises the same, counted and shown alike, and not sent."""
+
+    def own(request, addr):
+        raise error
+
+    seen = []
+    one, two = (Endpoint(EndpointConfig(on_event=seen.append)) for _ in range(2))
+    one.register_handler("INFO", own)
+    [(response, _)] = answers(one, request_bytes("INFO"))
+    events = [event for event in seen if event.error is not None]
+    seen.clear()
+    request = parse(request_bytes("INFO"))
+    request.stamp_received(*SOURCE)
+    made = two.failure_response(request, error, SOURCE)
+    assert made.to_bytes() == response.to_bytes()
+    assert (made.status_code, made.status_text) == (status, reason)
+    assert [(event.type, event.addr, event.error, event.status) for event in seen] == [
+        (event.type, event.addr, event.error, event.status) for event in events
+    ]
+    for name in ("rejected", "handler_errors"):
+        assert getattr(one.stats, name) == getattr(two.stats, name) == int((name == "rejected") == (status != 500))
+    assert two.stats.sent == two.stats.responses == 0
 
 
 def test_a_stream_of_pipelined_messages(go):

@@ -210,6 +210,77 @@ def test_ctrl_c_reaches_the_workers_too(program, clients):
     assert "Traceback" not in it.output[2]
 
 
+# A signal at one call after another of `run`, from its first to its last: where nobody takes it yet, or any more. Each
+# in a process of its own, whose worker tells it to end when it serves, for those whose signal has not ended it before.
+ANY_MOMENT = """
+import mmap, os, signal, sys
+from sipstack import Endpoint, EndpointConfig
+
+number, workers, in_worker = (int(argument) for argument in sys.argv[1:])
+
+def begins(frame, event):
+    name, caller = frame.f_code.co_name, frame.f_back and frame.f_back.f_code.co_name
+    return event == "return" and (name, caller) == ("pthread_sigmask", "signals_held")
+
+def ends(event, function):
+    return event == "c_call" and function is signal.sigtimedwait
+
+def run_and_send(at):
+    parent = pid = os.getpid()
+    calls, inside, sent = 0, False, mmap.mmap(-1, 1)
+
+    def watch(frame, event, function):
+        nonlocal calls, inside, pid
+        if os.getpid() != pid:
+            pid, calls, inside = os.getpid(), 0, False
+        if sent[0] or in_worker != (pid != parent):
+            return
+        inside = not ends(event, function) if inside else begins(frame, event) and not calls
+        if inside:
+            calls += 1
+            if calls == at:
+                sent[0] = 1
+                os.kill(pid, number)
+
+    async def end():
+        os.kill(parent, signal.SIGTERM)
+
+    endpoint = Endpoint(EndpointConfig(port=0))
+    sys.setprofile(watch)
+    endpoint.run(workers=workers, beside=end)
+    sys.setprofile(None)
+    os._exit(77 if sent[0] else 0)  # 77: it came, and did no harm
+
+for at in range(1, 1_000_000, 97):
+    child = os.fork()
+    if child == 0:
+        run_and_send(at)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code != 77:
+        print(at, code)
+        break
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("workers", "in_worker"), [(1, False), (2, False), (2, True)])
+def test_a_signal_at_any_moment(number, workers, in_worker):
+    """It ends the program or the worker in good order: no traceback, and no death by the signal."""
+    done = subprocess.run(
+        [sys.executable, "-c", ANY_MOMENT, str(int(number)), str(workers), str(int(in_worker))],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=300,
+        check=True,
+    )
+    said = re.sub(r"worker [01] \(process [0-9]+\) ended with exit code 0, replaced in 0.0 s\n", "", done.stderr)
+    assert said == ""
+    last, code = map(int, done.stdout.split())
+    assert code == 0
+    assert last > 500
+
+
 def test_one_that_is_killed_is_replaced_and_its_socket_lives(program, clients):
     it = program()
     for sock in clients:
@@ -241,23 +312,48 @@ def test_one_that_leaves_is_replaced(program, clients):
     assert it.stop() == 0
 
 
-def test_those_that_die_at_once_are_replaced_slowly(program, clients):
+def pauses_of(it):
+    """How long the parent has waited, in each place."""
+    it.read(0.05)
+    ended = r"worker {} .* ended with exit code [0-9]+, replaced in ([0-9.]+) s"
+    return [[float(pause) for pause in re.findall(ended.format(index), it.output[2])] for index in range(2)]
+
+
+def test_those_that_die_while_they_serve_are_back_soon(program, clients):
+    """What kills a worker now and then keeps none of them down."""
     it = program()
 
-    def pauses():
+    def died_often():
         for sock in clients:
             sock.sendto(request_bytes("BYE"), ("127.0.0.1", it.port))
-        it.read(0.05)
-        return [
-            [
-                float(pause)
-                for pause in re.findall(rf"worker {index} .* exit code 3, replaced in ([0-9.]+) s", it.output[2])
-            ]
-            for index in range(2)
-        ]
+        return max(map(len, pauses_of(it))) >= 8
 
-    wait_until(lambda: max(map(len, pauses())) >= 5)
-    for found in pauses():
+    wait_until(died_often)
+    for found in pauses_of(it):
+        assert found[:8] == [0.0, *[0.1] * 7][: len(found)]
+
+    def answered():
+        """What is read together with a deadly one is lost, and asked again."""
+        for sock in clients:
+            sock.sendto(request_bytes(), ("127.0.0.1", it.port))
+        return len(select.select(clients, [], [], 1.0)[0]) == len(clients)
+
+    wait_until(answered)
+    assert it.stop() == 0
+
+
+NOT_YET = PROGRAM.replace("time.sleep(float(sys.argv[2]))", "os._exit(3)")
+FAILING = PROGRAM.replace("stats_interval=0.1", "stats_interval=0.1, beside=fail").replace(
+    "def make_loop",
+    "async def fail():\n    await asyncio.sleep(0.01)\n    raise LookupError('beside')\n\ndef make_loop",
+)
+
+
+@pytest.mark.parametrize("text", [NOT_YET, FAILING])
+def test_those_that_die_before_they_serve_or_fail_are_replaced_slowly(program, text):
+    it = program(text=text)
+    wait_until(lambda: max(map(len, pauses_of(it))) >= 5)
+    for found in pauses_of(it):
         assert found[:5] == [0.0, 0.1, 0.2, 0.4, 0.8][: len(found)]
     assert it.stop() == 0
 

@@ -7,7 +7,7 @@ cdef extern from "_count.h":
     ctypedef unsigned long long sip_count
 
 
-cdef unsigned int REQUIRE
+cdef unsigned int REQUIRE, VIA
 
 
 @cython.final
@@ -50,7 +50,12 @@ cdef class Dispatcher:
     cdef judge(self, _parser.Message request)
     @cython.locals(response=_parser.Message)
     cpdef finish(self, _parser.Message request, result, addr, target, data)
-    @cython.locals(status=cython.int)
     cpdef bint pass_on(self, message, addr) except -1
     @cython.locals(status=cython.int)
+    @cython.locals(response=_parser.Message)
+    cpdef refuse(self, _parser.Message request, addr, fault, Py_ssize_t size, target=*)
+    @cython.locals(response=_parser.Message)
+    cdef short_reply(self, _parser.Message request, fault, Py_ssize_t limit)
+    cpdef count_sent(self, _parser.Message message)
+    cdef put(self, _parser.Message message, addr, request)
     cpdef answer(self, _parser.Message request, _parser.Message response, addr, target)

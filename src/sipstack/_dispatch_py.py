@@ -28,16 +28,23 @@ from .transport import Address, Datagram
 from .validation import Violation, check_scheme, unsupported_options
 
 REQUIRE = header_id("Require")
+VIA = header_id("Via")
 NO_ROUTE = ""  # no method
+GROWTH = 2
+"""How many times as long as a request the answer to it may be that no handler has given: see `Dispatcher.refuse`."""
 
 
 class Fault(NamedTuple):
-    """Why a request is refused, and with what; `cause` is the finding or the error behind it."""
+    """What answers a request that no handler has answered; `cause` is the finding or the error behind it."""
 
     status: int
     reason: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     cause: Violation | Exception | None = None
+    to_tag: str | None = None
+
+    def reply(self, request: Message) -> Message:
+        return request.reply(self.status, self.reason, to_tag=self.to_tag, headers=self.headers)
 
 
 class Tally:
@@ -85,7 +92,7 @@ class Dispatcher:
             self.parse = partial(parse, max_size=config.max_size, max_headers=config.max_headers)
         self.routes: dict[str, Route] = {}
         self.other = Route(None, True, Tally())
-        self.fallback: dict[str, Handler] = {}
+        self.fallback: dict[str, Any] = {}
         self.set_no_route_handler(config.no_route_handler)
         self.answers_cancel = config.answer_cancel
         self.answerable = Allowance(config.answer_parse_errors)
@@ -205,8 +212,7 @@ class Dispatcher:
         response = answer_unreadable(data, addr, error) if self.answerable.take() else None
         if response is not None:
             self.counts["parse_errors_answered"] += 1
-            self.count_sent(response)
-            self.outbox.put(response.to_bytes(), addr, response)
+            self.put(response, addr, None)
 
     def take_response(self, response: Message, addr: Address, data: bytes) -> None:
         self.responses_received += 1
@@ -237,7 +243,7 @@ class Dispatcher:
                 fault = self.judge(request)
             if fault is not None:
                 self.note_rejected(request, addr, fault)
-                self.refuse(request, addr, fault)
+                self.refuse(request, addr, fault, len(data))
                 return
         handler = self.fallback[NO_ROUTE] if route.handler is None else route.handler
         try:
@@ -286,26 +292,38 @@ class Dispatcher:
         cause = Violation("Require", "names an option that is not supported", 420)
         return Fault(420, None, (("Unsupported", ", ".join(unknown)),), cause)
 
-    def refuse(self, request: Message, addr: Address, fault: Fault) -> None:
-        """Answers a request that is not served; drops it where it is an ACK or has no Via to answer to."""
+    def refuse(self, request: Message, addr: Address, fault: Fault, size: int, target: Address | None = None) -> None:
+        """Answers a request that no handler has answered, and that was so many bytes when it came.
+
+        Drops it where it is an ACK, where it has no Via to answer to, and where the answer would be much longer than
+        what came: who forges a source must not gain by us.
+        """
         if request.method == ACK:
             return
         try:
-            if request.get_header("Via") is None:
+            if not request._has(VIA):
                 raise HeaderError("missing", "Via")
-            response = request.reply(fault.status, fault.reason, headers=fault.headers)
+            response = self.short_reply(request, fault, GROWTH * size)
         except (SipError, ValueError) as error:
             self.counts["unanswerable"] += 1
             text = "no answer is possible to %s from %s%s: %s"
             call_id = call_id_text(request.get_header("Call-ID"))
             self.reports.log.log(logging.INFO, text, request.method, addr, call_id, error)
             return
-        self.answer(request, response, addr, None)
+        self.answer(request, response, addr, target)
+
+    def short_reply(self, request: Message, fault: Fault, limit: int) -> Message:
+        """A reply of so many bytes at most, with the status's own reason where there is no room for another."""
+        for one in (fault,) if fault.reason is None else (fault, fault._replace(reason=None)):
+            response = one.reply(request)
+            if len(response.to_bytes()) <= limit:
+                return response
+        raise ValueError(f"it would be more than {limit} bytes")
 
     def fail(self, request: Message, addr: Address, error: BaseException, data: bytes) -> None:
         """Answers a request whose handler failed. What the handler did to it before is not in the answer."""
         fault = self.note_failure(request, addr, error)
-        self.refuse(self.as_came(request, addr, data), addr, fault)
+        self.refuse(self.as_came(request, addr, data), addr, fault, len(data))
 
     def as_came(self, request: Message, addr: Address, data: bytes) -> Message:
         """A request as it was before its handler had it: read once more, which nobody pays for until one fails."""
@@ -336,9 +354,9 @@ class Dispatcher:
         self.reports.event(EventType.HANDLER_ERROR, addr, request=request, error=error, status=500)
         return Fault(500)
 
-    def terminate(self, request: Message, addr: Address) -> None:
+    def terminate(self, request: Message, addr: Address, size: int) -> None:
         """Answers an INVITE that was cancelled, and whose handler did not: 487 (RFC 3261 9.2)."""
-        self.refuse(request, addr, Fault(487))
+        self.refuse(request, addr, Fault(487), size)
 
     def note_rejected(self, request: Message, addr: Address, fault: Fault) -> None:
         self.counts["rejected"] += 1
@@ -350,16 +368,16 @@ class Dispatcher:
 
     # ------------------------------------------------------------------ what no handler is for
 
-    def answer_no_route(self, request: Message, addr: Address) -> Message | None:
+    def answer_no_route(self, request: Message, addr: Address) -> Fault | None:
         """The default answer to a method without a handler (RFC 3261 8.2.1): 405 where it is known, else 501."""
         method = request.method
         if method == ACK:
             return None
         if method == CANCEL:
             return self.answer_cancel(request, addr)
-        return request.reply(405, headers=(("Allow", self.allowed()),)) if method in METHODS else request.reply(501)
+        return Fault(405, None, (("Allow", self.allowed()),)) if method in METHODS else Fault(501)
 
-    def answer_cancel(self, request: Message, addr: Address) -> Message | None:
+    def answer_cancel(self, request: Message, addr: Address) -> Fault | None:
         """The answer to a CANCEL, whose INVITE is ended where its handler is in flight (RFC 3261 9.2).
 
         It has the INVITE's To tag, also where a NAT gave the CANCEL another port, which was stamped into its Via.
@@ -367,7 +385,7 @@ class Dispatcher:
         if not self.answers_cancel:
             return None
         found = self.tasks.end_invite(request, addr[0])
-        return request.reply(200, to_tag=found[0].to_tag) if found else request.reply(481)
+        return Fault(200, to_tag=found[0].to_tag) if found else Fault(481)
 
     def allowed(self) -> str:
         """The methods that are understood, for an Allow: ACK and CANCEL are among them (RFC 3261 20.5)."""
@@ -393,7 +411,10 @@ class Dispatcher:
                 self.counts["overloaded"] += 1
                 self.reports.event(EventType.OVERLOADED, addr, request=request, status=503)
                 fault = Fault(503, None, (("Retry-After", str(self.config.retry_after)),))
-                self.refuse(self.as_came(request, addr, data), addr, fault)
+                self.refuse(self.as_came(request, addr, data), addr, fault, len(data))
+            return
+        elif type(result) is Fault:
+            self.refuse(request, addr, result, len(data), target)
             return
         self.fail(request, addr, _wrong_result(result), data)
 
@@ -404,13 +425,16 @@ class Dispatcher:
             target = self.reply_address(request, addr)
         if self.watches_answers:
             self.reports.call(self.config.on_response, request, response, target)
-        data = response.to_bytes()
-        status = response.status_code
-        self.responses[status // 100] += 1
+        self.put(response, target, request)
+
+    def put(self, message: Message, addr: Address, request: Message | None) -> None:
+        """Counts a message, and lets it leave with the batch, if any; `request` is what it answers, if that is ours."""
+        data = message.to_bytes()
+        self.count_sent(message)
         if self.delivering and not self.watches_answers:
-            self.waiting.append((data, target))
+            self.waiting.append((data, addr))
         else:
-            self.outbox.put(data, target, response, request)
+            self.outbox.put(data, addr, message, request)
 
     def reply_address(self, request: Message, addr: Address) -> Address:
         """Where the response to a request from `addr` goes (RFC 3261 18.2.2, RFC 3581 4)."""
@@ -433,8 +457,9 @@ class Dispatcher:
         self.answer(request, response, addr, None)
 
     def count_sent(self, message: Message) -> None:
-        """Counts a message that is sent besides the answers of handlers."""
-        self.responses[message.status_code // 100] += 1
+        """Counts a message that is sent."""
+        status = message.status_code
+        self.responses[status // 100] += 1
 
     def pass_on(self, message: Message, addr: Address) -> bool:
         """Sends a message besides the answers of handlers, with the batch, if any.
@@ -445,13 +470,7 @@ class Dispatcher:
             raise TypeError(f"a Message can be sent, not {type(message).__name__}")
         if self.outbox.thread != get_ident():
             return False
-        data = message.to_bytes()
-        status = message.status_code
-        self.responses[status // 100] += 1
-        if self.delivering and not self.watches_answers:
-            self.waiting.append((data, addr))
-        else:
-            self.outbox.put(data, addr, message)
+        self.put(message, addr, None)
         return True
 
     # ------------------------------------------------------------------ without a transport
@@ -479,13 +498,14 @@ class Dispatcher:
         """
         if result is None:
             return None
-        if not isinstance(result, Message) or not result.status_code:
+        if type(result) is Fault:
+            result = result.reply(came)
+        elif not isinstance(result, Message) or not result.status_code:
             error = result if isinstance(result, BaseException) else _wrong_result(result)
-            fault = self.note_failure(request, addr, error)
-            result = came.reply(fault.status, fault.reason)
+            result = self.note_failure(request, addr, error).reply(came)
         if request.method == ACK:
             return None
-        self.responses[result.status_code // 100] += 1
+        self.count_sent(result)
         return result
 
 

@@ -25,11 +25,18 @@ static sip_byte *sip_unfold(sip_byte *to, sip_text value)
     return to;
 }
 
-/* Where the quoted string ends that opens at p; the end where it is not closed. */
-static const sip_byte *sip_skip_quoted(const sip_byte *p, const sip_byte *end)
+/* The quote that closes the quoted string that opens at p; the end where it is not closed. */
+static const sip_byte *sip_quote_end(const sip_byte *p, const sip_byte *end)
 {
     for (p++; p < end && *p != '"'; p++)
         if (*p == '\\' && p + 1 < end) p++;
+    return p;
+}
+
+/* Where the quoted string ends that opens at p; the end where it is not closed. */
+static const sip_byte *sip_skip_quoted(const sip_byte *p, const sip_byte *end)
+{
+    p = sip_quote_end(p, end);
     return p < end ? p + 1 : end;
 }
 
@@ -87,6 +94,27 @@ static const sip_byte *sip_param_end(const sip_byte *p, const sip_byte *end)
     if (sip_find(sip_run(p, semicolon), '"') == NULL) return semicolon;
     while (p < end && *p != ';') p = *p == '"' ? sip_skip_quoted(p, end) : p + 1;
     return p;
+}
+
+/* Whether there are quotes, all of them closed. */
+static int sip_has_quoted(const sip_byte *p, const sip_byte *end)
+{
+    p = sip_find(sip_run(p, end), '"');
+    if (p == NULL) return 0;
+    do {
+        p = sip_quote_end(p, end);
+        if (p == end) return 0;
+        p = sip_find(sip_run(p + 1, end), '"');
+    } while (p != NULL);
+    return 1;
+}
+
+/* Where a parameter ends: at a semicolon, outside quotes where a value has such as hide one. */
+static const sip_byte *sip_via_param_end(const sip_byte *p, const sip_byte *end, int quoted)
+{
+    if (quoted) return sip_param_end(p, end);
+    p = sip_find(sip_run(p, end), ';');
+    return p == NULL ? end : p;
 }
 
 /* The name of a parameter, whatever stands behind it. */
@@ -193,15 +221,17 @@ static int sip_hides_comma(sip_text text)
 
 /* Writes the value of a Via line with `received` and `rport` in its first Via as a receiver sets them, and returns
  * where that ends. What the sender wrote there is overwritten, and what it wrote twice taken out: it would send our
- * responses to others. *asked: whether rport is there, which the response goes back by. */
+ * responses to others. So no quote hides a parameter where one is not closed. *asked: whether rport is there, which the
+ * response goes back by. */
 static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32_t port, int *asked)
 {
     const sip_text first = sip_first_element(value);
     const sip_byte *end = sip_trim(first.p, first.end).end;
-    const sip_byte *params = sip_param_end(first.p, end), *from = value.p;
+    const int quoted = sip_has_quoted(first.p, end);
+    const sip_byte *params = sip_via_param_end(first.p, end, quoted), *from = value.p;
     int received = 0, rport = 0;
     for (const sip_byte *p = params; p < end;) {
-        const sip_byte *next = sip_param_end(p + 1, end);
+        const sip_byte *next = sip_via_param_end(p + 1, end, quoted);
         const sip_text name = sip_param_name(p + 1, next);
         int *seen = sip_is_word(name, "received") ? &received : sip_is_word(name, "rport") ? &rport : NULL;
         /* A < or a comment that is overwritten may hide the comma that ends the Via: what is left of it goes too. */

@@ -14,6 +14,7 @@ from .headers._lists import each_part
 _TO_SEMICOLON = f'(?>(?:[^";]++|{OPEN_QUOTED_STRING})*)'
 _UP_TO_SEMICOLON = re.compile(_TO_SEMICOLON, re.DOTALL)
 _PARAMETER = re.compile(rf';{SWS}([^{BLANK}=";]*+)({_TO_SEMICOLON})', re.DOTALL)
+_CLOSED_QUOTES = re.compile(f'(?>(?:[^"]++|{OPEN_QUOTED_STRING.removesuffix("?")})*)', re.DOTALL)
 _HIDES_COMMA = re.compile(rf"<|[{BLANK}]\(")
 _UP_TO_ANGLE = re.compile(f'(?>(?:[^"<]++|{OPEN_QUOTED_STRING})*)', re.DOTALL)
 
@@ -78,15 +79,18 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
     """A Via line with `received` and `rport` in its first Via as a receiver sets them (RFC 3261 18.2.1, RFC 3581 4).
 
     What the sender wrote there is overwritten, and what it wrote twice taken out: it would send our responses to
-    others. Returns the line, and whether rport is there, which the response goes back by.
+    others. So no quote hides a parameter where one is not closed. Returns the line, and whether rport is there, which
+    the response goes back by.
     """
     via = split_first(value)[0].rstrip(BLANK)
+    # Something of the same length for each quote, which ends a name too.
+    plain = via if _CLOSED_QUOTES.fullmatch(via) else via.replace('"', "=")
     before = len(value) - len(value.lstrip(f"{BLANK},"))
     values = {"received": host, "rport": str(port)}
     written: set[str] = set()
-    head = via[: _UP_TO_SEMICOLON.match(via).end()]  # type: ignore[union-attr]  # it matches nothing too
+    head = via[: _UP_TO_SEMICOLON.match(plain).end()]  # type: ignore[union-attr]  # it matches nothing too
     parts = [value[:before], head]
-    for start, end, name, rest in _parameters(via):
+    for start, end, name, rest in _parameters(plain):
         key = lower(name)
         if key not in values:
             parts.append(via[start:end])

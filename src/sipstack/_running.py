@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Final
 
 from ._serving import Serving, make_transport
 from ._stats import Stats
-from ._workers import SIGNALS, Supervisor, require_support
+from ._workers import SIGNALS, Supervisor, hold_signals, let_signals_in, require_support, signals_held
 from .transport import UDPTransport
 
 _PUBLISH_SECONDS: Final = 0.1  # how old a worker's counters may be in the snapshot of all
@@ -18,19 +17,28 @@ _PUBLISH_SECONDS: Final = 0.1  # how old a worker's counters may be in the snaps
 
 @dataclass
 class Program:
-    """What `Endpoint.run` does, with its arguments."""
+    """What `Endpoint.run` does, with its arguments.
+
+    Attributes:
+        on_serving: called when all is ready.
+    """
 
     serving: Serving
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None
     on_stats: Callable[[Stats], object] | None
     stats_interval: float
     beside: Callable[[], Awaitable[object]] | None
+    on_serving: Callable[[], object] = lambda: None
 
     def run(self, parent: int = -1) -> None:
         """Serves in this process until a signal, or until the descriptor `parent` is readable."""
         if self.serving.closed:
             return
-        with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=self.loop_factory) as runner:
+        with (
+            signals_held(),
+            contextlib.suppress(KeyboardInterrupt),
+            asyncio.Runner(loop_factory=self.loop_factory) as runner,
+        ):
             runner.run(self._serve_until_signal(parent))
 
     async def _serve_until_signal(self, parent: int) -> None:
@@ -42,11 +50,12 @@ class Program:
                 loop.add_signal_handler(number, stop.set)
         if parent >= 0:
             loop.add_reader(parent, stop.set)  # the other end is the supervisor's: it is readable when that is gone
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         if self.serving.transport is None:
             self.serving.open()
         beside = [loop.create_task(_run_or_stop(stop, work)) for work in (self._keep_reporting, self.beside) if work]
         serving, stopping = loop.create_task(self.serving.serve()), loop.create_task(stop.wait())
+        self.on_serving()
+        let_signals_in()
         try:
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not serving.done():
@@ -57,9 +66,7 @@ class Program:
                 task.cancel()
             await asyncio.gather(serving, stopping, *beside, return_exceptions=True)
             await self.serving.aclose()
-            if parent >= 0:
-                # The worker ends now. asyncio closes the pipe that signals are written to before it lets go of them.
-                signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            hold_signals()  # asyncio closes the pipe that signals are written to before it lets go of them
         self._report()
         for task in beside:
             if not task.cancelled():
@@ -86,6 +93,11 @@ class Program:
         if serving.closed:
             return
         require_support()
+        with signals_held(), contextlib.suppress(KeyboardInterrupt):
+            self._supervise(count)
+
+    def _supervise(self, count: int) -> None:
+        serving = self.serving
         transports: list[UDPTransport] = []
         try:
             for number in range(count):
@@ -103,7 +115,7 @@ class Program:
 
             supervisor = Supervisor(
                 count,
-                lambda index, parent: self._be_worker(index, parent, transports),
+                lambda index, parent: self._be_worker(index, parent, transports, supervisor),
                 on_death=on_death,
                 on_tick=self._report,
                 tick=self.stats_interval,
@@ -116,13 +128,14 @@ class Program:
             for transport in transports:
                 transport.close()
 
-    def _be_worker(self, index: int, parent: int, transports: list[UDPTransport]) -> None:
+    def _be_worker(self, index: int, parent: int, transports: list[UDPTransport], supervisor: Supervisor) -> None:
         """The life of one worker, in its own process."""
         for transport in transports:
             if transport is not transports[index]:
                 transport.close()
         self.serving.attach(transports[index])
         self.serving.counters.worker = index
+        self.on_serving = lambda: supervisor.note_serving(index)
         self.on_stats, self.stats_interval = None, _PUBLISH_SECONDS
         self.run(parent)
 

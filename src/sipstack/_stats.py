@@ -35,7 +35,7 @@ class Stats:
         rejected: requests that `validate` answered, or dropped where no answer is possible.
         overloaded: requests that got 503 because `max_pending` handlers were in flight.
         handler_errors, hook_errors: exceptions of handlers (each a 500) and of hooks.
-        unanswerable: requests dropped for want of the headers that an answer needs.
+        unanswerable: requests dropped for want of the headers that an answer needs, or as short as no answer can be.
         responses, responses_by_class: responses made by handlers and by the endpoint, and those that `respond`,
             `send` or `send_soon` was given, "1xx" to "6xx".
         sent, bytes_sent: datagrams the kernel took, and what went the way of `Endpoint.receive`.

@@ -44,7 +44,8 @@ class Tasks:
         self._refusals = 0  # those that are to come before it is worth another look for tasks that ended
 
     def __len__(self) -> int:
-        return len(self._tasks) + self.awaited
+        # One that somebody else cancelled before it began has ended, and has not signed off.
+        return sum([not task.done() for task in self._tasks.copy().values()]) + self.awaited
 
     def start(
         self, request: "Message", work: Awaitable[Any], addr: "Address", target: "Address | None", data: bytes
@@ -126,7 +127,8 @@ class Tasks:
                 self._dispatcher.fail(request, addr, error, data)  # nobody has cancelled it: it is the handler's own
                 return
             if not invite.answered:
-                self._dispatcher.terminate(invite.asked, addr)  # the handler may have edited the other
+                # The request as it came: the handler may have edited the other.
+                self._dispatcher.terminate(invite.asked, addr, len(data))
         except Exception as error:
             self._dispatcher.fail(request, addr, error, data)
         finally:

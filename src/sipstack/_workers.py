@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import mmap
 import os
 import select
 import signal
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -21,6 +22,42 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LONG_LIFE: Final = 10.0  # seconds; a worker that lived this long is replaced at once
 _FIRST_PAUSE: Final = 0.1  # seconds before the second replacement in a row; doubled for each further one
 _LONGEST_PAUSE: Final = 5.0
+_SERVED_PAUSE: Final = 0.1  # the longest for one that had served: see Supervisor.note_serving
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """SIGNALS wait until `let_signals_in`, or until the end of the block. For a main thread; others take none.
+
+    So what is begun and ended in the block may be told to stop at any moment, and never in the middle of a step. Those
+    that come after `hold_signals` are for what ends already.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        if hasattr(signal, "sigtimedwait"):
+            while signal.sigtimedwait(SIGNALS, 0) is not None:
+                pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def let_signals_in() -> None:
+    """There is somebody now who takes SIGNALS."""
+    _mask_signals("SIG_UNBLOCK")
+
+
+def hold_signals() -> None:
+    """Nobody takes SIGNALS any more."""
+    _mask_signals("SIG_BLOCK")
+
+
+def _mask_signals(how: str) -> None:
+    if hasattr(signal, "pthread_sigmask") and threading.current_thread() is threading.main_thread():
+        signal.pthread_sigmask(getattr(signal, how), SIGNALS)
 
 
 def require_support() -> None:
@@ -43,7 +80,7 @@ class _Child:
 
 @dataclass
 class Supervisor:
-    """Keeps `count` forked workers alive until SIGINT or SIGTERM.
+    """Keeps `count` forked workers alive until SIGINT or SIGTERM, which are held when it runs.
 
     Attributes:
         count: how many.
@@ -64,6 +101,7 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         self._children = [_Child() for _ in range(self.count)]
+        self._served = mmap.mmap(-1, self.count)  # shared: a byte for each place, whether its worker got so far
         self._stopping = False
 
     def run(self) -> None:
@@ -74,15 +112,26 @@ class Supervisor:
         os.set_blocking(self._wake_end, False)
         old = {number: signal.signal(number, self._on_signal) for number in (*SIGNALS, signal.SIGCHLD)}
         old_wakeup = signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
+        let_signals_in()
         try:
             self._watch()
         finally:
+            hold_signals()
             self._end_all()
             signal.set_wakeup_fd(old_wakeup)
             for number, handler in old.items():
                 signal.signal(number, handler)
             for descriptor in (self._lifeline, self._lifeline_end, self._wake, self._wake_end):
                 os.close(descriptor)
+
+    def note_serving(self, index: int) -> None:
+        """To be called in a worker that is ready to serve.
+
+        One that dies before that, or by an exception, would do it again and again: it is replaced with growing pauses.
+        One that dies while it serves has met something that killed it, and is missed: in a long pause more of that
+        would gather in its socket, and kill the next one at once.
+        """
+        self._served[index] = 1
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if number in SIGNALS:
@@ -135,6 +184,7 @@ class Supervisor:
         except KeyboardInterrupt:
             code = 0  # a SIGINT on a loop that takes no signals
         except BaseException:
+            self._served[index] = 0
             traceback.print_exc()
         finally:
             with contextlib.suppress(Exception):
@@ -156,7 +206,9 @@ class Supervisor:
             child.short_lives = 0 if now - child.born >= _LONG_LIFE else child.short_lives + 1
             pause = 0.0
             if child.short_lives > 1:
-                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(child.short_lives - 2, 16))
+                longest = _SERVED_PAUSE if self._served[index] else _LONGEST_PAUSE
+                pause = min(longest, _FIRST_PAUSE * 2.0 ** min(child.short_lives - 2, 16))
+            self._served[index] = 0
             child.due = now + pause
             if not self._stopping:
                 code = os.waitstatus_to_exitcode(status)

@@ -311,6 +311,14 @@ class Endpoint:
         if self._outbox.thread == get_ident() or not self._outbox.hand_over(respond, request, response, addr):
             respond(request, response, addr)
 
+    def failure_response(self, request: Message, error: BaseException, addr: Address) -> Message:
+        """The response to a request whose handler raised this: for who calls handlers himself.
+
+        It is what the endpoint answers for its own handlers, counted, logged and shown to the hooks, and not sent: 500,
+        and for a HeaderError the error's status, for that is the sender's fault.
+        """
+        return self._dispatcher.note_failure(request, addr, error).reply(request)
+
     def reply_address(self, request: Message, addr: Address) -> Address:
         """Where the response to a request from `addr` goes (RFC 3261 18.2.2, RFC 3581 4).
 
