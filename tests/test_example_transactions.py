@@ -1089,7 +1089,7 @@ def test_a_handler_that_raises_a_cancellation_of_its_own(method, caplog):
         await bench.at(0.4)
         assert bench.said == [f"0 500 {method}"] * 2
 
-    play(scene, {method: broken})
+    play(scene, {method: broken}, failures=1)
 
 
 def test_a_hook_that_edits_a_response_edits_each_once():
