@@ -185,7 +185,7 @@ static unsigned plain_id(sip_text name)
 {
     for (unsigned at = 1; at < sip_name_count; at++) {
         const sip_name *known = &sip_names[at];
-        if (sip_same(name, sip_run(known->text, known->text + known->length))) return known->id;
+        if (sip_same(name, sip_run(known->text, known->text + sip_name_length(known)))) return sip_id(known);
     }
     return SIP_UNKNOWN;
 }

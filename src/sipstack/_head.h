@@ -16,9 +16,6 @@ typedef struct {
 
 #define SIP_OWNED (1u << 22)
 #define SIP_FOLDED (1u << 23)
-#define sip_bits(name_length, flags, id) ((uint32_t)(name_length) | (flags) | (uint32_t)(id) << 24)
-#define sip_id(span) ((span)->bits >> 24)
-#define sip_name_length(span) ((span)->bits & SIP_LONGEST)
 
 SIP_INLINE void sip_move(sip_span *span, uint32_t by) /* a move to the front wraps round */
 {
@@ -44,10 +41,13 @@ typedef struct {
 
 /* ---------------------------------------------------------------- start line */
 
+/* "SIP/" in any case. */
 SIP_INLINE int sip_is_status_line(sip_text line)
 {
-    return sip_length(line) >= 4 && sip_lower(line.p[0]) == 's' && sip_lower(line.p[1]) == 'i'
-           && sip_lower(line.p[2]) == 'p' && line.p[3] == '/';
+    sip_byte start[4];
+    if (sip_length(line) < 4) return 0;
+    for (int at = 0; at < 4; at++) start[at] = line.p[at] | (at < 3 ? 0x20 : 0);
+    return memcmp(start, "sip/", 4) == 0;
 }
 
 /* The length of the SIP-Version that a text begins with, 0 where there is none (RFC 3261 25.1). */
@@ -157,29 +157,23 @@ static sip_span *sip_read_headers(
         }
         if (s.mask == 0) break;
         const sip_byte *cr = s.p + sip_ctz(s.mask);
-        if (s.end - cr < 3 || cr[0] != '\r' || cr[1] != '\n' || sip_is_blank(cr[2]) || cr == line) break;
+        if (s.end - cr < 3 || memcmp(cr, "\r\n", 2) != 0 || (cr[2] <= ' ' && cr[2] != '\r')) break;
         const __m128i text = _mm_loadu_si128((const __m128i *)line);
         const unsigned colons = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(text, _mm_set1_epi8(':')));
-        if (colons == 0 || colons & 1) break;
+        if (colons == 0) break;
         const unsigned length = sip_ctz(colons);
         const sip_byte *value = line + length + 1;
         /* A key is padded with SP: where the byte before the colon is over SP, equal keys have equal lengths. */
         if (value >= cr || value[-2] <= ' ' || cr[-1] <= ' ') break;
         value += *value == ' ';
         if (*value <= ' ') break;
-        const sip_key key = sip_key_of_16(text, length);
-        unsigned place = sip_place(key);
-        const sip_name *name = &sip_names[sip_places[place]];
-        while (name->length && (name->key.first != key.first || name->key.second != key.second)) {
-            place = sip_next_place(place);
-            name = &sip_names[sip_places[place]];
-        }
-        if (name->id == SIP_UNKNOWN) break;
-        if (name->id == SIP_CONTENT_LENGTH) {
+        const uint32_t bits = sip_find_short_name(sip_key_of_16(text, length))->bits;
+        if (bits == 0) break;
+        if (bits >> 24 == SIP_CONTENT_LENGTH) {
             if (head->content_length >= 0 || !sip_note_content_length(head, sip_run(value, cr))) break;
         }
         *span++ = (sip_span){(uint32_t)(line - data), (uint32_t)(value - data), (uint32_t)(cr - data),
-                             (uint32_t)(cr + 2 - data), sip_bits(length, 0, name->id)};
+                             (uint32_t)(cr + 2 - data), bits};
         line = cr + 2;
         s.mask &= s.mask - 1;
         if (cr - s.p == 63) { /* the LF is in the next block, which is there: cr[2] is data */

@@ -8,41 +8,33 @@
 
 #include "_bytes.h"
 
-/* Hands out the control bytes of a head in order, CR LF as one. It looks at 64 bytes at a time: what it finds of them
- * waits in `mask`, a bit a byte. So the line ends are found, and the rest of the head is checked, in one pass. */
+/* Hands out the control bytes of a head in order, CR LF as one, and the bytes over 0x7F between them. It looks at 64
+ * bytes at a time: what it finds of them waits in `mask`, a bit a byte. So the line ends are found, and the rest of the
+ * head is checked, in one pass. */
 typedef struct {
     const sip_byte *p, *end; /* the block, and the end of the data */
-    uint64_t mask;           /* the control bytes of the block that are yet to be handed out */
-    int high;                /* whether a byte over 0x7F was seen (in the head, or close behind it) */
+    uint64_t mask;           /* what the block has that is yet to be handed out */
+    int high;                /* whether a byte over 0x7F was handed out */
 } sip_scanner;
 
+/* Which of 64 bytes are control bytes or over 0x7F, for the 16 bytes of a vector with two instructions: all others are
+ * over SP when 1 was added, as signed numbers. */
 #ifdef SIPSTACK_SSE2
-SIP_INLINE uint64_t sip_controls16(const sip_byte *p, __m128i *seen)
+SIP_INLINE uint64_t sip_plain16(const sip_byte *p)
 {
-    const __m128i v = _mm_loadu_si128((const __m128i *)p);
-    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
-    *seen = _mm_or_si128(*seen, v);
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f))));
+    const __m128i v = _mm_add_epi8(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8(1));
+    return (unsigned)_mm_movemask_epi8(_mm_cmpgt_epi8(v, _mm_set1_epi8(' ')));
 }
 
-SIP_INLINE uint64_t sip_controls64(const sip_byte *p, int *high)
+SIP_INLINE uint64_t sip_marks64(const sip_byte *p)
 {
-    __m128i seen = _mm_setzero_si128();
-    const uint64_t mask = sip_controls16(p, &seen) | sip_controls16(p + 16, &seen) << 16
-                          | sip_controls16(p + 32, &seen) << 32 | sip_controls16(p + 48, &seen) << 48;
-    *high |= _mm_movemask_epi8(seen);
-    return mask;
+    return ~(sip_plain16(p) | sip_plain16(p + 16) << 16 | sip_plain16(p + 32) << 32 | sip_plain16(p + 48) << 48);
 }
 #else
-SIP_INLINE uint64_t sip_controls64(const sip_byte *p, int *high)
+SIP_INLINE uint64_t sip_marks64(const sip_byte *p)
 {
     uint64_t mask = 0;
-    sip_byte seen = 0;
-    for (unsigned at = 0; at < 64; at++) {
-        mask |= (uint64_t)(sip_is(p[at], SIP_CONTROL) != 0) << at;
-        seen |= p[at];
-    }
-    *high |= seen & 0x80;
+    for (unsigned at = 0; at < 64; at++) mask |= (uint64_t)((sip_byte)(p[at] - ' ') >= 0x7f - ' ') << at;
     return mask;
 }
 #endif
@@ -53,17 +45,17 @@ SIP_INLINE void sip_scan_block(sip_scanner *s, const sip_byte *data)
 {
     const size_t left = (size_t)(s->end - s->p);
     if (SIP_LIKELY(left >= 64)) {
-        s->mask = sip_controls64(s->p, &s->high);
+        s->mask = sip_marks64(s->p);
     } else if (s->end - data >= 64) {
-        s->mask = sip_controls64(s->end - 64, &s->high) >> (64 - left);
+        s->mask = sip_marks64(s->end - 64) >> (64 - left);
     } else {
         sip_byte last[64] = {0};
         memcpy(last, s->p, left);
-        s->mask = sip_controls64(last, &s->high) & (((uint64_t)1 << left) - 1);
+        s->mask = sip_marks64(last) & (((uint64_t)1 << left) - 1);
     }
 }
 
-/* The next control byte, or NULL at the end of the data. */
+/* The next byte that is marked, or NULL at the end of the data. */
 SIP_INLINE const sip_byte *sip_scan_next(sip_scanner *s, const sip_byte *data)
 {
     while (s->mask == 0) {
@@ -83,15 +75,16 @@ SIP_INLINE const sip_byte *sip_scan_next(sip_scanner *s, const sip_byte *data)
 SIP_INLINE const sip_byte *sip_scan_line(sip_scanner *s, const sip_byte *data, int *found)
 {
     for (;;) {
-        const sip_byte *control = sip_scan_next(s, data);
-        if (control == NULL) return NULL;
-        if (SIP_LIKELY(*control == '\r' && control + 1 < s->end && control[1] == '\n')) {
-            if (control - s->p == 63) return sip_scan_next(s, data);
+        const sip_byte *mark = sip_scan_next(s, data);
+        if (mark == NULL) return NULL;
+        if (SIP_LIKELY(*mark == '\r' && mark + 1 < s->end && mark[1] == '\n')) {
+            if (mark - s->p == 63) return sip_scan_next(s, data);
             s->mask &= s->mask - 1;
-            return control + 1;
+            return mark + 1;
         }
-        if (*control == '\n') return control;
-        *found |= *control == '\t' ? SIP_TAB : SIP_WRONG;
+        if (*mark == '\n') return mark;
+        if (*mark >= 0x80) s->high = 1;
+        else *found |= *mark == '\t' ? SIP_TAB : SIP_WRONG;
     }
 }
 

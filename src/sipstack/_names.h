@@ -19,11 +19,16 @@ static const char *const sip_own_names[SIP_OWN_NAMES] = {
     "Route", "Record-Route", "Content-Type", "RAck", "Timestamp",
 };
 
+/* A name's length and id in one number; `flags` are those of a sip_span. */
+#define sip_bits(name_length, flags, id) ((uint32_t)(name_length) | (flags) | (uint32_t)(id) << 24)
+#define sip_id(of) ((of)->bits >> 24)
+#define sip_name_length(of) ((of)->bits & SIP_LONGEST)
+
 /* A table finds a name by its key: its first 16 bytes with SP behind a shorter one, and bit 0x20 set in each. That
  * folds A to Z exactly: no other bytes of known names, which are letters and hyphens, share a key with anything but
  * control bytes. */
 typedef struct { uint64_t first, second; } sip_key;
-typedef struct { sip_key key; sip_byte text[40]; uint32_t length, id; } sip_name; /* 64 bytes; text in lower case */
+typedef struct { sip_key key; sip_byte text[44]; uint32_t bits; } sip_name; /* 64 bytes; text in lower case */
 #define SIP_LONGEST_NAME 32
 #define SIP_PLACE_BITS 10
 static sip_name sip_names[256]; /* the first stays empty: it is what a search that finds nothing ends at */
@@ -72,12 +77,20 @@ static int sip_add_name(const char *lower, size_t length, unsigned id)
     sip_name *name = &sip_names[sip_name_count];
     memcpy(name->text, lower, length);
     if (!sip_make_key(sip_run(name->text, name->text + length), &name->key)) return -1;
-    name->length = (uint32_t)length;
-    name->id = id;
+    name->bits = sip_bits(length, 0, id);
     unsigned place = sip_place(name->key);
     while (sip_places[place]) place = sip_next_place(place);
     sip_places[place] = (uint8_t)sip_name_count++;
     return 0;
+}
+
+/* The name of up to 15 bytes that has a key, or the empty one. */
+SIP_INLINE const sip_name *sip_find_short_name(sip_key key)
+{
+    for (unsigned place = sip_place(key);; place = sip_next_place(place)) {
+        const sip_name *name = &sip_names[sip_places[place]];
+        if ((name->key.first == key.first && name->key.second == key.second) || name->bits == 0) return name;
+    }
 }
 
 /* The id of a header name, compact or long, in any case; SIP_UNKNOWN for any other run of bytes. */
@@ -87,12 +100,12 @@ SIP_INLINE unsigned sip_find_id(sip_text text)
     if (!sip_make_key(text, &key)) return SIP_UNKNOWN;
     for (unsigned place = sip_place(key);; place = sip_next_place(place)) {
         const sip_name *name = &sip_names[sip_places[place]];
-        if (name->length == 0) return SIP_UNKNOWN;
+        const size_t length = sip_name_length(name);
+        if (length == 0) return SIP_UNKNOWN;
         if (name->key.first != key.first || name->key.second != key.second) continue;
-        if (name->length != sip_length(text)) continue;
-        if (name->length <= 16) return name->id;
-        const sip_text rest = sip_run(name->text + 16, name->text + name->length);
-        if (sip_same(sip_run(text.p + 16, text.end), rest)) return name->id;
+        if (length != sip_length(text)) continue;
+        if (length <= 16) return sip_id(name);
+        if (sip_same(sip_run(text.p + 16, text.end), sip_run(name->text + 16, name->text + length))) return sip_id(name);
     }
 }
 
