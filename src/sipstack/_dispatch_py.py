@@ -236,7 +236,7 @@ class Dispatcher:
         try:
             unknown = unsupported_options(request, self.supported)
         except HeaderError as error:
-            return Fault(400, f"Require {error.reason}")
+            return Fault(error.status, f"Require {error.reason}" if error.status == 400 else None)
         return Fault(420, None, (("Unsupported", ", ".join(unknown)),)) if unknown else None
 
     def refuse(self, request: Message, addr: Address, fault: Fault) -> None:

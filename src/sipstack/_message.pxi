@@ -83,8 +83,8 @@ cdef class Message:
             at = find(self, wanted, id, at + 1)
         return values
 
-    def get_values(self, name):
-        return parse_values(name, self.get_headers(name))
+    def get_values(self, name, *, max_values=128, max_parts=512):  # as in _limits: a signature shows no name
+        return parse_values(name, self.get_headers(name), max_values, max_parts)
 
     def set_header(self, name, value):
         if is_several(value) and set_lines(self, name, value):
@@ -293,8 +293,8 @@ cdef class Message:
     def check(self):
         return [] if self._is_in_order() else check_message(self)
 
-    def validate(self, *, schemes=("sip", "sips", "tel")):  # URI_SCHEMES: a signature shows no name
-        return validate_message(self, schemes=schemes)
+    def validate(self, *, schemes=("sip", "sips", "tel"), max_values=128, max_parts=512):  # URI_SCHEMES, _limits
+        return validate_message(self, schemes=schemes, max_values=max_values, max_parts=max_parts)
 
     cpdef bytes to_bytes(self):
         with cython.critical_section(self):

@@ -20,7 +20,7 @@ from . import _derived, _keys
 from ._diagnose import diagnose
 from ._forwarding import forward_request as forward_any_request
 from ._forwarding import forward_response as forward_any_response
-from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_SIZE, STATUS_CODES
+from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_PARTS, MAX_SIZE, MAX_VALUES, STATUS_CODES
 from ._rewrite import first_element
 from ._view import Headers
 from ._writing import (
@@ -31,6 +31,7 @@ from .errors import HeaderError, ParseError
 from .headers import (
     ContentType, RAck, parse_contacts, parse_hops, parse_max_forwards, parse_value, parse_values,
 )
+from .headers._counts import check_counts
 from .headers._via import parse_vias
 from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS
 from .uri import parse_uri

@@ -88,13 +88,45 @@ cdef make_cseq(const sip_cseq *parts):
 # Kept here, because looking up a method makes an object, which may run Python: that must not come between finding a
 # header and taking its value.
 parse_address, parse_cseq, parse_rack, parse_content_type = NameAddr.parse, CSeq.parse, RAck.parse, ContentType.parse
-
-
-def parse_first_via(text):
-    return Via.parse(first_element(text))
+parse_one_via = Via.parse
 
 
 # ---------------------------------------------------------------- of a message
+
+# How many values and parts are read is limited, and counted beforehand: see headers/_counts.py. Of the common shape
+# there is so little in one value that nobody needs to count, but for what may stand in names.
+
+cdef size_t MOST_VALUES = MAX_VALUES, MOST_PARTS = MAX_PARTS
+cdef enum:
+    COMMON_PARTS = 20  # in a value without its names: parameters of the header and of the URI, blanks
+
+
+cdef inline size_t names_of(const sip_address *parts) noexcept:
+    """Bytes of an address in which anything may stand."""
+    return sip_length(parts.display) + sip_length(parts.uri.user)
+
+
+cdef inline bint read_common_uri(sip_text text, sip_uri *parts) noexcept:
+    """The parts of a URI of the common shape, which are not too many; False for any other."""
+    return sip_read_uri(text, parts) and sip_length(parts.user) < MOST_VALUES
+
+
+cdef inline bint read_common_address(Message m, const sip_span *span, sip_address *parts) noexcept:
+    """The parts of a line with one address of the common shape, which are not too many; False for any other."""
+    return (
+        not span.bits & SIP_FOLDED and sip_read_address(span_value(m, span), parts) and names_of(parts) < MOST_VALUES
+    )
+
+
+cdef int check_lines(Message m, unsigned int id) except -1:
+    """HeaderError where the lines of an id have more values or parts than are read."""
+    cdef list lines = []
+    cdef Py_ssize_t at = find_id(m, id)
+    while at >= 0:
+        lines.append(value_str(m, &spans(m)[at]))
+        at = find_id(m, id, at + 1)
+    check_counts(NAMES[id], lines)
+    return 0
 
 
 cdef str first_value(Message m, unsigned int id):
@@ -138,15 +170,23 @@ cdef list every_item(Message m):
     return found
 
 
-cdef tuple every_via(Message m):
+cdef tuple every_via(Message m, bint counted=False):
+    """`counted`: that they are not too many is known. Otherwise it is found out where it might not be so."""
     cdef list found = []
     cdef uint32_t edits = m.edits
+    cdef size_t lines = 0
+    cdef bint common
     cdef sip_via parts
     cdef sip_text line
     cdef Py_ssize_t at = find_id(m, SIP_VIA)
     while at >= 0:
         line = span_value(m, &spans(m)[at])
-        if not spans(m)[at].bits & SIP_FOLDED and sip_read_via(line, &parts) and parts.end == line.end:
+        lines += 1
+        common = not spans(m)[at].bits & SIP_FOLDED and sip_read_via(line, &parts) and parts.end == line.end
+        if not counted and (not common or lines * COMMON_PARTS > MOST_PARTS):
+            check_lines(m, SIP_VIA)
+            return every_via(m, True)
+        if common:
             found.append(make_via(&parts))
         else:
             found.extend(parse_value("Via", parse_vias, value_str(m, &spans(m)[at])))
@@ -156,18 +196,25 @@ cdef tuple every_via(Message m):
     return tuple(found)
 
 
-cdef tuple every_address(Message m, unsigned int id, parser):
+cdef tuple every_address(Message m, unsigned int id, parser, bint counted=False):
     cdef list found = []
     cdef uint32_t edits = m.edits
+    cdef size_t lines = 0, names = 0
+    cdef bint common
     cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)
     while at >= 0:
         # What follows a URI without <> is the header's in a Contact, and the URI's in a header of hops: see parse_hops.
-        if (
-            not spans(m)[at].bits & SIP_FOLDED
-            and sip_read_address(span_value(m, &spans(m)[at]), &parts)
-            and (parts.angle or id == SIP_CONTACT)
+        common = read_common_address(m, &spans(m)[at], &parts) and (parts.angle or id == SIP_CONTACT)
+        if common:
+            lines += 1
+            names += names_of(&parts)
+        if not counted and (
+            not common or lines + names > MOST_VALUES or lines * COMMON_PARTS + names > MOST_PARTS
         ):
+            check_lines(m, id)
+            return every_address(m, id, parser, True)
+        if common:
             found.append(make_address(&parts, m.high))
         else:
             found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at])))
@@ -199,7 +246,7 @@ cdef uri_of(Message m):
     cdef sip_uri parts
     if values.uri is not None:
         return values.uri
-    if sip_read_uri(uri_part(m), &parts):
+    if read_common_uri(uri_part(m), &parts):
         uri = make_uri(&parts)
     else:
         uri = parse_value("Request-URI", parse_uri, to_str(uri_part(m), m.high))
@@ -220,7 +267,7 @@ cdef via_of(Message m):
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_via(span_value(m, &spans(m)[at]), &parts):
         via = make_via(&parts)
     else:
-        via = parse_value("Via", parse_first_via, value_str(m, &spans(m)[at]))
+        via = parse_value("Via", parse_one_via, first_element(value_str(m, &spans(m)[at])))
     if values.via is None:
         values.via = via
     return via
@@ -255,7 +302,7 @@ cdef address_of(Message m, unsigned int id):
     at = find_id(m, id)
     if at < 0:
         return None
-    if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
+    if read_common_address(m, &spans(m)[at], &parts):
         address = make_address(&parts, m.high)
     else:
         address = parse_value(NAMES[id], parse_address, value_str(m, &spans(m)[at]))
@@ -272,7 +319,7 @@ cdef tag_of(Message m, unsigned int id):
     cdef Py_ssize_t at = find_id(m, id)
     if at < 0:
         return None
-    if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
+    if read_common_address(m, &spans(m)[at], &parts):
         return to_str_or_none(parts.tag)
     address = address_of(m, id)
     return None if address is None else address.tag
