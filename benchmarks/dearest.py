@@ -113,6 +113,7 @@ class Chance:
     def child(self, parents: list[Genes]) -> Genes:
         """A new message, one with a change, or one of two."""
         kind = self._random.random()
+        parents = [genes for genes in parents if genes]
         if not parents or kind < 0.15:
             return (self.field(),)
         genes = list(self._random.choice(parents))
@@ -257,22 +258,35 @@ class Found:
 
 
 def search(module: ModuleType, seconds: float, seed: int = 1) -> dict[str, Found]:
-    """The dearest message for each call that was found in that time."""
+    """The dearest message for each call that was found in that time.
+
+    One call after the other has its turn, and its messages grow from its own dearest ones and those of others.
+    """
     chance, does = Chance(seed), calls(module)
     best = {name: Found() for name in does}
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        dearest = sorted(best.values(), key=lambda found: -found.ns)
-        genes = chance.child([found.genes for found in dearest if found.genes])
-        raw = write(genes)
-        for name, (call, prepare) in does.items():
-            ns = _cost(call, prepare, raw)
-            if (
-                ns > best[name].ns * 1.03
-                and (ns := min(ns, *(_cost(call, prepare, raw) for _ in range(4)))) > best[name].ns
-            ):
-                best[name] = Found(ns, genes)
+        for name in does:
+            children = [
+                chance.child([best[name].genes] * 3 + [found.genes for found in best.values()]) for _ in range(8)
+            ]
+            for genes in children:
+                if _is_dearer(best[name], does[name], genes):
+                    for other in does:
+                        _is_dearer(best[other], does[other], genes)
     return best
+
+
+def _is_dearer(found: Found, does: tuple[Call, Call], genes: Genes) -> bool:
+    """Whether this is the dearest message so far, by more than chance; it is kept then."""
+    raw = write(genes)
+    ns = _cost(*does, raw)
+    if ns > found.ns * 1.03:
+        ns = min(ns, *(_cost(*does, raw) for _ in range(4)))
+    if ns <= found.ns * 1.03:
+        return False
+    found.ns, found.genes = ns, genes
+    return True
 
 
 def _cost(call: Call, prepare: Call, raw: bytes) -> float:

@@ -180,7 +180,8 @@ UNFOLDED_HEADERS: Final = (
 """Group: the Content-Length. The values are yet to be searched for control bytes."""
 
 # These take headers apart that were found to be in order.
-HEADER: Final = rf"({HEADER_NAME})([^\n]*+\n(?>(?:[{BLANK}][^\n]*+\n)*))"
+ANY_FOLDED_LINES: Final = rf"(?>(?:[{BLANK}][^\n]*+\n)*)"
+HEADER: Final = rf"({HEADER_NAME})([^\n]*+\n{ANY_FOLDED_LINES})"
 """Groups: name, and everything behind it with its line ends."""
 UNFOLDED_HEADER: Final = rf"^([^{BLANK}\r\n:]++){SWS}:{SWS}([^\r]*+)\r\n"
 """Groups: name and value. With re.MULTILINE."""
