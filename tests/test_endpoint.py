@@ -1393,16 +1393,14 @@ def test_aclose_answers_what_was_received(run, batch):
 
 def test_aclose_does_not_wait_for_ever(go, caplog):
     async def waits(request, addr):
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     async def main():
         async with served(handlers={"INFO": waits}, drain_timeout=0.1) as endpoint:
             with udp_socket() as sock:
                 sock.sendto(request_bytes("INFO"), endpoint.listen_addr)
                 await settle(lambda: endpoint.stats.pending)
-            began = time.monotonic()
             await endpoint.aclose()
-            assert time.monotonic() - began < 2
             assert endpoint.stats.pending == 0
             assert "1 handlers did not end in 0.1 s" in caplog.text
 

@@ -1,13 +1,13 @@
 """Headers of RFC 3261's neighbours as devices and networks send them, and every value of a header in one call."""
 
-import contextlib
 import re
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import agreement
 import pytest
-from clock import clock
+from growth import assert_linear, fill
 
 from sipstack import parse
 from sipstack.cli import _parse
@@ -398,16 +398,6 @@ UNITS = [
 ]
 
 
-def seconds(name: str, text: str) -> float:
-    best = float("inf")
-    for _ in range(3):
-        start = clock()
-        with contextlib.suppress(HeaderError):
-            parse_header(name, text)
-        best = min(best, clock() - start)
-    return best
-
-
 def test_the_new_headers_are_all_here():
     assert len(NEW) == len(set(NEW)) == 22
 
@@ -418,12 +408,8 @@ def test_the_new_headers_are_all_here():
 )
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_cost_is_linear(name: str, prefix: str):
-    def grows_linearly(unit: str) -> bool:
-        small, large = (prefix + unit * (length // len(unit)) for length in (8192, 65536))
-        return seconds(name, large) < max(seconds(name, small), 50e-6) * 24
-
     for unit in UNITS:
-        assert any(grows_linearly(unit) for _ in range(3)), unit
+        assert_linear(lambda size, unit=unit: partial(agreement.outcome, parse_header, name, prefix + fill(unit, size)))
 
 
 @pytest.mark.parametrize("name", NEW)

@@ -10,12 +10,13 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import pytest
 from agreement import REQUEST, Text, outcome, text_of
-from clock import clock
+from growth import assert_linear
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -1596,7 +1597,6 @@ WORST: dict[str, tuple[Callable[[int], bytes], str]] = {
 
 @pytest.mark.parametrize("name", WORST)
 def test_cost_grows_no_faster_than_the_input(impl: ModuleType, name: str):
-    """Between 4 and 64 KiB a byte may not cost much more: a cost with the square of the size would be 16 times that."""
     make, attribute = WORST[name]
     limits = {"max_size": 1 << 20, "max_headers": 1 << 16}
 
@@ -1605,24 +1605,7 @@ def test_cost_grows_no_faster_than_the_input(impl: ModuleType, name: str):
         if type(message) is not tuple and attribute:
             outcome(message.headers.items if attribute == "items" else lambda: getattr(message, attribute))
 
-    def cost(size: int, turns: int) -> float:
-        data = make(size)
-        best = float("inf")
-        for _ in range(4):
-            start = clock()
-            for _ in range(turns):
-                work(data)
-            best = min(best, (clock() - start) / turns / len(data))
-        return best
-
-    work(make(1 << 10))
-    # A cost per call that is no cost per byte only makes the small ones look dear, so they need no allowance.
-    small = cost(1 << 12, 16)
-    for _ in range(3):
-        if cost(1 << 16, 1) < small * 4 + 1e-9:
-            return
-        small = max(small, cost(1 << 12, 16))
-    pytest.fail(f"64 KiB cost {cost(1 << 16, 1) / small:.1f} times as much a byte as 4 KiB")
+    assert_linear(lambda size: partial(work, make(size)))
 
 
 # --- several values, and a reply's own headers

@@ -1,10 +1,12 @@
 """Requests that cannot be read, and are answered all the same (RFC 3261 18.3), with each dispatcher."""
 
 import socket
+import sys
 import time
+from functools import partial
 
 import pytest
-from clock import clock
+from growth import assert_linear, fill
 from hypothesis import given
 from hypothesis import strategies as st
 from test_endpoint import Memory, answers
@@ -186,16 +188,16 @@ def test_garbage_counts_too():
     assert answers(endpoint, bad(), SOURCE) == []
 
 
-def test_a_flood_of_garbage_costs_what_parsing_costs():
-    garbage = bad().partition(b"\r\n")[0] + b"\r\n" + b"A: b\r\n" * 9000 + b"x\r\n\r\n"
-    quiet, loud = (Endpoint(EndpointConfig(answer_parse_errors=rate)) for rate in (0, 10))
-    times = []
-    for one in (quiet, loud) * 3:
-        start = clock()
-        for _ in range(200):
-            answers(one, garbage, SOURCE)
-        times.append(clock() - start)
-    assert min(times[1::2]) < 2 * min(times[::2]) + 0.05
+def test_a_flood_of_garbage_costs_what_parsing_costs(monkeypatch):
+    """What is beyond the allowance is not read a second time."""
+    read = []
+    monkeypatch.setattr(_unreadable.time, "monotonic", lambda: 100.0)
+    dispatch = sys.modules[endpoint.Dispatcher.__module__]
+    monkeypatch.setattr(dispatch, "answer_unreadable", lambda *arguments: read.append(arguments))
+    one = Endpoint(EndpointConfig(answer_parse_errors=10))
+    for _ in range(200):
+        assert answers(one, bad(), SOURCE) == []
+    assert len(read) == 10
 
 
 @pytest.mark.parametrize(
@@ -204,16 +206,7 @@ def test_a_flood_of_garbage_costs_what_parsing_costs():
 )
 @pytest.mark.parametrize("start", [b"", b"OPTIONS sip:a@b SIP/2.0\r\n", bad()[:-2]])
 def test_the_cost_is_linear(piece, start):
-    def cost(size):
-        data = start + piece * (size // len(piece)) + b"x"
-        best = 1.0
-        for _ in range(5):
-            begin = clock()
-            answer_unreadable(data, SOURCE, ERROR)
-            best = min(best, clock() - begin)
-        return best
-
-    assert cost(60_000) < 12 * cost(15_000) + 0.005
+    assert_linear(lambda size: partial(answer_unreadable, start + fill(piece, size) + b"x", SOURCE, ERROR))
 
 
 @given(data=st.data(), start=st.sampled_from(list(BAD.values())))
