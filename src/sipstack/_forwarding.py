@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from . import _grammar as grammar
 from ._limits import INITIAL_MAX_FORWARDS
-from ._rewrite import split_first
 from .errors import HeaderError
-from .headers import MAGIC_COOKIE, Via, parse_value
+from .headers import MAGIC_COOKIE, Via
 
 if TYPE_CHECKING:
     from ._parser_py import Message
@@ -112,13 +111,11 @@ def top_via(message: "Message") -> Via:
     return via
 
 
-def _top_vias(message: "Message") -> list[Via]:
-    """The two Vias on top, or what there is of them."""
-    elements: list[str] = []
-    for line in message.get_headers("Via")[:2]:
-        first, rest = split_first(line)
-        elements += [first, split_first(rest)[0]] if rest else [first]
-    return [parse_value("Via", Via.parse, element) for element in elements[:2]]
+def _top_vias(message: "Message") -> tuple[Via | None, Via | None]:
+    """The two Vias on top, None where there is none."""
+    first, below = message.via, message.copy()
+    below.pop_via()
+    return first, below.via
 
 
 def forward_request(
@@ -164,12 +161,11 @@ def forward_response(
     Raises HeaderError, and changes nothing, where the top Via is not ours, there is none below, or the two do not
     belong together.
     """
-    vias = _top_vias(response)
-    if not vias or not is_own(vias[0]):
+    ours, below = _top_vias(response)
+    if ours is None or not is_own(ours):
         raise HeaderError("top Via is not ours", "Via")
-    if len(vias) == 1:
+    if below is None:
         raise HeaderError("no Via below ours", "Via")
-    ours, below = vias
     part = transaction_part(key, ours.sent_by, response, below, sign)
     branch = ours.branch or ""
     if not branch.startswith(MAGIC_COOKIE) or branch[len(MAGIC_COOKIE) + 16 :] != part:

@@ -21,7 +21,6 @@ from ._diagnose import diagnose
 from ._forwarding import forward_request as forward_any_request
 from ._forwarding import forward_response as forward_any_response
 from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_PARTS, MAX_SIZE, MAX_VALUES, STATUS_CODES
-from ._rewrite import first_element
 from ._view import Headers
 from ._writing import (
     DIALOG_METHODS, TAG_KEY, as_bytes, check_content_length, check_source, encode_body, encode_method,

@@ -33,11 +33,6 @@ def split_first(value: str) -> tuple[str, str]:
     return first, "" if second is None else value[second[0] :]
 
 
-def first_element(value: str) -> str:
-    """The first element of a header's list."""
-    return split_first(value)[0]
-
-
 def has_tag(address: str) -> bool:
     """Whether an address has a tag parameter with a value, behind its <> or, without them, behind its URI."""
     return any(

@@ -98,7 +98,7 @@ parse_one_via = Via.parse
 
 cdef size_t MOST_VALUES = MAX_VALUES, MOST_PARTS = MAX_PARTS
 cdef enum:
-    COMMON_PARTS = 20  # in a value without its names: parameters of the header and of the URI, blanks
+    COMMON_PARTS = 20  # of a value without its names: eight parameters, eight of its URI, a blank
 
 
 cdef inline size_t names_of(const sip_address *parts) noexcept:
@@ -116,6 +116,13 @@ cdef inline bint read_common_address(Message m, const sip_span *span, sip_addres
     return (
         not span.bits & SIP_FOLDED and sip_read_address(span_value(m, span), parts) and names_of(parts) < MOST_VALUES
     )
+
+
+cdef str first_via(Message m, const sip_span *span):
+    """The first value of a Via line."""
+    cdef bytes line = unfolded(span_value(m, span)) if span.bits & SIP_FOLDED else None
+    cdef sip_text first = sip_first_element(span_value(m, span) if line is None else bytes_text(line))
+    return to_str(sip_trim(first.p, first.end), m.high)
 
 
 cdef int check_lines(Message m, unsigned int id) except -1:
@@ -267,7 +274,7 @@ cdef via_of(Message m):
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_via(span_value(m, &spans(m)[at]), &parts):
         via = make_via(&parts)
     else:
-        via = parse_value("Via", parse_one_via, first_element(value_str(m, &spans(m)[at])))
+        via = parse_value("Via", parse_one_via, first_via(m, &spans(m)[at]))
     if values.via is None:
         values.via = via
     return via

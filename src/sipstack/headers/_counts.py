@@ -11,7 +11,7 @@ from typing import Final
 from .._limits import MAX_PARTS, MAX_VALUES
 from ..errors import HeaderError
 
-_DIVIDERS: Final = ";& \t(%"
+DIVIDERS: Final = ";& \t(%"
 """What divides a value into parts: parameters, headers of a URI, words, comments, escapes."""
 
 
@@ -32,4 +32,4 @@ def count_values(lines: Iterable[str]) -> int:
 
 def count_parts(lines: Iterable[str]) -> int:
     """What the values of lines are divided by, all together."""
-    return sum([line.count(divider) for line in lines for divider in _DIVIDERS])
+    return sum([line.count(divider) for line in lines for divider in DIVIDERS])

@@ -16,7 +16,10 @@ ParsedHeader = HeaderValue | int | str | tuple[HeaderValue, ...] | tuple[str, ..
 Reader = Callable[[str], ParsedHeader]
 
 # Up to a comma or a comment. What is opened and never closed goes on to the end.
-_UP_TO_COMMA: Final = re.compile(rf'(?>(?:[^",<(]++|{OPEN_QUOTED_STRING}|<[^>]*+>?|(?<=[^{BLANK},])\()*)', re.DOTALL)
+_TO_COMMA: Final = '[^",<(]*+'
+_UP_TO_COMMA: Final = re.compile(
+    rf"(?>{_TO_COMMA}(?:(?:{OPEN_QUOTED_STRING}|<[^>]*+>?|(?<=[^{BLANK},])\(){_TO_COMMA})*)", re.DOTALL
+)
 _COMMENT_MARK: Final = re.compile(r"(?>(?:[^()\\]++|\\.?)*)([()]|\Z)", re.DOTALL)
 
 
