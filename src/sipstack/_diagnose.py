@@ -37,9 +37,11 @@ def bad_control(value: bytes) -> int:
 
 def _has_folds_alone(value: bytes) -> bool:
     """Whether all control bytes are line ends with a blank behind them: found ten times as fast as by the grammar."""
-    returns, ends = value.count(b"\r\n"), value.count(b"\n")
-    folds = value.count(b"\n ") + value.count(b"\n\t")
-    return folds == ends and len(value.translate(None, _NOT_CONTROL)) == returns + ends
+    controls = len(value.translate(None, _NOT_CONTROL))
+    ends = value.count(b"\n")
+    if not ends:
+        return controls == 0
+    return ends == value.count(b"\n ") + value.count(b"\n\t") and controls == ends + value.count(b"\r\n")
 
 
 def diagnose(data: bytes, max_size: int, max_headers: int) -> None:

@@ -123,6 +123,15 @@ cdef class Message:
         with cython.critical_section(self):
             return find_id(self, id) >= 0
 
+    def _times(self, unsigned int id):
+        cdef Py_ssize_t times = 0, at
+        with cython.critical_section(self):
+            at = find_id(self, id)
+            while at >= 0:
+                times += 1
+                at = find_id(self, id, at + 1)
+        return times
+
     # --- headers as structured values
 
     @property

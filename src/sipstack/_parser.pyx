@@ -11,7 +11,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.object cimport PyObject, PyObject_Hash
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memmove, memset
 
 from sipstack._sip cimport *
@@ -30,7 +30,7 @@ from .errors import HeaderError, ParseError
 from .headers import (
     ContentType, RAck, parse_contacts, parse_hops, parse_max_forwards, parse_value, parse_values,
 )
-from .headers._counts import check_counts
+from .headers._counts import DIVIDERS, check_counts
 from .headers._via import parse_vias
 from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS
 from .uri import parse_uri

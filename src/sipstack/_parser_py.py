@@ -388,6 +388,9 @@ class Message:
     def _has(self, number: int) -> bool:
         return self._find(number)[1] is not None
 
+    def _times(self, number: int) -> int:
+        return sum([_IDS[line[0]] == number for line in [*self._table()]])
+
     # --- the lines, and how they change: see _EDITING
 
     def _table(self) -> list[Line]:

@@ -31,6 +31,7 @@ from .methods import (
     UPDATE,
     URI_SCHEMES,
     canonical_name,
+    header_id,
 )
 from .uri import SipUri, parse_uri, uri_scheme
 
@@ -101,8 +102,8 @@ class Violation(NamedTuple):
 def check(message: "Message") -> list[Violation]:
     """The cheap half, for every request of a busy server: version, what is missing or twice, CSeq, Max-Forwards."""
     found = [] if message.version.upper() == "SIP/2.0" else [Violation("", "SIP version is not 2.0", 505)]
-    found += [Violation(name, "is missing", 400) for name in MANDATORY if message.get_header(name) is None]
-    found += [Violation(name, "is there twice", 400) for name in SINGLETONS if len(message.get_headers(name)) > 1]
+    found += [Violation(name, "is missing", 400) for name in MANDATORY if not message._has(header_id(name))]
+    found += [Violation(name, "is there twice", 400) for name in SINGLETONS if message._times(header_id(name)) > 1]
     cseq = message.get_header("CSeq")
     if cseq is not None:
         found += _read("CSeq", lambda: _check_cseq(message, cseq))
