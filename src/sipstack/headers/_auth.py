@@ -15,7 +15,7 @@ from ._lists import Reader, read_each
 # What follows a scheme tells it from the name of a parameter, which may have blanks before its = too.
 _SCHEME: Final = re.compile(f"{SWS}({TOKEN}){LWS}(?=[^{BLANK}=,])")
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9\-._~+/]++=*+")
-_TO_COMMAS: Final = re.compile(rf'(?>(?:[^",]++|{OPEN_QUOTED_STRING})*)(,[{BLANK},]*+|\Z)', re.DOTALL)
+_TO_COMMAS: Final = re.compile(rf'(?>[^",]*+(?:{OPEN_QUOTED_STRING}[^",]*+)*)(,[{BLANK},]*+|\Z)', re.DOTALL)
 _NC: Final = re.compile("[0-9a-f]{8}")
 _UNQUOTED: Final = frozenset({"algorithm", "stale", "charset", "userhash", "qop", "nc"})
 """The parameters that are never written in quotes, but for what a class says (RFC 3261 25.1, RFC 7616 3.3 to 3.5)."""

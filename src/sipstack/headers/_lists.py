@@ -41,18 +41,23 @@ def list_parts(value: str) -> list[tuple[int, str]]:
 
 def each_part(value: str) -> Iterator[tuple[int, str]]:
     """The parts one after the other, none read before it is asked for: who wants the first pays for the first."""
-    start = position = 0
+    start = 0
+    while True:
+        end = element_end(value, start)
+        yield _trimmed(value, start, end)
+        if end == len(value):
+            return
+        start = end + 1
+
+
+def element_end(value: str, position: int) -> int:
+    """Where the element ends that begins at a position: at a comma, or with the value."""
     while True:
         position = _UP_TO_COMMA.match(value, position).end()  # type: ignore[union-attr]  # it matches nothing too
-        if position == len(value):
-            yield _trimmed(value, start, position)
-            return
-        if value[position] == ",":
-            yield _trimmed(value, start, position)
-            position = start = position + 1
-        else:
-            end = comment_end(value, position)
-            position = end if end > 0 else len(value)
+        if position == len(value) or value[position] == ",":
+            return position
+        end = comment_end(value, position)
+        position = end if end > 0 else len(value)
 
 
 def _trimmed(value: str, start: int, end: int) -> tuple[int, str]:
