@@ -4,6 +4,8 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
+from sipstack.proxy import Hop, Node, forward_request, take_routes
+
 from .cases import implementations
 from .measure import clock
 
@@ -11,6 +13,8 @@ SIZES = (1024, 4096, 16384, 65535)
 
 START = b"INVITE sip:bob@example.com SIP/2.0\r\n"
 END = b"Content-Length: 0\r\n\r\n"
+VIA = b"Via: SIP/2.0/UDP a;branch=z9hG4bK1\r\nCall-ID: 1\r\n"
+NODE, TARGET = Node(Hop("UDP", "h", 5060), key=bytes(16)), Hop("UDP", "a", 5060)
 
 Operation = Callable[[Any, bytes], Any]
 
@@ -59,6 +63,15 @@ def _edit(parse: Any, raw: bytes) -> None:
     message.pop_route()
     message.push_via("SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK1")
     message.to_bytes()
+
+
+def _forward(parse: Any, raw: bytes) -> None:
+    request = parse(raw, max_headers=65535)
+    try:
+        take_routes(request, NODE)
+        forward_request(request, NODE, TARGET)
+    except ValueError:
+        return  # a request that is refused costs no more
 
 
 def _items(parse: Any, raw: bytes) -> None:
@@ -118,6 +131,16 @@ INPUTS: dict[str, tuple[Callable[[int], bytes], Operation]] = {
     "Routes in one header": (_filled(b"Route: <sip:a;lr>", b",<sip:a;lr>", b"\r\n"), _read("routes")),
     "edits of many Vias and Routes": (_filled(b"", b"v:SIP/2.0/UDP a;rport\r\nRoute: <sip:a>\r\n", b""), _edit),
     "edits of Vias in one header": (_filled(b"Via: SIP/2.0/UDP a", b",SIP/2.0/UDP a", b"\r\n"), _edit),
+    "forward: Routes of ours in one header": (_filled(VIA + b"Route: <sip:h;lr>", b",<sip:h;lr>", b"\r\n"), _forward),
+    "forward: many Routes": (_filled(VIA, b"Route:<sip:a;lr>\r\n", b""), _forward),
+    "forward: nearly our branch, again and again": (
+        _filled(VIA + b"v:SIP/2.0/UDP a;a=", b"z9hG4bK", b"\r\n"),
+        _forward,
+    ),
+    "forward: nearly maddr, again and again": (
+        _raw(b"INVITE sip:a@b;", b"madd", b" SIP/2.0\r\n" + VIA + END),
+        _forward,
+    ),
     "validate: many headers": (_filled(b"", b"a:\r\n", b""), _validate),
     "validate: many Contacts": (_filled(b"", b"m:<sip:a@b>\r\n", b""), _validate),
     "validate: many CSeqs": (_filled(b"", b"CSeq:1 INVITE\r\n", b""), _validate),

@@ -51,6 +51,8 @@ m=audio 9 RTP/AVP 0
 a=inactive
 """
 
+MOST_FORKS = 8  # that a call of ours may have
+
 log = logging.getLogger("call")
 
 
@@ -65,6 +67,7 @@ class Call:
     target: Uri
     route_set: tuple[NameAddr, ...]
     addr: Address  # where our requests go
+    early: bool = False  # whether its INVITE, which came, waits for our answer
     sent: int = 0  # the CSeq of our last request
     heard: int = 0  # and of theirs
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,6 +104,7 @@ class Phone:
     ) -> None:
         self.ring, self.longest = ring, longest
         self.calls: dict[str, Call] = {}
+        self._invites: set[tuple[str | None, ...]] = set()  # what identifies those whose calls last
         self._chores: set[asyncio.Task[None]] = set()
         handlers = {INVITE: self.on_invite, ACK: self.on_ack, BYE: self.on_bye, OPTIONS: self.on_options}
         self.transactions = Transactions(config, handlers, transport=transport)
@@ -108,25 +112,41 @@ class Phone:
     # --- calls that come
 
     async def on_invite(self, request: Message, addr: Address) -> None:
-        """A new call, or a change of one (14.2)."""
+        """A new call, or a change of one."""
         if request.to_tag:
-            await self.answer(self.call_of(request), request, addr)
+            await self.change(self.call_of(request), request, addr)
             return
-        target = target_of(request)
-        self.transactions.respond(request, request.reply(180, headers=self.contact()), addr)
-        await asyncio.sleep(self.ring)  # a CANCEL ends the handler here
-        call = self.keep(request.reply(200), target, request.route_set, addr, sent=True)
+        assert request.cseq
+        identity = request.call_id, request.from_tag, str(request.cseq.num)
+        if identity in self._invites:
+            raise HeaderError("came by another way too", status=482)  # 8.2.2.2
+        call = self.keep(request.reply(200), target_of(request), request.route_set, addr, sent=True)
+        call.heard, call.early = request.cseq.num, True
+        self._invites.add(identity)
         try:
+            self.transactions.respond(request, request.reply(180, headers=self.contact()), addr)
+            await wait(call.ended, self.ring)  # a CANCEL ends the handler here
+            if call.ended.is_set():  # by a BYE (15.1.2)
+                raise HeaderError("was ended", status=487)
+            call.early = False
             if await self.answer(call, request, addr):
                 await wait(call.ended, self.longest)
         finally:
+            self._invites.discard(identity)
+            await self.hang_up(call)
+
+    async def change(self, call: Call, request: Message, addr: Address) -> None:
+        """An INVITE within a call (14.2); it may say where the other side is now (12.2.2)."""
+        if call.early:
+            raise HeaderError("the one before waits for its answer", status=500)
+        call.target, call.addr = target_of(request), addr
+        if not await self.answer(call, request, addr):
             await self.hang_up(call)
 
     async def answer(self, call: Call, request: Message, addr: Address) -> bool:
         """Sends 200 until its ACK has come (13.3.1.4). Whether it has come, or a BYE."""
         assert request.cseq
-        call.heard, acknowledged = request.cseq.num, asyncio.Event()
-        call.unacknowledged[call.heard] = acknowledged
+        acknowledged = call.unacknowledged[request.cseq.num] = asyncio.Event()
         ok = request.reply(200, headers=self.offer(), body=self.sdp)
         pause, waited = T1, 0.0
         while waited < LONG and not acknowledged.is_set():
@@ -181,6 +201,8 @@ class Phone:
             name = response.dialog_id()
             if name is None or not 200 <= response.status_code < 300:
                 return
+            if name not in acks and len(acks) == MOST_FORKS:
+                return  # who answers decides where each of them is sent an ACK and a BYE
             if name not in acks:
                 call = self.follow(response, uri, addr)
                 ack = call.request(ACK)
@@ -191,13 +213,15 @@ class Phone:
             self.transactions.endpoint.send_soon(*acks[name])
 
         asked = asyncio.ensure_future(self.transactions.request(invite, addr, on_response, patience=patience))
-        response = await asked
-        if call := self.calls.get(response.dialog_id() or ""):
-            try:
+        try:
+            response = await asked
+            if call := self.calls.get(response.dialog_id() or ""):
                 await wait(call.ended, talk)
-            finally:
-                await self.hang_up(call)
-        return response
+            return response
+        finally:  # also where an answer came at the moment in which we leave
+            for name in acks:
+                if call := self.calls.get(name):
+                    await self.hang_up(call)
 
     def follow(self, response: Message, target: Uri, addr: Address) -> Call:
         """The call that a 2xx to our INVITE makes (12.1.2). What has a name goes where the INVITE went."""
@@ -233,9 +257,11 @@ class Phone:
         return self.calls[name]
 
     async def hang_up(self, call: Call) -> None:
-        """Sends BYE, where none has come."""
-        if not call.ended.is_set():
-            self.forget(call)
+        """Sends BYE, where none has come; none where the caller waits for our answer (15)."""
+        if call.ended.is_set():
+            return
+        self.forget(call)
+        if not call.early:
             with contextlib.suppress(TimeoutError, SipError):
                 await self.transactions.request(call.request(BYE), call.addr)
 

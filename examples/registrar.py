@@ -31,7 +31,7 @@ from sipstack.headers import STAR, NameAddr
 from sipstack.methods import INVITE, MESSAGE, OPTIONS, REFER, REGISTER, SUBSCRIBE
 from sipstack.validation import unsupported_options
 
-DEFAULT_EXPIRES, MAX_EXPIRES = 3600, 7200  # seconds
+DEFAULT_EXPIRES, MAX_EXPIRES = 3600, 7200  # seconds; what is not under the first is never too brief (10.3 step 7)
 MAX_BINDINGS = 10  # of one address-of-record
 MAX_LENGTH = 512  # characters of a Contact, of a Path, of a Call-ID
 REDIS_TIMEOUT = 2.0  # seconds for all that one request asks of Redis
@@ -65,15 +65,17 @@ class Binding(NamedTuple):
 def make_binding(request: Message, contact: NameAddr, expires: int, now: float) -> Binding:
     """The binding that a Contact of a REGISTER asks for."""
     path = request.get_values("Path")
+    edge = path[-1].uri if path else None
     dropped = {"expires"}
-    if not (path and "ob" in path[-1].uri.params and "+sip.instance" in contact.params):
+    if not (isinstance(edge, SipUri) and "ob" in edge.params and "+sip.instance" in contact.params):
         dropped.add("reg-id")  # nobody before us keeps a connection to it (RFC 5626 6)
     params = [(name, value) for name, value in contact.params.items() if name.lower() not in dropped]
     try:
         contact = NameAddr(contact.uri.as_contact(), display_name=contact.display_name, params=params)
+        binding = Binding(contact, ", ".join(map(str, path)), request.call_id, request.cseq.num, now + expires)
+        target(binding)
     except SerializeError as error:
-        raise Refused(400, "Contact can be read, but not written") from error
-    binding = Binding(contact, ", ".join(map(str, path)), request.call_id, request.cseq.num, now + expires)
+        raise Refused(400, "Contact or Path can be read, but not written") from error
     if max(map(len, (str(contact), binding.path, binding.call_id))) > MAX_LENGTH:
         raise Refused(400, "Contact, Path or Call-ID is too long")
     return binding
@@ -90,8 +92,8 @@ def update(bindings: list[Binding], request: Message, now: float, min_expires: i
     result = bindings
     for contact in contacts:
         expires = min(default if contact.expires is None else contact.expires, MAX_EXPIRES)
-        if 0 < expires < min_expires:
-            raise Refused(423, headers={"Min-Expires": min_expires})
+        if 0 < expires < min(min_expires, DEFAULT_EXPIRES):
+            raise Refused(423, headers={"Min-Expires": min(min_expires, DEFAULT_EXPIRES)})
         new = make_binding(request, contact, expires, now)
         check_order([old for old in bindings if old.is_same(new)], request)
         result = [old for old in result if not old.is_same(new)] + ([new] if expires else [])
@@ -164,9 +166,13 @@ class Locations:
 
 
 def read_bindings(text: bytes | None, now: float) -> list[Binding]:
-    """The bindings that Redis has, without those whose time is over."""
-    rows = json.loads(text) if text else []
-    return [Binding(NameAddr.parse(contact), *others) for contact, *others in rows if others[-1] > now]
+    """The bindings that Redis has, without those whose time is over; none where it has something else."""
+    try:
+        rows = json.loads(text) if text else []
+        return [Binding(NameAddr.parse(contact), *others) for contact, *others in rows if others[-1] > now]
+    except (ValueError, TypeError, LookupError) as error:
+        log.error("no bindings in Redis, but %.80r: %s", text, error)
+        return []
 
 
 def hash_register(request: Message) -> str:
@@ -198,7 +204,7 @@ class Registrar:
         except Refused as refused:
             return request.reply(refused.status, refused.reason, headers=refused.headers)
         except (RedisError, OSError) as error:  # a TimeoutError is an OSError
-            log.warning("Redis failed for Call-ID %s: %s %s", request.call_id, type(error).__name__, error)
+            log.warning("Redis failed for Call-ID %.80s: %s %s", request.call_id, type(error).__name__, error)
             return request.reply(503, headers={"Retry-After": RETRY_AFTER})
 
     async def register(self, request: Message) -> Message:

@@ -9,9 +9,9 @@ works, and answered with its last response afterwards. `respond(request, respons
 or a final one later; the first final one stands. It finds the transaction by the request: a handler that edits the
 top Via or forwards the request does so on a copy.
 
-- INVITE: a 100 is sent after 0.2 s without a response. A CANCEL cancels the coroutine handler, which may answer
-  itself, and the INVITE gets 487 otherwise. An ACK to a failure ends here; the handler of ACK gets the others. A 2xx is
-  sent once for each `respond`: to repeat it until its ACK has come is the handler's part (13.3.1.4).
+- INVITE: a 100 is sent after 0.2 s without a response. A CANCEL cancels the coroutine handler, which has five seconds
+  to answer itself; else the INVITE gets 487. An ACK to a failure ends here; the handler of ACK gets the others. A 2xx
+  is sent once for each `respond`: to repeat it until its ACK has come is the handler's part (13.3.1.4).
 - A method without a handler gets 405 or 501.
 - There are `limit` server transactions at most. Beyond it the oldest that is answered is forgotten; where all of
   them wait for an answer, the request gets 503. So memory is bounded by `limit` times two messages of the
@@ -21,17 +21,20 @@ top Via or forwards the request does so on a copy.
 response. A message without a Via gets one. `on_response` is called with every response: the provisional ones, the
 final one, and for an INVITE each further 2xx, a retransmission or another fork, which the caller acknowledges. The ACK
 to a failure is sent here. An INVITE that rings longer than `patience`, or that nobody waits for any more, is cancelled
-(9.1). Raises TimeoutError where nothing comes, `TransportError` where it cannot be sent.
+(9.1). Raises TimeoutError where nothing comes before the endpoint is closed, `TransportError` where it cannot be
+sent.
 """
 
 import asyncio
+import contextlib
 import enum
 import errno
 import inspect
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sipstack import (
@@ -52,6 +55,7 @@ T1, T2, T4 = 0.5, 4.0, 5.0  # seconds: a round trip, the longest pause of most r
 LONG = 64 * T1  # timers B, D, F, H, J, L, M
 SOON = 0.2  # an INVITE that is not answered until then gets a 100
 PATIENCE = 180.0  # for the next response to an INVITE that rings: a proxy's timer C
+ENDLESS = 1e9  # as good as math.inf
 
 log = logging.getLogger("transactions")
 
@@ -70,33 +74,44 @@ class Wheel:
 
     TICKS = 32  # a second; a power of two, so that no time is rounded
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         self._slots: dict[int, dict[Transaction, None]] = {}
         self._tick = 0  # the last that was
+        self._turns = False  # whether a timer is set
 
     def put(self, transaction: "Transaction", time: float) -> None:
         """Wakes it at that time of the loop's clock, and no other."""
         self.remove(transaction)
-        if not self._slots:
-            self._tick = int(asyncio.get_running_loop().time() * self.TICKS)
+        if not self._turns:
+            self._tick = int(now() * self.TICKS)
             self._wait()
         transaction.slot = max(math.ceil(time * self.TICKS), self._tick + 1)
         self._slots.setdefault(transaction.slot, {})[transaction] = None
 
     def remove(self, transaction: "Transaction") -> None:
-        self._slots.get(transaction.slot, {}).pop(transaction, None)
+        slot = self._slots.get(transaction.slot, {})
+        slot.pop(transaction, None)
+        if not slot:
+            self._slots.pop(transaction.slot, None)
         transaction.slot = 0
 
     def _wait(self) -> None:
+        self._turns = True
         asyncio.get_running_loop().call_at((self._tick + 1) / self.TICKS, self._turn)
 
     def _turn(self) -> None:
-        now = int(asyncio.get_running_loop().time() * self.TICKS)
-        while self._tick < now:
-            self._tick += 1
-            for transaction in self._slots.pop(self._tick, ()):
-                if transaction.slot == self._tick:  # else one before it in this loop has removed it
+        ticks: Collection[int] = range(self._tick + 1, int(now() * self.TICKS) + 1)
+        self._tick += len(ticks)
+        if self._endpoint.transport is None:  # it is over
+            ticks = sorted(self._slots)
+        elif len(ticks) > len(self._slots):  # the loop was busy for long
+            ticks = sorted(slot for slot in self._slots if slot <= self._tick)
+        for tick in ticks:
+            for transaction in self._slots.pop(tick, ()):
+                if transaction.slot == tick:  # else one before it in this loop has removed it
                     transaction.wake()
+        self._turns = False
         if self._slots:
             self._wait()
 
@@ -104,29 +119,37 @@ class Wheel:
 class Transaction:
     """A request and its responses, in a state that ends by itself, in which something may be sent again and again."""
 
-    def __init__(self, layer: "Transactions", request: Message, addr: Address) -> None:
-        self.layer, self.request, self.addr = layer, request, addr
+    state: State
+
+    def __init__(self, layer: "Transactions", table: dict[str, Any], key: str, request: Message, addr: Address) -> None:
+        self.layer, self.table, self.key, self.request, self.addr = layer, table, key, request, addr
         self.is_invite = request.method == INVITE
         self.slot = 0  # the wheel's
-        self.cancelled = False
+        table[key] = self
 
     def enter(self, state: State, lasts: float, resend: float = math.inf) -> None:
         """Begins a state that lasts so long, in which something is sent again after a pause, which doubles."""
         self.state, self.pause = state, resend
-        self.end = asyncio.get_running_loop().time() + lasts
+        self.end = now() + lasts
         self._sleep()
 
     def _sleep(self) -> None:
-        self.layer.wheel.put(self, min(asyncio.get_running_loop().time() + self.pause, self.end))
+        self.layer.wheel.put(self, min(now() + self.pause, self.end))
 
     def wake(self) -> None:
         """Called by the wheel."""
-        if asyncio.get_running_loop().time() >= self.end:
-            self.expire()
-            return
-        self.pause = 2 * self.pause if self.state is State.CALLING else min(2 * self.pause, T2)  # A; E and G
-        self._sleep()
-        self.send()
+        try:
+            if self.layer.endpoint.transport is None:
+                self.forget()
+            elif now() >= self.end:
+                self.expire()
+            else:
+                self.pause = 2 * self.pause if self.state is State.CALLING else min(2 * self.pause, T2)  # A; E and G
+                self._sleep()
+                self.send()
+        except Exception:
+            log.exception("the transaction %s failed", self.key)
+            self.forget()
 
     def send(self) -> None:
         raise NotImplementedError
@@ -134,15 +157,21 @@ class Transaction:
     def expire(self) -> None:
         raise NotImplementedError
 
+    def forget(self) -> None:
+        """Ends it, answered or not."""
+        self.state = State.TERMINATED
+        self.layer.wheel.remove(self)
+        self.table.pop(self.key, None)
+
 
 class ServerTransaction(Transaction):
     """Section 17.2: a request that came."""
 
-    def __init__(self, layer: "Transactions", key: tuple[str, str], request: Message, addr: Address) -> None:
-        super().__init__(layer, request, addr)
-        self.key = key
+    def __init__(self, layer: "Transactions", key: str, request: Message, addr: Address) -> None:
+        super().__init__(layer, layer.servers, key, request, addr)
         self.response: Message | None = None
-        self.work: asyncio.Future[Any] | None = None  # its coroutine handler
+        self.work: asyncio.Future[Message | None] | None = None  # its coroutine handler
+        self.given_up = 0  # the status that answers it where the handler does not
         if self.is_invite:
             self.enter(State.PROCEEDING, PATIENCE, SOON)
         else:
@@ -156,7 +185,9 @@ class ServerTransaction(Transaction):
         self.response = response
         self.send()
         if response.status_code < 200:
-            self.enter(State.PROCEEDING, PATIENCE if self.is_invite else self._left())
+            self.state = State.PROCEEDING
+            if self.is_invite and not self.given_up:
+                self.enter(State.PROCEEDING, PATIENCE)
         elif self.state is not State.ACCEPTED:
             self.layer.answered[self.key] = self
             if not self.is_invite:
@@ -165,9 +196,6 @@ class ServerTransaction(Transaction):
                 self.enter(State.ACCEPTED, LONG)  # L
             else:
                 self.enter(State.COMPLETED, LONG, T1)  # H and G
-
-    def _left(self) -> float:
-        return self.end - asyncio.get_running_loop().time()
 
     def send(self) -> None:
         """Sends the last response; 100 to an INVITE that has none."""
@@ -187,28 +215,41 @@ class ServerTransaction(Transaction):
             self.enter(State.CONFIRMED, T4)  # I
         return self.state is State.ACCEPTED
 
+    def finish(self, work: asyncio.Future[Message | None]) -> None:
+        """The coroutine handler has ended: what it returned or raised is answered."""
+        try:
+            if (response := work.result()) is not None:
+                self.respond(response)
+        except asyncio.CancelledError as error:
+            if not self.given_up and self.layer.endpoint.transport is not None:  # something it waited for was cancelled
+                self.respond(_failed(self.request, error))
+        except Exception as error:
+            self.respond(_failed(self.request, error))
+        if self.given_up:
+            self.respond(self.request.reply(self.given_up))
+
     def give_up(self, status: int) -> None:
-        """Ends an INVITE that has no final response; a coroutine handler may give it one now."""
-        self.cancelled = True
-        if self.work is not None and not self.work.done():
-            self.status_if_cancelled = status
-            self.work.cancel()
-        else:
+        """Ends an INVITE that has no final response. A coroutine handler may give it one now."""
+        self.given_up = status
+        if self.work is None or self.work.done():
             self.respond(self.request.reply(status))
+        else:
+            self.work.cancel()
+            self.enter(State.PROCEEDING, T4)
 
     def expire(self) -> None:
-        if self.state is State.PROCEEDING and self.is_invite and not self.cancelled:
+        if self.state is not State.PROCEEDING or not self.is_invite:
+            self.forget()
+        elif self.given_up:  # the handler does not care
+            self.respond(self.request.reply(self.given_up))
+        else:
             self.give_up(408)
-            return
-        if self.state in UNANSWERED and self.work is not None:
-            self.work.cancel()
-        self.forget()
 
     def forget(self) -> None:
-        self.state = State.TERMINATED
-        self.layer.wheel.remove(self)
+        if self.state in UNANSWERED and self.work is not None:
+            self.work.cancel()
         self.layer.answered.pop(self.key, None)
-        self.layer.servers.pop(self.key, None)
+        super().forget()
 
 
 class ClientTransaction(Transaction):
@@ -222,14 +263,14 @@ class ClientTransaction(Transaction):
         on_response: Callable[[Message], object] | None = None,
         patience: float = PATIENCE,
     ) -> None:
-        super().__init__(layer, request, addr)
-        self.on_response = on_response
-        self.patience = patience + asyncio.get_running_loop().time()  # until then it may ring
-        self.answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self.key = request.transaction_key()
-        if self.key in layer.clients:
+        key = request.transaction_key()
+        if key in layer.clients:
             raise ValueError("a request with this branch is under way")
-        layer.clients[self.key] = self
+        super().__init__(layer, layer.clients, key, request, addr)
+        self.on_response = on_response
+        self.patience = now() + min(patience, ENDLESS)  # until then it may ring
+        self.cancelled = False
+        self.answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self.enter(State.CALLING if self.is_invite else State.TRYING, LONG, T1)  # B and A, F and E
 
     def send(self) -> None:
@@ -240,20 +281,17 @@ class ClientTransaction(Transaction):
         if status < 200:
             if unanswered:
                 self._proceed()
-                self._tell(response)
         elif not self.is_invite:
             if unanswered:
                 self.enter(State.COMPLETED, T4)  # K
-                self._tell(response)
-        elif status >= 300:
-            if unanswered or self.state is State.COMPLETED:
-                self.layer.endpoint.send_soon(self.request.ack(response), self.addr)
-            if unanswered:
-                self.enter(State.COMPLETED, LONG)  # D
-                self._tell(response)
-        elif unanswered or self.state is State.ACCEPTED:
+        elif status < 300:
             if unanswered:
                 self.enter(State.ACCEPTED, LONG)  # M
+        elif unanswered or self.state is State.COMPLETED:
+            self.layer.endpoint.send_soon(self.request.ack(response), self.addr)
+            if unanswered:
+                self.enter(State.COMPLETED, LONG)  # D
+        if unanswered or (self.state is State.ACCEPTED and 200 <= status < 300):
             self._tell(response)
 
     def _proceed(self) -> None:
@@ -262,7 +300,7 @@ class ClientTransaction(Transaction):
         elif self.cancelled and self.state is State.CALLING:
             self._send_cancel()
         elif not self.cancelled:
-            self.enter(State.PROCEEDING, self.patience - asyncio.get_running_loop().time())
+            self.enter(State.PROCEEDING, self.patience - now())
 
     def _tell(self, response: Message) -> None:
         if response.status_code >= 200 and not self.answer.done():
@@ -280,23 +318,23 @@ class ClientTransaction(Transaction):
                 self._send_cancel()
 
     def _send_cancel(self) -> None:
-        cancel = ClientTransaction(self.layer, self.request.cancel(), self.addr)
-        cancel.answer.cancel()
-        cancel.send()
         self.enter(State.PROCEEDING, LONG)
+        request = self.request.cancel()
+        if request.transaction_key() not in self.layer.clients:  # else one was sent by somebody else
+            cancel = ClientTransaction(self.layer, request, self.addr)
+            cancel.answer.cancel()
+            cancel.send()
 
     def expire(self) -> None:
         if self.state is State.PROCEEDING and self.is_invite and not self.cancelled:
             self.cancel()
-            return
-        if not self.answer.done():
-            self.answer.set_exception(TimeoutError(f"no answer to {self.request.method}"))
-        self.forget()
+        else:
+            self.forget()
 
     def forget(self) -> None:
-        self.state = State.TERMINATED
-        self.layer.wheel.remove(self)
-        self.layer.clients.pop(self.key, None)
+        if not self.answer.done():
+            self.answer.set_exception(TimeoutError(f"no answer to {self.request.method}"))
+        super().forget()
 
 
 class Transactions:
@@ -318,12 +356,12 @@ class Transactions:
             config, no_route_handler=self._on_request, on_sip_response=self._on_response, answer_cancel=False
         )
         self.endpoint = Endpoint(config, transport=transport)
-        self.handlers: dict[str, Handler] = {CANCEL: self._on_cancel, **handlers}
+        self.handlers = dict(handlers)
         self.limit = limit
-        self.wheel = Wheel()
+        self.wheel = Wheel(self.endpoint)
         self.clients: dict[str, ClientTransaction] = {}
-        self.servers: dict[tuple[str, str], ServerTransaction] = {}
-        self.answered: dict[tuple[str, str], ServerTransaction] = {}  # those of them, the oldest first
+        self.servers: dict[str, ServerTransaction] = {}
+        self.answered: dict[str, ServerTransaction] = {}  # those of them, the oldest first
         self._working = 0  # coroutine handlers
 
     # --- server
@@ -334,13 +372,15 @@ class Transactions:
         if transaction is not None:
             transaction.respond(response)
 
-    def _on_request(self, request: Message, addr: Address) -> Message | Awaitable[Message | None] | None:
+    def _on_request(self, request: Message, addr: Address) -> Message | Awaitable[None] | None:
         key = _server_key(request, addr)
         transaction = self.servers.get(key)
         handler = self.handlers.get(request.method)
+        if request.method == CANCEL:
+            return self._on_cancel(request, addr)
         if request.method == ACK:
             if (transaction is None or transaction.passes_ack()) and handler is not None:
-                return handler(request, addr)
+                return self._begin(handler, request, addr, None)
         elif transaction is not None:
             transaction.come_again()
         elif handler is None:
@@ -348,62 +388,71 @@ class Transactions:
         elif not self._make_room():
             return self._busy(request)
         else:
-            self.servers[key] = transaction = ServerTransaction(self, key, request, addr)
-            return self._begin(transaction, handler)
+            return self._begin(handler, request, addr, ServerTransaction(self, key, request, addr))
         return None
+
+    def _on_cancel(self, request: Message, addr: Address) -> Message:
+        """A CANCEL, for the INVITE of its branch from the same host (9.2). `reply` gives both the same To tag.
+
+        It does the same however often it comes, so it needs no transaction, and no room where there is none.
+        """
+        invite = self.servers.get(_server_key(request, addr, INVITE))
+        if invite is None:
+            return request.reply(481)
+        if invite.state in UNANSWERED and not invite.given_up:
+            invite.give_up(487)
+        return request.reply(200)
 
     def _make_room(self) -> bool:
         if len(self.servers) >= self.limit and self.answered:
             next(iter(self.answered.values())).forget()
         return len(self.servers) < self.limit
 
-    def _begin(self, transaction: ServerTransaction, handler: Handler) -> Message | Awaitable[None] | None:
-        """Asks the handler. The endpoint gets what waits for a coroutine, so that it ends in good order."""
-        request = transaction.request
+    def _begin(
+        self, handler: Handler, request: Message, addr: Address, transaction: ServerTransaction | None
+    ) -> Message | Awaitable[None] | None:
+        """Asks the handler, of an ACK without a transaction."""
         try:
-            result = handler(request, transaction.addr)
+            result = handler(request, addr)
             if inspect.isawaitable(result):
-                if self._working >= self.endpoint.config.max_pending:  # the endpoint would answer by itself
-                    if inspect.iscoroutine(result):
-                        result.close()
-                    transaction.forget()
-                    return self._busy(request)
-                self._working += 1
-                transaction.work = asyncio.ensure_future(result)
-                return self._follow(transaction, transaction.work)
-            if result is not None:
+                return self._start(result, request, transaction)
+            if result is not None and transaction is not None:
                 transaction.respond(result)
         except Exception as error:
+            if transaction is None:
+                raise
             transaction.respond(_failed(request, error))
         return None
 
-    async def _follow(self, transaction: ServerTransaction, work: asyncio.Future[Message | None]) -> None:
-        """Waits for a handler, and answers what it returns or raises."""
-        try:
-            if (response := await work) is not None:
-                transaction.respond(response)
-        except asyncio.CancelledError:
-            if not transaction.cancelled:
-                raise
-            transaction.respond(transaction.request.reply(transaction.status_if_cancelled))
-        except Exception as error:
-            transaction.respond(_failed(transaction.request, error))
-        finally:
-            self._working -= 1
+    def _start(
+        self, handler: Awaitable[Message | None], request: Message, transaction: ServerTransaction | None
+    ) -> Message | Awaitable[None] | None:
+        """Lets a coroutine handler begin. The endpoint gets what waits for it, so that it ends in good order."""
+        if self._working >= self.endpoint.config.max_pending:  # the endpoint would answer by itself
+            if inspect.iscoroutine(handler):
+                handler.close()
+            if transaction is None:
+                return None
+            transaction.forget()
+            return self._busy(request)
+        self._working += 1
+        work = asyncio.ensure_future(handler)
+        work.add_done_callback(partial(self._end, transaction))
+        if transaction is not None:
+            transaction.work = work
+        return _wait(work)
 
-    def _on_cancel(self, request: Message, addr: Address) -> Message:
-        """A CANCEL, for the INVITE of its branch from the same host (9.2). `reply` gives both the same To tag."""
-        invite = self.servers.get((addr[0], request.transaction_key(INVITE)))
-        if invite is None:
-            return request.reply(481)
-        if invite.state in UNANSWERED and not invite.cancelled:
-            invite.give_up(487)
-        return request.reply(200)
+    def _end(self, transaction: ServerTransaction | None, work: asyncio.Future[Message | None]) -> None:
+        self._working -= 1
+        if transaction is not None:
+            transaction.finish(work)
+        elif not work.cancelled() and (error := work.exception()) is not None:
+            log.error("the handler of ACK failed", exc_info=error)
 
     def _refuse(self, request: Message) -> Message:
         if request.method not in METHODS:
             return request.reply(501)
-        return request.reply(405, headers={"Allow": ", ".join(self.handlers)})
+        return request.reply(405, headers={"Allow": ", ".join((CANCEL, *self.handlers))})
 
     def _busy(self, request: Message) -> Message:
         return request.reply(503, headers={"Retry-After": self.endpoint.config.retry_after})
@@ -424,10 +473,10 @@ class Transactions:
             message.push_via(self.make_via())
         transaction = ClientTransaction(self, message, addr, on_response, patience)
         try:
-            self.endpoint.send(message, addr)
-        except BlockingIOError:
-            pass  # it will be sent again
+            with contextlib.suppress(BlockingIOError):  # it will be sent again
+                self.endpoint.send(message, addr)
         except BaseException:
+            transaction.answer.cancel()
             transaction.forget()
             raise
         try:
@@ -444,19 +493,28 @@ class Transactions:
         return f"SIP/2.0/UDP {Hop('UDP', *own).sent_by};branch={random_branch()};rport"
 
     def _on_response(self, response: Message, _: Address) -> None:
-        if any(found.serious for found in response.validate()):
-            return  # it cannot be acted on (8.1.3)
+        if any(found.serious for found in response.validate()) or len(response.vias) > 1:
+            return  # it cannot be acted on, or is not for us (8.1.3)
         transaction = self.clients.get(response.transaction_key())
         if transaction is not None:
             transaction.receive(response)
 
 
-def _server_key(request: Message, addr: Address) -> tuple[str, str]:
-    """17.2.3, and the host: a stranger who sees or guesses a branch gets nothing for it."""
-    return addr[0], request.transaction_key()
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
-def _failed(request: Message, error: Exception) -> Message:
+def _server_key(request: Message, addr: Address, method: str | None = None) -> str:
+    """17.2.3, and the host it came from: a stranger who sees or guesses a branch gets nothing for it."""
+    return f"{addr[0]} {request.transaction_key(method)}"
+
+
+async def _wait(work: asyncio.Future[Message | None]) -> None:
+    with contextlib.suppress(Exception):
+        await work
+
+
+def _failed(request: Message, error: BaseException) -> Message:
     """The answer where a handler raised something, as the endpoint makes it."""
     if isinstance(error, HeaderError):
         return request.reply(error.status, f"{error.header} {error.reason}".strip() if error.status == 400 else None)

@@ -6,11 +6,12 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from lossy import LossyWay
 from test_example_transactions import ALICE, STRANGER, Clock, Wire, drops, make_request, short
-from test_proxy import EXAMPLES, HERE, ROOM, Lab, lab, new_port, run
+from test_proxy import EXAMPLES, HERE, ROOM, Lab, lab, run
 
 from sipstack import EndpointConfig, HeaderError, Message, parse_uri
 
@@ -222,6 +223,91 @@ class TestAnswering:
         play(scene)
         assert not [record for record in caplog.records if record.name in ("transactions", "asyncio")]
 
+    def test_a_bye_while_it_rings(self):
+        """15.1.2: the early dialog is one."""
+
+        async def scene(bench):
+            invite = make_invite()
+            await bench.arrive(invite)
+            await bench.at(0.5)
+            await bench.arrive(within(invite, bench.last, "BYE", 2))
+            await bench.arrive(make_request("ACK"))
+
+        assert sorted(play(scene).said) == ["0 180 INVITE", "0.501 200 BYE", "0.501 487 INVITE"]
+
+    def test_a_second_invite_while_it_rings(self):
+        """14.2."""
+
+        async def scene(bench):
+            invite = make_invite()
+            await bench.arrive(invite)
+            await bench.at(0.5)
+            await bench.arrive(within(invite, bench.last, "INVITE", 2))
+            assert bench.last.status_code == 500
+            await bench.arrive(make_request("ACK", branch="z9hG4bKwithinINVITE2"))
+            await bench.at(1)
+            assert bench.last.status_code == 200
+            await bench.arrive(within(invite, bench.last, "ACK", 1), within(invite, bench.last, "BYE", 3))
+
+        play(scene)
+
+    def test_an_invite_that_came_by_two_ways(self):
+        """8.2.2.2."""
+
+        async def scene(bench):
+            await bench.arrive(make_invite())
+            await bench.arrive(make_invite(branch="z9hG4bKother"), source=STRANGER)
+            assert bench.said == ["0 180 INVITE", "0.001 482 INVITE"] or bench.said == ["0 180 INVITE", "0 482 INVITE"]
+            await bench.arrive(make_request("ACK", branch="z9hG4bKother"), source=STRANGER)
+            await bench.at(1)
+            await bench.arrive(within(make_invite(), bench.last, "ACK", 1))
+            await bench.arrive(within(make_invite(), bench.last, "BYE", 2))
+            again = make_invite(branch="z9hG4bKagain")
+            await bench.arrive(again)  # the call is over: not merged
+            await bench.arrive(make_request("CANCEL", branch="z9hG4bKagain"))
+            await bench.arrive(make_request("ACK", branch="z9hG4bKagain"))
+
+        assert play(scene).said[-3].endswith("180 INVITE")
+
+    def test_a_change_that_nobody_acknowledges_ends_the_call(self):
+        """14.2."""
+
+        async def scene(bench):
+            invite, ok = await bench.answered()
+            await bench.at(2)
+            await bench.arrive(within(invite, ok, "INVITE", 2))
+            await bench.at(35)
+            assert bench.last.method == "BYE"
+            await bench.arrive(bench.last.reply(200))
+
+        play(scene)
+
+    def test_a_change_says_where_the_caller_is_now(self):
+        """12.2.2."""
+
+        async def scene(bench):
+            invite, ok = await bench.answered()
+            change = within(invite, ok, "INVITE", 2)
+            change.set_header("Contact", "<sip:alice@203.0.113.9:5060>")
+            await bench.arrive(change, source=STRANGER)
+            await bench.arrive(within(invite, ok, "ACK", 2), source=STRANGER)
+            await bench.at(61.5)
+            bye, to = bench.wire.sent[-1][1:]
+            assert (bye.method, bye.request_uri, to) == ("BYE", "sip:alice@203.0.113.9:5060", STRANGER)
+            await bench.arrive(bye.reply(200), source=STRANGER)
+
+        play(scene, longest=60)
+
+    @pytest.mark.parametrize("route", [b"x", b"<sip:al ice@h;lr>"])
+    def test_a_route_that_cannot_be_read_is_refused_at_once(self, route):
+        async def scene(bench):
+            data = bytes(make_invite()).replace(b"Contact:", b"Record-Route: " + route + b"\r\nContact:")
+            bench.wire.receiver.deliver([(data, ALICE)])
+            await bench.at(0.1)
+            await bench.arrive(make_request("ACK"))
+
+        assert play(scene).said == ["0 400 INVITE"]
+
     def test_options(self):
         async def scene(bench):
             await bench.arrive(make_request("OPTIONS"))
@@ -326,6 +412,44 @@ class TestPlacing:
         said = ["0 INVITE", "0.101 ACK", "0.101 ACK", "0.101 BYE", "0.101 ACK", "5.101 BYE"]
         assert self.play(scene).said == said
 
+    def test_of_thousands_of_forks_few_are_answered(self):
+        """Each costs an ACK and a BYE, to where the answer says."""
+
+        async def scene(bench):
+            asking = self.ask(bench)
+            await bench.at(0.1)
+            invite = bench.last
+            await bench.arrive(*(self.answer(invite, f"fork{number}") for number in range(2000)))
+            await bench.at(1)
+            assert len(bench.wire.sent) < 50
+            assert len(bench.phone.calls) == 1
+            await bench.arrive(*(message.reply(200) for _, message, _ in bench.wire.sent if message.method == "BYE"))
+            await bench.at(2)
+            await bench.arrive(bench.last.reply(200))
+            await asking
+
+        self.play(scene)
+
+    @pytest.mark.parametrize("first", ["answer", "leave"])
+    def test_an_answer_at_the_moment_in_which_one_leaves(self, first):
+        async def scene(bench):
+            asking = self.ask(bench)
+            await bench.at(0.1)
+            invite = bench.last
+            await bench.arrive(invite.reply(180))
+            if first == "leave":
+                asking.cancel()
+            bench.wire.receiver.deliver([(bytes(self.answer(invite)), ALICE)])
+            asking.cancel()
+            await bench.at(0.2)
+            byes = [message for _, message, _ in bench.wire.sent if message.method == "BYE"]
+            assert len(byes) == 1
+            others = [message for _, message, _ in bench.wire.sent if message.method == "CANCEL"]
+            await bench.arrive(*(message.reply(200) for message in byes + others))
+            assert not bench.phone.calls
+
+        self.play(scene)
+
     def test_the_other_side_hangs_up_and_asks_before(self):
         async def scene(bench):
             asking = self.ask(bench, talk=50)
@@ -395,12 +519,12 @@ class TestPlacing:
 
 
 class Sipp:
-    """A SIPp that loses a fifth of what it sends, and of what it gets."""
+    """A SIPp that tells its results while it goes on."""
 
-    def __init__(self, lab: Lab, *arguments: str) -> None:
-        self.port = new_port()
+    def __init__(self, lab: Lab, *arguments: str, port: int | None = None) -> None:
+        self.port = port or lab.new_port()
         command = [lab.client("sipp"), *arguments, "-i", "127.0.0.1", "-p", str(self.port), *ROOM]
-        command += ["-nostdin", "-timeout", "80s", "-lost", "20", "-trace_err", "-error_file", "errors"]
+        command += ["-nostdin", "-timeout", "80s", "-trace_err", "-error_file", "errors"]
         command += ["-max_invite_retrans", "10", "-trace_stat", "-fd", "1", "-stf", "statistics.csv"]
         self.program = lab.start("sipp", command)
 
@@ -421,7 +545,7 @@ class Sipp:
 
 def start_phone(lab: Lab, *arguments: str) -> int:
     """The port of a telephone that answers."""
-    port = new_port()
+    port = lab.new_port()
     command = [sys.executable, str(EXAMPLES / "call.py"), "answer", "--listen", f"127.0.0.1:{port}"]
     lab.start("phone", [*command, *arguments]).wait_until_it_answers(port)
     return port
@@ -445,23 +569,43 @@ async def call_many(port: int, calls: int) -> list[int]:
     return answers
 
 
+@pytest.fixture
+def losses() -> Iterator[Callable[[int], LossyWay]]:
+    """Gives ways to ports on which messages are lost."""
+    ways: list[LossyWay] = []
+
+    def lead_to(port: int) -> LossyWay:
+        ways.append(LossyWay(port))
+        return ways[-1]
+
+    yield lead_to
+    for way in ways:
+        way.stop()
+
+
 class TestWithSipp:
     @pytest.mark.parametrize("workers", ["1", "2"])
-    def test_answering_with_losses(self, lab: Lab, workers: str) -> None:
-        port = start_phone(lab, "--ring", "0.2", "--workers", workers)
-        sipp = Sipp(lab, "-sn", "uac", f"127.0.0.1:{port}", "-m", "50", "-r", "50", "-d", "200")
+    def test_answering_with_losses(self, lab: Lab, losses, workers: str) -> None:
+        way = losses(start_phone(lab, "--ring", "0.2", "--workers", workers))
+        scenario = str(HERE / "sipp" / "lossy_uac.xml")
+        sipp = Sipp(lab, "-sf", scenario, f"127.0.0.1:{way.port}", "-m", "50", "-r", "50", "-d", "200")
         assert sipp.results(50) == (50, 0)
+        there, back = {"INVITE", "ACK", "BYE"}, {"180", "200"}
+        assert {what for _, what in way.lost} >= there | back, way.lost
 
-    async def test_placing_with_losses(self, lab: Lab) -> None:
-        sipp = Sipp(lab, "-sf", str(HERE / "sipp" / "lossy_uas.xml"))
+    async def test_placing_with_losses(self, lab: Lab, losses) -> None:
+        way = losses(port := lab.new_port())
+        scenario, contact = str(HERE / "sipp" / "lossy_uas.xml"), f"127.0.0.1:{way.port}"
+        sipp = Sipp(lab, "-sf", scenario, "-key", "contact", contact, port=port)
         await asyncio.sleep(0.5)
-        assert await call_many(sipp.port, 50) == [200] * 50
+        assert await call_many(way.port, 50) == [200] * 50
         assert sipp.results(50) == (50, 0)
+        assert {what for _, what in way.lost} >= {"INVITE", "ACK", "BYE", "200"}, way.lost
 
     def test_callers_who_give_up(self, lab: Lab) -> None:
         port = start_phone(lab, "--ring", "30")
         command = [lab.client("sipp"), f"127.0.0.1:{port}", "-sf", str(HERE / "sipp" / "cancel_any.xml")]
-        command += ["-i", "127.0.0.1", "-p", str(new_port()), "-m", "50", "-r", "50", "-nostdin", "-timeout", "60s"]
+        command += ["-i", "127.0.0.1", "-p", str(lab.new_port()), "-m", "50", "-r", "50", "-nostdin", "-timeout", "60s"]
         result = run(command, cwd=lab.folder)
         assert result.returncode == 0, result.stdout
 
@@ -470,7 +614,7 @@ class TestBehindKamailio:
     """It stays in the path by a Record-Route."""
 
     def start(self, lab: Lab, target: int) -> int:
-        port = new_port()
+        port = lab.new_port()
         config = HERE / "kamailio" / "record_route.cfg"
         lab.kamailio(port, config, "-A", f'TARGET="127.0.0.1:{target}"')
         return port
@@ -498,7 +642,7 @@ class TestBehindKamailio:
 
 def test_the_commands_of_the_documentation(lab: Lab) -> None:
     page = (HERE.parent / "docs" / "how-to" / "transactions.md").read_text(encoding="utf-8")
-    port = str(new_port())
+    port = str(lab.new_port())
     answering, placing = (
         [sys.executable, *shlex.split(line.replace("5060", port).replace("examples/", f"{EXAMPLES}/"))]
         for line in re.findall(r"^\$ python (.*call\.py.*)$", page, re.MULTILINE)

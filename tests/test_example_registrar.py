@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from lossy import LossyWay
 
 from sipstack import DatagramTransport, Message, NameAddr, Receiver, parse, random_branch, random_token
 
@@ -190,6 +191,10 @@ class TestDigest:
             ({"cnonce": ""}, 400),
             ({"cnonce": None}, 400),
             ({"algorithm": "SHA-512-256", "hash": BEST}, 400),
+            ({"algorithm": "MD5-sess", "hash": OLD}, 400),
+            ({"algorithm": "SHA-256-sess", "hash": BEST}, 400),
+            ({"algorithm": OLD, "hash": BEST}, 401),
+            ({"algorithm": BEST, "hash": OLD}, 401),
             ({"algorithm": None, "hash": BEST}, 401),
             ({"algorithm": "sha-256", "hash": BEST}, 200),
             ({"algorithm": None, "hash": OLD}, 200),
@@ -451,6 +456,12 @@ class TestSteps:
         assert (answer.status_code, answer.get_header("Min-Expires")) == (423, "60")
         assert redis.table() == []
 
+    async def test_7_an_hour_is_never_too_brief(self, redis: RedisServer) -> None:
+        async with running(Bench(redis, min_expires=5000)) as bench:
+            assert contacts_of(await bench.register(ONE)) == {ONE: 3600}
+            answer = await bench.register(f"<{ONE}>;expires=3599")
+            assert (answer.status_code, answer.get_header("Min-Expires")) == (423, "3600")
+
     async def test_7_all_or_nothing(self, bench: Bench, redis: RedisServer) -> None:
         await bench.register(ONE)
         for bad in (f"<{TWO}>;expires=1", f"<{TWO}>;a={'x' * 600}", "<sip:[::1>", "<<>"):
@@ -597,6 +608,22 @@ class TestReplays:
             assert results.count(None) == 1
             assert len(redis.table(aor)) == 1
 
+    async def test_one_answer_with_two_algorithms_is_one(self, bench: Bench, redis: RedisServer) -> None:
+        """Both challenges have one nonce."""
+        challenge = await bench.ask(register(ONE))
+        assert (await bench.ask(answered(register(ONE), challenge))).status_code == 200
+        other = await bench.ask(answered(register(TWO, cseq=5), challenge, algorithm=OLD))
+        assert other.status_code == 401
+        assert redis.table() == [ONE]
+
+    async def test_a_nonce_of_somebody_else(self, bench: Bench, redis: RedisServer) -> None:
+        """It is good, and takes nothing from him whom it was given to."""
+        challenge = await bench.ask(register(ONE))
+        bob = register(TWO, to="<sip:bob@example.com>")
+        answer = await bench.ask(answered(bob, challenge, username="bob", password="hush"))
+        assert contacts_of(answer) == {TWO: 3600}
+        assert contacts_of(await bench.ask(answered(register(ONE), challenge))) == {ONE: 3600}
+
 
 class TestTogether:
     async def test_two_at_one_moment_keep_both(self, redis: RedisServer) -> None:
@@ -609,6 +636,41 @@ class TestTogether:
                 await asyncio.gather(*pair)
                 assert len(redis.table()) == 2
                 await one.register("*", Expires=0, call_id="end")
+
+
+class TestWhatIsInRedis:
+    """Somebody else's, or of another version."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "", "x", "{}", '{"a": 1}', "[1]", "[[]]", "\xff", "null", "7", '[["<sip:a"]]', '[["<sip:a@h>", 1, 9e99]]',
+            '[["x y", "", "c", 1, 9e99]]', '[["<sip:a@h>", null]]',
+        ],
+    )  # fmt: skip
+    async def test_that_is_no_table_counts_as_none(self, redis: RedisServer, text: str, caplog) -> None:
+        redis.client.set("sip:{sip:alice@example.com}", text.encode("latin-1"))
+        async with running(Bench(redis)) as bench:
+            assert (await bench.ask(request("INVITE"))).status_code == 480
+            assert contacts_of(await bench.register(ONE)) == {ONE: 3600}
+            assert redis.table() == [ONE]
+        assert bool(caplog.records) == bool(text not in ("", "{}"))
+
+    async def test_of_another_type(self, redis: RedisServer) -> None:
+        redis.client.rpush("sip:{sip:alice@example.com}", "x")
+        async with running(Bench(redis)) as bench:
+            assert (await bench.ask(request("INVITE"))).status_code == 503
+            assert contacts_of(await bench.register(ONE)) == {ONE: 3600}
+            assert (await bench.ask(request("INVITE"))).status_code == 302
+
+    async def test_no_room(self, redis: RedisServer) -> None:
+        redis.client.config_set("maxmemory", 1)
+        try:
+            async with running(Bench(redis)) as bench:
+                answer = await bench.register(ONE, call_id="c" * 1000)
+                assert (answer.status_code, answer.get_header("Retry-After")) == (503, "5")
+        finally:
+            redis.client.config_set("maxmemory", 0)
 
 
 class TestFlood:
@@ -673,6 +735,8 @@ class TestRedisIsAway:
                 for answer in (await bench.register(TWO, call_id="c-1"), await bench.ask(request("INVITE"))):
                     assert (answer.status_code, answer.get_header("Retry-After")) == (503, "5")
                 assert any("c-1" in record.getMessage() for record in caplog.records)
+                assert (await bench.register(TWO, call_id="c" * 60_000)).status_code == 503
+                assert max(len(record.getMessage()) for record in caplog.records) < 1000
                 server.start()
                 assert (await bench.register(TWO, call_id="c-2")).status_code == 200
                 server.process.send_signal(signal.SIGSTOP)  # there, and silent
@@ -776,6 +840,18 @@ class TestAttacks:
             gone = await ask(again.encode("utf-8", "surrogateescape"), 20)
             assert (gone.status_code, gone.contacts) == (200, ())
 
+    @pytest.mark.parametrize("path", ["<sip:edge;lr;ob>", "<tel:+1>", "<x:y>", "<sip:a@h?=d>", "<sip:\\xe9dge;lr>", ""])
+    @pytest.mark.parametrize(
+        "contact", ["<sip:alice@h?=d>", "<sip:alice@h?a&=d>", "<sip:alice@h>;+sip.instance=x;reg-id=1"]
+    )
+    async def test_what_can_be_read_and_not_written(self, bench: Bench, contact: str, path: str) -> None:
+        made = register(contact, Path=path)
+        data = bytes(answered(made, await bench.ask(made))).replace(b"\\xe9", b"\xe9")
+        answer = await bench.ask(data)
+        assert answer.status_code in (200, 400)
+        invite = request("INVITE")
+        assert (await bench.ask(invite)).status_code == (302 if answer.status_code == 200 else 480)
+
     async def test_a_to_that_is_none(self, bench: Bench) -> None:
         for to in ("<sip:alice@>", "nonsense", "<sip:alice@example.com"):
             made = register(ONE)
@@ -856,13 +932,6 @@ def run(command: list[str], folder: Path, timeout: float = 60) -> subprocess.Com
     )  # fmt: skip
 
 
-def new_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class TestSipsak:
     def test_registers_with_the_right_password(self, client, program, redis: RedisServer, tmp_path: Path) -> None:
         server = program("--algorithm", "MD5", domain="127.0.0.1")
@@ -877,26 +946,33 @@ class TestSipsak:
 
 
 class TestSipp:
-    @pytest.mark.parametrize("lost", [0, 20])
-    def test_registers_and_unregisters(self, client, program, redis: RedisServer, tmp_path: Path, lost: int) -> None:
+    @pytest.mark.parametrize("losses", [False, True])
+    def test_registers_and_unregisters(
+        self, client, new_port, program, redis: RedisServer, tmp_path: Path, losses: bool
+    ) -> None:
         """With a fifth of all datagrams lost both ways, and so retransmissions of every kind."""
         server = program("--algorithm", "MD5")
-        command = [client("sipp"), f"127.0.0.1:{server.port}", "-sf", str(HERE / "sipp/register.xml"), "-nostdin"]
+        way = LossyWay(server.port) if losses else None
+        port = way.port if way else server.port
+        command = [client("sipp"), f"127.0.0.1:{port}", "-sf", str(HERE / "sipp/register.xml"), "-nostdin"]
         command += ["-auth_uri", DOMAIN]
-        command += ["-i", "127.0.0.1", "-p", str(new_udp_port()), "-m", "40", "-r", "20", "-l", "8"]
-        command += ["-lost", str(lost), "-max_retrans", "30", "-timeout", "50s", "-timeout_error", "-trace_err"]
+        command += ["-i", "127.0.0.1", "-p", str(new_port()), "-m", "40", "-r", "20", "-l", "8"]
+        command += ["-max_retrans", "30", "-timeout", "50s", "-timeout_error", "-trace_err"]
         result = run(command, tmp_path)
+        if way:
+            way.stop()
+            assert {what for _, what in way.lost} >= {"REGISTER", "401", "200"}, way.lost
         errors = "".join(path.read_text() for path in tmp_path.glob("*errors.log"))
         assert result.returncode == 0, result.stdout[-3000:] + errors[-3000:]
         assert redis.table() == []
 
-    def test_through_kamailio(self, client, program, redis: RedisServer, tmp_path: Path) -> None:
+    def test_through_kamailio(self, client, new_port, program, redis: RedisServer, tmp_path: Path) -> None:
         server = program("--algorithm", "MD5")
-        edge = new_udp_port()
+        edge = new_port()
         with running_kamailio(client("kamailio"), "edge.cfg", edge, tmp_path, f'TARGET="127.0.0.1:{server.port}"'):
             command = [client("sipp"), f"127.0.0.1:{edge}", "-sf", str(HERE / "sipp/register.xml"), "-nostdin"]
             command += ["-auth_uri", DOMAIN]
-            command += ["-i", "127.0.0.1", "-p", str(new_udp_port()), "-m", "20", "-r", "20", "-l", "5"]
+            command += ["-i", "127.0.0.1", "-p", str(new_port()), "-m", "20", "-r", "20", "-l", "5"]
             result = run([*command, "-timeout", "50s", "-timeout_error"], tmp_path)
             assert result.returncode == 0, result.stdout[-3000:]
             with UdpClient(edge) as phone:
@@ -932,7 +1008,7 @@ def running_kamailio(program: str, config: str, port: int, folder: Path, definit
 
 
 BARESIP = """\
-sip_listen 127.0.0.1:{port}
+sip_listen 127.0.0.1:0
 module_path {modules}
 module account.so
 module_app menu.so
@@ -946,7 +1022,7 @@ class TestBaresip:
         if not modules.is_dir():
             pytest.skip("baresip's modules are somewhere else")
         server = program("--algorithm", "MD5", "--min-expires", "2", domain="127.0.0.1")
-        (tmp_path / "config").write_text(BARESIP.format(port=new_udp_port(), modules=modules))
+        (tmp_path / "config").write_text(BARESIP.format(modules=modules))
         account = f"<sip:alice@127.0.0.1:{server.port}>;auth_user=alice;auth_pass=secret;regint=3\n"
         (tmp_path / "accounts").write_text(account)
         (tmp_path / "contacts").write_text("\n")

@@ -1,9 +1,13 @@
 """`examples/transactions.py`: the tables of RFC 3261 section 17 walked through, on a clock that nobody waits for."""
 
 import asyncio
+import contextlib
+import gc
+import math
 import selectors
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +16,7 @@ from sipstack import DatagramTransport, EndpointConfig, HeaderError, Message, Tr
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
 import transactions as example
-from transactions import Transactions
+from transactions import Transactions, now
 
 US, ALICE, STRANGER = ("192.0.2.1", 5060), ("198.51.100.7", 5062), ("203.0.113.9", 5060)
 
@@ -450,6 +454,114 @@ class TestCancel:
         assert play(scene, {"INVITE": pytest.fail}).said == ["0 481 CANCEL"]
 
 
+class TestHandlersThatMisbehave:
+    def test_one_that_takes_no_notice_of_its_cancellation(self):
+        """The INVITE gets its 487 when the handler has ended at last."""
+
+        async def invite(request, addr):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(100)
+            await asyncio.sleep(1)
+
+        async def scene(bench):
+            await bench.arrive(make_request())
+            await bench.at(0.1)
+            await bench.arrive(make_request("CANCEL"))
+            await bench.at(1.2)
+            await bench.arrive(make_request("ACK"))
+
+        assert play(scene, {"INVITE": invite}).said == ["0.101 200 CANCEL", "1.101 487 INVITE"]
+
+    def test_one_that_rings_for_ever_and_takes_no_notice_either(self):
+        async def invite(request, addr):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(300)
+
+        async def scene(bench):
+            await bench.arrive(make_request())
+            await bench.at(180.3)
+            await bench.arrive(make_request("ACK"))
+
+        assert play(scene, {"INVITE": invite}).said == ["0.21875 100 INVITE", "180.219 408 INVITE"]
+
+    @pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+    def test_one_whose_own_work_was_cancelled(self, method, caplog):
+        async def wait_for_nobody(request, addr):
+            inner = asyncio.ensure_future(asyncio.sleep(100))
+            asyncio.get_running_loop().call_later(0.1, inner.cancel)
+            await inner
+
+        async def scene(bench):
+            await bench.arrive(make_request(method))
+            await bench.at(0.15)
+            await bench.arrive(make_request("ACK"))
+            assert bench.it._working == 0
+
+        assert play(scene, {method: wait_for_nobody}).said == [f"0.1 500 {method}"]
+
+    def test_a_thousand_acks_take_no_room_from_invites_for_good(self):
+        """Their coroutine handlers are counted among the others."""
+
+        async def ack(request, addr):
+            await asyncio.sleep(1)
+
+        async def invite(request, addr):
+            await asyncio.sleep(0.1)
+            return request.reply(486)
+
+        async def scene(bench):
+            for second in range(3):
+                await bench.arrive(*(make_request("ACK", branch=f"z9hG4bK{one}") for one in range(50)))
+                await bench.arrive(*(make_request(branch=f"z9hG4bKi{second}{one}") for one in range(5)))
+                await bench.at(2 * second + 1.5)
+                assert bench.it._working == 0
+            await bench.arrive(make_request(branch="z9hG4bKlast"))
+            await bench.at(5.7)
+            assert short(bench.wire.sent[-1][1]) == "486 INVITE"
+            assert bench.it.endpoint.stats.overloaded == 0
+
+        play(scene, {"INVITE": invite, "ACK": ack}, max_pending=5)
+
+    def test_closed_before_a_handler_has_begun(self, recwarn):
+        ended = []
+
+        async def invite(request, addr):
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                ended.append(now())
+
+        async def scene(bench):
+            bench.wire.receiver.deliver([(bytes(make_request()), ALICE)])
+            bench.it.endpoint.close()
+            await asyncio.sleep(0.1)
+            assert bench.it._working == 0
+            assert bench.sizes == (0, 0)
+
+        assert play(scene, {"INVITE": invite}).said == []
+        gc.collect()
+        assert not [str(warning.message) for warning in recwarn]
+        assert ended == [1000.03125]  # the wheel's next turn
+
+    def test_closed_in_the_middle(self, caplog):
+        """Nothing is sent any more, nobody waits for what cannot come, nothing is logged."""
+
+        async def scene(bench):
+            await bench.arrive(make_request())
+            asking = [asyncio.create_task(bench.it.request(new_request(name), ALICE)) for name in ("INVITE", "OPTIONS")]
+            await bench.at(0.1)
+            await bench.arrive(bench.wire.sent[1][1].reply(180))
+            bench.it.endpoint.close()
+            for task in asking:
+                with pytest.raises(TimeoutError):
+                    await task
+            assert asyncio.get_running_loop().time() < 1001
+            await bench.at(400)
+
+        play(scene, {"INVITE": lambda request, addr: request.reply(486)})
+        assert not caplog.records
+
+
 class TestStrangers:
     """What somebody sends who sees or guesses a branch, or whose own collides."""
 
@@ -532,6 +644,22 @@ class TestFlood:
             assert len(handler.cancelled) == 50
 
         play(scene, handlers, limit=limit, max_pending=max_pending, retry_after=7)
+
+    def test_a_cancel_is_taken_where_there_is_no_room(self):
+        """It makes some."""
+        handler, handlers = served(180, 0, 0, after=150)
+
+        async def scene(bench):
+            handler.bench = bench
+            await bench.arrive(*(make_request(branch=f"z9hG4bK{one}") for one in range(10)))
+            await bench.arrive(make_request("CANCEL", branch="z9hG4bK3"))
+            await bench.arrive(make_request("CANCEL", branch="z9hG4bK3"))
+            assert sorted(bench.said) == ["0 200 CANCEL", "0 200 CANCEL", "0 487 INVITE"]
+            await bench.arrive(make_request("ACK", branch="z9hG4bK3"), make_request(branch="z9hG4bK11"))
+            assert len(handler.asked) == 11
+            await bench.at(400)
+
+        play(scene, handlers, limit=10)
 
 
 class TestClient:
@@ -741,6 +869,83 @@ class TestClient:
         assert len(set(branches)) == 3
         assert branches[2] == "z9hG4bKours"
 
+    def test_a_response_with_two_vias_or_with_the_via_of_another(self):
+        """8.1.3.3, 18.1.2."""
+
+        async def scene(bench):
+            asking = await self.ask(bench, new_request())
+            await bench.at(0.1)
+            invite = bench.wire.sent[0][1]
+            ours = invite.get_header("Via")
+            for vias in (
+                [ours, "SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKx"],
+                [f"{ours}, SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKx"],
+                ["SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKx", ours],
+                [ours.replace("192.0.2.1", "192.0.2.9")],
+                [ours.replace(":5060", ":5061")],
+            ):
+                for status in (180, 200, 486):
+                    response = invite.reply(status)
+                    response.remove_header("Via")
+                    for via in vias:
+                        response.add_header("Via", via)
+                    await bench.arrive(response)
+            assert not asking.done()
+            assert len(bench.wire.sent) == 1
+            await bench.arrive(invite.reply(600))
+            await asking
+
+        assert play(scene).said == ["0 INVITE", "0.101 ACK"]
+
+    def test_who_hears_responses_and_fails(self, caplog):
+        async def main():
+            bench = Bench()
+            async with bench.it.endpoint as endpoint:
+                serving = asyncio.create_task(endpoint.serve())
+                await asyncio.sleep(0)
+                asking = await self.ask(bench, new_request(), on_response=lambda response: 1 // 0)
+                await bench.at(0.1)
+                invite = bench.wire.sent[0][1]
+                await bench.arrive(invite.reply(180), invite.reply(486), invite.reply(486))
+                assert (await asking).status_code == 486
+                await bench.at(50)
+                assert bench.sizes == (0, 0)
+                endpoint.close()
+            await serving
+            assert endpoint.stats.hook_errors == 2
+            assert bench.said == ["0 INVITE", "0.101 ACK", "0.101 ACK"]
+
+        with asyncio.Runner(loop_factory=Clock) as runner:
+            runner.run(main())
+
+    def test_one_who_sent_a_cancel_himself(self):
+        async def scene(bench):
+            asking = await self.ask(bench, new_request(), patience=20)
+            await bench.at(0.1)
+            invite = bench.wire.sent[0][1]
+            await bench.arrive(invite.reply(180))
+            await bench.at(10)
+            cancelling = await self.ask(bench, invite.cancel())  # nobody answers it
+            await bench.at(21)
+            await bench.arrive(invite.reply(487))
+            assert (await asking).status_code == 487
+            with pytest.raises(TimeoutError):
+                await cancelling
+
+        assert {said.partition(" ")[2] for said in play(scene).said} == {"INVITE", "CANCEL", "ACK"}
+
+    def test_patience_without_end(self):
+        async def scene(bench):
+            asking = await self.ask(bench, new_request(), patience=math.inf)
+            await bench.at(0.1)
+            invite = bench.wire.sent[0][1]
+            await bench.arrive(invite.reply(180))
+            await bench.at(1000)
+            await bench.arrive(invite.reply(486))
+            assert (await asking).status_code == 486
+
+        assert play(scene).said == ["0 INVITE", "1000 ACK"]
+
     def test_responses_that_nobody_asked_for_or_that_cannot_be_read(self):
         async def scene(bench):
             asking = await self.ask(bench, new_request())
@@ -802,6 +1007,58 @@ class TestWheel:
 
         play(scene, {"INVITE": lambda request, addr: request.reply(486)})
 
+    def test_one_timer_of_the_loop_after_many_turns_too(self):
+        async def scene(bench):
+            loop = asyncio.get_running_loop()
+            await bench.arrive(make_request())
+            for second in range(1, 32):
+                await bench.at(second)
+                assert len([timer for timer in loop._scheduled if not timer.cancelled()]) == 1
+
+        play(scene, {"INVITE": lambda request, addr: request.reply(486)})
+
+    def test_one_that_fails_to_wake_harms_no_other(self, caplog):
+        woken = []
+
+        class Sleeper(example.ServerTransaction):
+            def expire(self):
+                woken.append(self)
+                raise ValueError
+
+        async def scene(bench):
+            for number in range(4):
+                Sleeper(bench.it, str(number), make_request("OPTIONS"), ALICE).enter(
+                    example.State.TRYING, 1 + number // 2
+                )
+            await bench.at(5)
+
+        play(scene)
+        assert [sleeper.key for sleeper in woken] == ["0", "1", "2", "3"]
+        assert len(caplog.records) == 4
+
+    def test_a_clock_that_jumps_a_month(self):
+        """The ticks between are not counted one by one."""
+
+        async def scene(bench):
+            await bench.arrive(make_request())
+            turns = []
+            bench.it.wheel._slots = Counting(bench.it.wheel._slots, turns)
+            asyncio.get_running_loop().now += 30 * 86400
+            await asyncio.sleep(0.1)
+            assert bench.sizes == (0, 0)
+            assert len(turns) < 1000
+
+        class Counting(dict):
+            def __init__(self, content, turns):
+                super().__init__(content)
+                self.turns = turns
+
+            def pop(self, *arguments):
+                self.turns.append(arguments)
+                return super().pop(*arguments)
+
+        play(scene, {"INVITE": lambda request, addr: request.reply(486)})
+
     def test_those_who_are_removed_by_others_of_their_slot_do_not_wake(self):
         woken = []
 
@@ -818,7 +1075,7 @@ class TestWheel:
                 wheel.put(sleeper, 1001)
             await asyncio.sleep(5)
 
-        wheel, sleepers = example.Wheel(), [Sleeper() for _ in range(3)]
+        wheel, sleepers = example.Wheel(SimpleNamespace(transport="open")), [Sleeper() for _ in range(3)]
         with asyncio.Runner(loop_factory=Clock) as runner:
             runner.run(main())
         assert woken == sleepers[:1]

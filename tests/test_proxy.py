@@ -458,10 +458,10 @@ class TestTargets:
             for status in (200, 0, 404, 503, 200):
                 answers["status"] = status
                 seen = len(probes)
-                [target] = targets.targets.values()
-                while len(probes) < seen + 2 or target.up != (status in (200, 404)):
+                [hop] = targets.missed
+                while len(probes) < seen + 2 or targets._is_up(hop) != (status in (200, 404)):
                     await asyncio.sleep(0.01)
-                if not target.up:
+                if not targets._is_up(hop):
                     with pytest.raises(HeaderError, match="No target is up"):
                         targets.choose("any")
                 else:

@@ -3,12 +3,15 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import gc
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
+from typing import ClassVar
 
 import pytest
 from test_endpoint import Memory, ask, being_served, ok, request_bytes, served, settle
@@ -406,3 +409,84 @@ def test_an_address_of_another_kind_that_is_refused_leaves_the_hooks_of_the_othe
     endpoint._outbox.flush()
     assert left == [("h", 2)]
     assert endpoint.stats.send_errors == 2
+
+
+# --- handlers that are registered while datagrams are delivered
+
+
+class Answering:
+    """A handler with a reason of its own; what is freed too early, or never, is seen by `alive`."""
+
+    alive: ClassVar = weakref.WeakSet()
+
+    def __init__(self, status):
+        self.status, self.own = status, [status]
+        self.alive.add(self)
+
+    def __call__(self, request, addr):
+        assert self.own == [self.status]
+        return request.reply(self.status)
+
+
+def delivering():
+    """A dispatcher without a socket, and what it sends."""
+    transport = Memory()
+    outside = Endpoint(EndpointConfig(), transport=transport)
+    outside._serving.attach(transport)
+    return outside, transport
+
+
+@pytest.mark.usefixtures("hasty", "batch")
+def test_handlers_that_threads_register_while_datagrams_are_delivered():
+    outside, transport = delivering()
+    dispatcher = outside._dispatcher
+    datagrams = [(request_bytes(method), ("h", 1)) for method in ("OPTIONS", "INFO", "BYE", "PING")] * 8
+    end = time.monotonic() + 1.0
+
+    def register(status):
+        while time.monotonic() < end:
+            for method in ("options", "info"):
+                outside.register_handler(method, Answering(status))
+            outside.set_no_route_handler(Answering(status))
+
+    outside.register_handler("OPTIONS", Answering(200))
+    outside.register_handler("INFO", Answering(200))
+    outside.set_no_route_handler(Answering(200))
+    Answering.alive.clear()
+    threads = [threading.Thread(target=register, args=(status,)) for status in (201, 202, 203)]
+    for thread in threads:
+        thread.start()
+    delivered = 0
+    while any(thread.is_alive() for thread in threads):
+        dispatcher.deliver(datagrams)
+        delivered += len(datagrams)
+        outside.stats  # noqa: B018
+    for thread in threads:
+        thread.join()
+    statuses = [parse(data).status_code for data, _ in transport.sent]
+    assert len(statuses) == delivered
+    assert set(statuses) <= {200, 201, 202, 203}
+    assert outside.stats.handler_errors == 0
+    assert outside.stats.requests_by_method == dict.fromkeys(("OPTIONS", "INFO", "BYE", "other"), delivered // 4)
+    gc.collect()
+    assert len(Answering.alive) <= 3  # those that are replaced are freed
+
+
+@pytest.mark.usefixtures("hasty", "batch")
+def test_a_handler_that_is_registered_while_the_first_request_of_its_method_arrives_stays():
+    for _ in range(150):
+        outside, transport = delivering()
+        start = threading.Barrier(2)
+
+        def register(outside=outside, start=start):
+            start.wait()
+            outside.register_handler("INFO", ok)
+
+        thread = threading.Thread(target=register)
+        thread.start()
+        start.wait()
+        outside._dispatcher.deliver([(request_bytes("INFO"), ("h", 1))])
+        thread.join()
+        outside._dispatcher.deliver([(request_bytes("INFO"), ("h", 1))])
+        assert parse(transport.sent[-1][0]).status_code == 200
+        assert outside.stats.requests_by_method == {"INFO": 2}

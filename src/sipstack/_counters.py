@@ -61,9 +61,9 @@ class Counters:
     def own(self) -> Stats:
         counts, dispatcher = self._counts(), self._dispatcher
         # A copy: another thread may ask, and a request of a method that was not seen before makes a new route.
-        methods = {method: route.count for method, route in dispatcher.routes.copy().items() if route.count}
-        if dispatcher.other.count:
-            methods[OTHER] = methods.get(OTHER, 0) + dispatcher.other.count
+        methods = {method: route.tally.count for method, route in dispatcher.routes.copy().items() if route.tally.count}
+        if dispatcher.other.tally.count:
+            methods[OTHER] = methods.get(OTHER, 0) + dispatcher.other.tally.count
         classes = {name: count for name, count in zip(CLASSES, dispatcher.responses[1:], strict=True) if count}
         counts["requests"], counts["responses"] = sum(methods.values()), sum(classes.values())
         counts["responses_received"], counts["pending"] = dispatcher.responses_received, len(dispatcher.tasks)

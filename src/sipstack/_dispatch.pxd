@@ -8,18 +8,23 @@ cdef unsigned int REQUIRE
 
 
 @cython.final
+cdef class Tally:
+    cdef readonly unsigned long long count
+
+
+@cython.final
 cdef class Route:
-    cdef public object handler
-    cdef public bint answered
-    cdef public unsigned long long count
+    cdef readonly object handler
+    cdef readonly bint answered
+    cdef readonly Tally tally
 
 
 @cython.final
 cdef class Dispatcher:
     cdef readonly object config, reports, outbox, tasks
-    cdef object parse, no_route, supported, answerable
-    cdef dict counts
-    cdef list waiting, replaced
+    cdef object parse, supported, answerable
+    cdef dict counts, fallback
+    cdef list waiting
     cdef readonly dict routes
     cdef readonly Route other
     cdef frozenset schemes

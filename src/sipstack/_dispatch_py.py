@@ -6,7 +6,6 @@ short methods, attributes that are all set in `__init__`, and no closure or gene
 
 import inspect
 import logging
-import sys
 from asyncio import CancelledError
 from functools import partial
 from threading import get_ident
@@ -29,7 +28,7 @@ from .transport import Address, Datagram
 from .validation import Violation, check_scheme, unsupported_options
 
 REQUIRE = header_id("Require")
-_FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
+NO_ROUTE = ""  # no method
 
 
 class Fault(NamedTuple):
@@ -41,19 +40,26 @@ class Fault(NamedTuple):
     cause: Violation | Exception | None = None
 
 
+class Tally:
+    """How many requests of a method came."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Route:
-    """A method's handler, and how many requests of the method came.
+    """A method's handler. It stays as it is: where another thread registers a handler, another route takes its place.
 
     Attributes:
         handler: None where the handler for what has no route answers.
         answered: whether its requests get responses: all but ACK.
-        count: requests so far.
+        tally: that of the method, whichever its route is.
     """
 
-    def __init__(self, handler: Handler | None, answered: bool) -> None:
+    def __init__(self, handler: Handler | None, answered: bool, tally: Tally) -> None:
         self.handler = handler
         self.answered = answered
-        self.count = 0
+        self.tally = tally
 
 
 class Dispatcher:
@@ -78,9 +84,8 @@ class Dispatcher:
         if (config.max_size, config.max_headers) != (MAX_SIZE, MAX_HEADERS):
             self.parse = partial(parse, max_size=config.max_size, max_headers=config.max_headers)
         self.routes: dict[str, Route] = {}
-        self.other = Route(None, True)
-        self.replaced: list[object] = []
-        self.no_route: Handler = self.answer_no_route
+        self.other = Route(None, True, Tally())
+        self.fallback: dict[str, Handler] = {}
         self.set_no_route_handler(config.no_route_handler)
         self.answers_cancel = config.answer_cancel
         self.answerable = Allowance(config.answer_parse_errors)
@@ -100,23 +105,15 @@ class Dispatcher:
 
     # ------------------------------------------------------------------ routes and hooks
 
+    # Both may be called by any thread while the loop's delivers: what is read there stands in a dictionary.
+
     def set_handler(self, method: str, handler: Handler) -> None:
-        route = self.routes.get(method)
-        if route is None:
-            self.routes[method] = Route(handler, method != ACK)
-        else:
-            self.keep(route.handler)
-            route.handler = handler
+        route = self.routes.setdefault(method, Route(None, method != ACK, Tally()))
+        self.routes[method] = Route(handler, route.answered, route.tally)
 
     def set_no_route_handler(self, handler: Handler | None) -> None:
         """Lets a handler answer the methods that have none; None: the default answers again."""
-        self.keep(self.no_route)
-        self.no_route = self.answer_no_route if handler is None else handler
-
-    def keep(self, replaced: Handler | None) -> None:
-        """Keeps a handler where there is no GIL: the thread of the loop may have read it, and not yet counted that."""
-        if _FREE_THREADED:
-            self.replaced.append(replaced)
+        self.fallback[NO_ROUTE] = self.answer_no_route if handler is None else handler
 
     def watch_answers(self) -> None:
         """Looks whether hooks want to see responses: to be called when one was added."""
@@ -245,7 +242,7 @@ class Dispatcher:
                 self.note_rejected(request, addr, fault)
                 self.refuse(request, addr, fault)
                 return
-        handler = self.no_route if route.handler is None else route.handler
+        handler = self.fallback[NO_ROUTE] if route.handler is None else route.handler
         try:
             result = handler(request, addr)
         except (Exception, CancelledError) as error:  # nobody has cancelled this: it is the handler's own
@@ -260,8 +257,8 @@ class Dispatcher:
         if route is None:
             route = self.other
             if method in METHODS:
-                route = self.routes[method] = Route(None, method != ACK)
-        route.count += 1
+                route = self.routes.setdefault(method, Route(None, method != ACK, Tally()))
+        route.tally.count += 1
         return route
 
     # ------------------------------------------------------------------ policy
@@ -375,7 +372,7 @@ class Dispatcher:
 
     def allowed(self) -> str:
         """The methods that are understood, for an Allow: ACK and CANCEL are among them (RFC 3261 20.5)."""
-        methods = [method for method, route in self.routes.items() if route.handler is not None]
+        methods = [method for method, route in self.routes.copy().items() if route.handler is not None]
         if INVITE in methods:
             methods += [ACK, CANCEL] if self.answers_cancel else [ACK]
         return ", ".join(dict.fromkeys(methods))
@@ -465,7 +462,7 @@ class Dispatcher:
         if not isinstance(request, Message) or not request.is_request:
             raise TypeError("dispatch needs a request")
         route = self.count_request(request.method)
-        handler = self.no_route if route.handler is None else route.handler
+        handler = self.fallback[NO_ROUTE] if route.handler is None else route.handler
         came = request.copy()
         try:
             return came, handler(request, addr)

@@ -16,6 +16,8 @@ from libc.string cimport memchr, memcmp, memmove, memset
 
 from sipstack._sip cimport *
 
+from sys import modules
+
 from . import _derived, _keys
 from ._describe import describe as describe_message
 from ._describe import describe_as_html
@@ -69,3 +71,4 @@ include "_build.pxi"
 include "_forward.pxi"
 include "_message.pxi"
 include "_docs.pxi"
+include "_shared.pxi"
