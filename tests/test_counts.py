@@ -118,6 +118,14 @@ def test_parts_are_counted(impl: ModuleType, name: str, part: str) -> None:
     assert attribute(impl, name, (header, f"{fits};")) == TOO_MANY_PARTS
 
 
+@pytest.mark.parametrize("value", ["A{}<sip:a@h>", "<sip:a@h>,{}<sip:b@h>", "<sip:a@h>{},<sip:b@h>"])
+@pytest.mark.parametrize("name", ["contacts", "routes", "from_", "from_tag", "to"])
+def test_blanks_that_nobody_keeps_are_parts_too(impl: ModuleType, name: str, value: str) -> None:
+    header, _ = {**LISTS, **SINGLES}[name]
+    assert attribute(impl, name, (header, value.format(" " * PARTS))) != TOO_MANY_PARTS
+    assert attribute(impl, name, (header, value.format(" " * (PARTS + 1)))) == TOO_MANY_PARTS
+
+
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 200])
 def test_parts_are_counted_over_all_values(impl: ModuleType, name: str, size: int) -> None:
