@@ -1,8 +1,8 @@
-"""Mutates messages, header values and edits without end, and asserts that the two implementations agree.
+"""Mutates messages, header values, edits and calls without end, and asserts that the two implementations agree.
 
     python fuzz/fuzz_agreement.py --seconds 60                 a minute, from a new seed (it is printed)
     python fuzz/fuzz_agreement.py --executions 1000000 --seed 7   the same million every time
-    python fuzz/fuzz_agreement.py --only values                one of: messages, values, edits
+    python fuzz/fuzz_agreement.py --only values                one of: messages, values, edits, calls
 
 One execution is one input through both. What is asserted: the same Message or the same error; every slot of every
 structured value; replies, stamps, pops and random edits with the same results and bytes; that an unedited message
@@ -69,12 +69,20 @@ def fuzz_edits(both: tuple[ModuleType, ModuleType], random: random.Random, corpu
         agreement.agree_on_edits(both, data, [agreement.random_edit(random) for _ in range(length)])
 
 
+def fuzz_calls(both: tuple[ModuleType, ModuleType], random: random.Random, corpus: list[bytes]) -> None:
+    """Sequences of every public call, compared after each, with arguments of odd types, some of which edit."""
+    for _ in range(CHUNK // 10):
+        calls = [agreement.random_call(random) for _ in range(random.randrange(1, 16))]
+        agreement.agree_on_calls(both, random.choice(corpus), calls)
+
+
 TARGETS: dict[str, tuple[Callable[..., None], int, int]] = {
     "messages": (fuzz_messages, CHUNK, 5),
     "values": (fuzz_values, CHUNK, 3),
     "edits": (fuzz_edits, CHUNK // 10, 2),
+    "calls": (fuzz_calls, CHUNK // 10, 2),
 }
-"""Each with the executions of a chunk and how many chunks it gets of ten."""
+"""Each with the executions of a chunk and how many chunks it gets of twelve."""
 
 
 def main() -> int:

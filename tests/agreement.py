@@ -4,8 +4,11 @@ Everything here takes implementations as modules with `Message` and `parse`, and
 types included, so that `0` and `False`, or a `str` and a subclass of it, are different results.
 """
 
+import copy
+import gc
+import pickle
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -555,3 +558,189 @@ def agree_on_value(both: tuple[ModuleType, ModuleType], header: str, value: byte
         assert_same(one.to_bytes(), other.to_bytes(), (name, data))
         assert_same(structured(one, names), structured(other, names), (name, data))
         assert_readable(both, one, other)
+
+
+# --- sequences of every public call, with arguments of odd types
+
+
+class LyingStr(Text):
+    """A str whose methods tell of another text than its own."""
+
+    __slots__ = ()
+
+    def lie(self, *_: Any) -> Any:
+        return "l!e\r\nInjected: 1"
+
+    __str__ = __format__ = lower = strip = replace = join = lie
+    __len__ = lambda self: 10**6  # noqa: E731
+    __iter__ = lambda self: iter(["l!e"])  # noqa: E731
+    encode = lambda self, *_: b"l!e\r\n"  # noqa: E731
+    isascii = lambda self: True  # noqa: E731
+
+
+class LyingInt(int):
+    """An int whose methods tell of another number."""
+
+    __str__ = __format__ = __repr__ = lambda self, *_: "l!e\r\n"
+    __index__ = __int__ = lambda self: 10**9
+
+
+class LyingBytes(bytes):
+    """Bytes whose methods tell of others."""
+
+    __len__ = lambda self: 10**6  # noqa: E731
+    __bytes__ = lambda self: b"l!e"  # noqa: E731
+    decode = lambda self, *_: "l!e\r\n"  # noqa: E731
+
+
+class Made:
+    """An argument that is made for one message: what is used up, or edits that message."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self.make = make
+
+
+def _editing_pairs(message: Any) -> Iterator[tuple[str, Any]]:
+    """Headers that edit a message as they are gone through."""
+    yield "X-One", "1"
+    message.add_header("X-Meanwhile", "m" * 300)
+    yield "Subject", "2"
+    message.remove_header("Via")
+    yield "X-Three", 3
+
+
+class Farewell:
+    """In a circle, and edits a message when the collector finds it: it is collected at once."""
+
+    def __init__(self, message: Any) -> None:
+        self.itself, self.message = self, message
+
+    def __del__(self) -> None:
+        self.message.set_header("X-Farewell", "f" * 300)
+
+
+def _farewell(message: Any) -> Iterator[tuple[str, Any]]:
+    """Headers between which a finalizer edits a message."""
+    yield "X-One", "1"
+    Farewell(message)
+    gc.collect(0)
+    yield "X-Two", "2"
+
+
+ODD_TEXTS = (
+    *[LyingStr(text) for text in ("Via", "x-unknown", "l", "y", "7", "a\nb", "\u00e9", "")], LyingInt(7), LyingInt(-1),
+    LyingBytes(b"x"), bytearray(b"x"), memoryview(b"abcdef")[::2], memoryview(b"x"), b"x", object,
+)  # fmt: skip
+ODD_BODIES = (*ODD_TEXTS, bytearray(b"body"), memoryview(bytearray(b"a body")), LyingBytes(b"0123"), "text", None)
+ODD_HEADERS = (
+    (), [], {}, [("X-A", "1")], {"X-A": LyingStr("1")}, [("X-A",)], [("X-A", "1", "2")], ["ab"], None, 7,
+    [("Timestamp", "1 2")], [("Via", "x")], [("Content-Length", "1")], [("Authorization", ["Basic a", "Basic b"])],
+    [LyingStr("ab")], Made(_editing_pairs), Made(_farewell), Made(lambda m: m.headers),
+    Made(lambda m: m.headers.items()),
+)  # fmt: skip
+READS = (
+    *STRUCTURED, "body", "method", "request_uri", "status_text", "version", "is_request", "status_code", "route_set",
+)  # fmt: skip
+
+
+def _odd(random: random.Random) -> Any:
+    return random.choice(ODD_TEXTS if random.random() < 0.5 else TEXTS)
+
+
+def _odd_reply(random: random.Random) -> tuple[Any, ...]:
+    named = {"to_tag": _odd, "headers": lambda r: r.choice(ODD_HEADERS), "body": lambda r: r.choice(ODD_BODIES)}
+    chosen = {name: make(random) for name, make in named.items() if random.random() < 0.4}
+    reason = random.choice((None, None, _odd(random)))
+    return random.choice((100, 180, 200, 299, 404, 699, 99, 700, LyingInt(200), "200", None)), reason, chosen
+
+
+SEQUENCE: dict[str, Callable[[random.Random], tuple[Any, ...]]] = {
+    **{f"odd {name}": lambda random: (_odd(random), _odd(random)) for name in (
+        "set_header", "add_header", "prepend_header")},
+    **{f"odd {name}": lambda random: (_odd(random),) for name in (
+        "remove_header", "remove_first_header", "get_header", "get_headers", "push_via", "push_record_route")},
+    **dict.fromkeys(("check", "validate", "transaction_key", "dialog_id", "to_bytes", "cancel"), _no_arguments),
+    "read": lambda random: (random.choice(READS),),
+    "set": lambda random: random.choice((("request_uri", _odd(random)), ("body", random.choice(ODD_BODIES)))),
+    "reply": _odd_reply,
+    "ack": lambda random: (Made(lambda message: message.reply(486)),),
+    "set_route": lambda random: (random.choice(REQUEST_URIS), random.choice(((), ("<sip:p;lr>",), ["<sip:p>"], "x"))),
+    "view": lambda random: random.choice((
+        ("extend", random.choice(ODD_HEADERS)), ("update", random.choice(ODD_HEADERS)), ("clear",), ("popitem",),
+        ("setdefault", _odd(random), _odd(random)), ("pop", _odd(random), 1), ("popone", _odd(random), 1), ("items",),
+        ("getall", _odd(random), ()), ("__contains__", _odd(random)), ("__len__",))),
+    "pickle": _no_arguments,
+    "deepcopy": _no_arguments,
+    "take_routes": _no_arguments,
+    "forward": lambda random: (random.random() < 0.5,),
+}  # fmt: skip
+
+
+def random_call(random: random.Random) -> tuple[str, tuple[Any, ...]]:
+    """A name of `SEQUENCE` or of `EDITS`, and its arguments."""
+    if random.random() < 0.4:
+        return random_edit(random)
+    name = random.choice(tuple(SEQUENCE))
+    return name, SEQUENCE[name](random)
+
+
+def call(message: Any, name: str, arguments: tuple[Any, ...]) -> Any:
+    """Carry out a call: what it returned or raised, and the message to go on with."""
+    if name in EDITS:
+        return edit(message, name, arguments)
+    try:
+        made = [argument.make(message) if type(argument) is Made else argument for argument in arguments]
+        return _call(message, name, made)
+    except (HeaderError, SerializeError) as error:
+        return (type(error), error.args), message
+    except (TypeError, AttributeError, KeyError, ValueError, BufferError) as error:
+        return (type(error), ()), message  # the text of Python's own errors is not ours to compare
+
+
+def _call(message: Any, name: str, made: list[Any]) -> Any:
+    if name == "pickle":
+        return None, pickle.loads(pickle.dumps(message))
+    if name == "deepcopy":
+        return None, copy.deepcopy(message)
+    if name == "set":
+        return setattr(message, *made), message
+    if name == "take_routes":
+        return _text(proxy.take_routes(message, NODE)), message
+    if name == "forward":
+        if message.is_request:
+            return _text(proxy.forward_request(message, NODE, SERVER, record_route=made[0])), message
+        return _text(proxy.forward_response(message, NODE)), message
+    if name == "read":
+        found = getattr(message, *made)
+    elif name == "reply":
+        named = {key: each.make(message) if type(each) is Made else each for key, each in made[2].items()}
+        found = message.reply(*made[:2], **named)
+    elif name == "view":
+        found = getattr(message.headers, made[0])(*made[1:])
+    else:
+        found = getattr(message, name.removeprefix("odd "))(*made)
+    return _text(found), message
+
+
+def _text(found: Any) -> Any:
+    """What a call gave; a message as its bytes, for the two have each their own class."""
+    return found.to_bytes() if hasattr(found, "to_bytes") and not isinstance(found, int) else plain(found)
+
+
+def agree_on_calls(
+    both: tuple[ModuleType, ModuleType], data: bytes, calls: Iterable[tuple[str, tuple[Any, ...]]]
+) -> None:
+    """Assert that after each of the calls the results, the bytes and the values are the same."""
+    messages = agree(both, data, **LARGE)
+    if messages is None:
+        return
+    compiled, simple = messages
+    calls = list(calls)
+    for name, arguments in calls:
+        one, compiled = call(compiled, name, arguments)
+        other, simple = call(simple, name, arguments)
+        assert_same(one, other, (data, calls, name, arguments))
+        assert_same(compiled.to_bytes(), simple.to_bytes(), (data, calls, name, arguments))
+        assert b"l!e" not in compiled.to_bytes(), (data, calls, name, arguments)
+    assert_readable(both, compiled, simple)
+    assert_same(structured(compiled), structured(simple), (data, calls))

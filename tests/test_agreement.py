@@ -10,7 +10,7 @@ from types import ModuleType
 
 import agreement
 import pytest
-from agreement import agree, agree_on_edits, agree_on_value
+from agreement import agree, agree_on_calls, agree_on_edits, agree_on_value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -177,6 +177,30 @@ def test_any_value(both: Both, header: str, value: bytes):
 def test_any_edits(both: Both, data: bytes, seed: int, count: int):
     source = random.Random(seed)
     agree_on_edits(both, data, [agreement.random_edit(source) for _ in range(count)])
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(agreement.MESSAGES), st.integers(0, 2**32), st.integers(1, 12))
+def test_any_calls(both: Both, data: bytes, seed: int, count: int):
+    source = random.Random(seed)
+    agree_on_calls(both, data, [agreement.random_call(source) for _ in range(count)])
+
+
+def test_two_max_forwards_of_which_the_first_is_cut(both: Both):
+    calls = [("prepend_header", ("Max-Forwards", "200")), ("add_header", ("Max-Forwards", "70")), ("forward", (True,))]
+    for data in agreement.MESSAGES:
+        agree_on_calls(both, data, calls)
+
+
+@pytest.mark.parametrize("name", ["get_header", "remove_header"])
+def test_a_name_whose_methods_tell_of_another_is_looked_up_as_what_it_is(both: Both, name: str):
+    for text in ("via", "x-unknown"):
+        edits = [("add_header", ("X-Unknown", "1")), ("odd " + name, (agreement.LyingStr(text),))]
+        agree_on_calls(both, agreement.MESSAGES[0], edits)
+        messages = [implementation.parse(agreement.MESSAGES[0]) for implementation in both]
+        for message in messages:
+            message.add_header("X-Unknown", "1")
+        assert all(getattr(message, name)(agreement.LyingStr(text)) for message in messages)
 
 
 @pytest.mark.parametrize("seed", range(6))

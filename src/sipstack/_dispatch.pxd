@@ -3,13 +3,16 @@
 cimport cython
 from sipstack cimport _parser
 
+cdef extern from "_count.h":
+    ctypedef unsigned long long sip_count
+
 
 cdef unsigned int REQUIRE
 
 
 @cython.final
 cdef class Tally:
-    cdef readonly unsigned long long count
+    cdef readonly sip_count count
 
 
 @cython.final
@@ -32,7 +35,7 @@ cdef class Dispatcher:
     cdef bint watches_datagrams, watches_requests, watches_events, watches_answers
     cdef object on_sip_response
     cdef public bint counts_received
-    cdef readonly unsigned long long responses_received
+    cdef readonly sip_count responses_received
     cdef readonly list responses
 
     @cython.locals(message=_parser.Message)

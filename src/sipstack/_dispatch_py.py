@@ -253,11 +253,13 @@ class Dispatcher:
 
     def count_request(self, method: str) -> Route:
         """Counts a request of this method; returns the route it takes."""
-        route = self.routes.get(method)
-        if route is None:
+        # Not routes.get: compiled, it borrows the route, which another thread may replace. None is ever removed.
+        if method in self.routes:
+            route = self.routes[method]
+        elif method in METHODS:
+            route = self.routes.setdefault(method, Route(None, method != ACK, Tally()))
+        else:
             route = self.other
-            if method in METHODS:
-                route = self.routes.setdefault(method, Route(None, method != ACK, Tally()))
         route.tally.count += 1
         return route
 

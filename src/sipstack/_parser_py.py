@@ -942,7 +942,7 @@ def _wanted(name: str) -> tuple[int, bytes]:
         return known[0], b""
     if not isinstance(name, str):
         raise TypeError(f"header name must be str, not {type(name).__name__}")
-    return header_id(name), name.encode("utf-8", "replace").lower()
+    return header_id(name), str.encode(name, "utf-8", "replace").lower()
 
 
 def _first_of(lines: list[Line], number: int) -> Line | None:

@@ -1,6 +1,6 @@
-# Functions that threads share. One that Cython makes has a count of references which every thread that calls it writes:
-# where there is no GIL, two threads in a loop of `parse` wait for each other at that word alone. Those that Python makes
-# itself from a module's table are not counted there. So they are made once more, by Python.
+# Functions that threads share. One that Cython makes has a count of references which every thread that calls it
+# writes: where there is no GIL, two threads in a loop of `parse` wait for each other at that word alone. Those that
+# Python makes itself from a module's table are not counted there. So they are made once more, by Python.
 
 cdef extern from "Python.h":
     int PyModule_AddFunctions(object module, PyMethodDef *functions) except -1

@@ -81,7 +81,8 @@ cdef inline void set_start_line(Message m, const sip_start_line *line) noexcept:
     m.uri_length = line.uri
     m.version_length = line.version
     m.reason_length = line.reason
-    if m.status_code != line.status:  # a request stays one: whether it is one may be asked beside an edit, without a lock
+    # A request stays one: whether it is one may be asked beside an edit, without a lock.
+    if m.status_code != line.status:
         m.status_code = <uint16_t>line.status
 
 

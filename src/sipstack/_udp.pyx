@@ -17,6 +17,9 @@ from os import strerror
 
 from ._address import PeerAddress, tells_local
 
+cdef extern from "_count.h":
+    ctypedef uint64_t sip_count
+
 cdef extern from "<sys/socket.h>" nogil:
     enum: AF_INET, AF_INET6, MSG_DONTWAIT, MSG_TRUNC, MSG_NOSIGNAL, SOL_SOCKET, SO_ATTACH_FILTER
     struct iovec:
@@ -315,7 +318,7 @@ cdef class Batch:
 
     cdef readonly int size
     cdef readonly Py_ssize_t read_buf_size
-    cdef readonly uint64_t datagrams, bytes_received, truncated, sent, bytes_sent
+    cdef readonly sip_count datagrams, bytes_received, truncated, sent, bytes_sent
     cdef public list cut
     cdef object _fileno
     cdef int _family, _failure

@@ -103,7 +103,8 @@ _IDS: Final[dict[str, int]] = {
 
 def header_id(name: str) -> int:
     """A header name's id (its place in HEADER_NAMES), whatever its case and whether compact or long; 0 if unknown."""
-    return _IDS.get(name.lower(), 0) if name.isascii() else 0  # str.lower turns a Kelvin sign into a k
+    # str.lower turns a Kelvin sign into a k. Not name.lower(): another kind of str may have one of its own.
+    return _IDS.get(str.lower(name), 0) if str.isascii(name) else 0
 
 
 def canonical_name(name: str) -> str:
