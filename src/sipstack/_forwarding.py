@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Final
 from ._branches import is_in_loop, loop_part, response_target, transaction_part, write_hop
 from ._limits import INITIAL_MAX_FORWARDS, default_port
 from ._node import Hop, Leg, Node, TakenRoutes, record_route, uri_transport
-from ._rewrite import split_first
 from .errors import HeaderError
-from .headers import MAGIC_COOKIE, NameAddr, Via, parse_value
+from .headers import MAGIC_COOKIE, NameAddr, Via
 from .methods import header_id
 from .uri import SipUri, Uri
 
@@ -209,12 +208,11 @@ def forward_response(response: "Message", node: Node) -> Hop:
     Raises HeaderError, and changes nothing, where it must be dropped: the top Via is not ours (18.1.2), there is none
     below it, or its branch is not the one that `forward_request` made for the Via below, so that somebody made it up.
     """
-    vias = _top_vias(response)
-    if not vias or not node.is_own_via(vias[0]):
+    ours, below = _top_vias(response)
+    if ours is None or not node.is_own_via(ours):
         raise HeaderError("top Via is not ours", "Via")
-    if len(vias) == 1:
+    if below is None:
         raise HeaderError("missing below ours", "Via")
-    ours, below = vias
     part = transaction_part(node._key, ours.sent_by, response, below)
     branch = ours.branch or ""
     if not branch.startswith(MAGIC_COOKIE) or branch[len(MAGIC_COOKIE) + 16 :] != part:
@@ -223,10 +221,8 @@ def forward_response(response: "Message", node: Node) -> Hop:
     return Hop.of_via(below)
 
 
-def _top_vias(message: "Message") -> list[Via]:
-    """The two Vias on top, or what there is of them."""
-    elements: list[str] = []
-    for line in message.get_headers("Via")[:2]:
-        first, rest = split_first(line)
-        elements += [first, split_first(rest)[0]] if rest else [first]
-    return [parse_value("Via", Via.parse, element) for element in elements[:2]]
+def _top_vias(message: "Message") -> tuple[Via | None, Via | None]:
+    """The two Vias on top, None where there is none."""
+    first, below = message.via, message.copy()
+    below.pop_via()
+    return first, below.via

@@ -11,6 +11,11 @@ MAX_HEADERS: Final = 256
 LARGEST_MAX_SIZE: Final = (1 << 22) - 1
 """What `max_size` may be raised to, in bytes: the compiled core keeps lengths in 22 bits."""
 
+MAX_VALUES: Final = 128
+"""The values that one call reads of a message, where the caller names no other limit: see `headers._counts`."""
+MAX_PARTS: Final = 512
+"""The parts of these values."""
+
 MAX_BOUNDARY: Final = 70
 """The characters of a multipart body's boundary (RFC 2046 5.1.1)."""
 
