@@ -9,14 +9,14 @@ A finding is serious where the message cannot be acted on. What a server can do 
 neither is what is against the grammar but can be read in one way.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ._grammar import BLANK
 from ._limits import MAX_PARTS, MAX_VALUES
 from ._values import Flaws, lower
 from .errors import HeaderError
-from .headers import MAGIC_COOKIE, READERS, STAR, CSeq, NameAddr, parse_max_forwards
+from .headers import MAGIC_COOKIE, READERS, STAR, CSeq, NameAddr, parse_max_forwards, parse_value
 from .headers._counts import check_counts
 from .methods import (
     ACK,
@@ -132,10 +132,14 @@ def validate(
         found += _check_needed(message)
     used = _USED.get(_method_of(message), _USED_BY_ALL)
     lines = [(canonical_name(name), value) for name, value in message.headers.items()]
-    structured = [value for name, value in lines if name in READERS]
-    too_much = _read("", lambda: check_counts("", structured, max_values, max_parts))
-    found += _check_twice(lines, used)
-    found += too_much or _check_values(message, lines, used)
+    found += _check_twice([name for name, _ in lines], used)
+    structured = [(name, value) for name, value in lines if name in READERS]
+    try:
+        check_counts("", [value for _, value in structured], max_values, max_parts)
+    except HeaderError as error:
+        found.append(Violation("", error.reason, error.status))
+    else:
+        found += _check_values(message, structured, used)
     if message.body.strip(b"\r\n") and message.get_header("Content-Type") is None:
         found.append(Violation("Content-Type", "is missing, and there is a body", 400))
     return list(dict.fromkeys(found))
@@ -203,8 +207,7 @@ def _check_cseq(message: "Message", value: str) -> None:
 
 def _check_request_uri(text: str) -> None:
     """RFC 3261 19.1.1: no header part."""
-    check_counts("", (text,))
-    uri = parse_uri(text)
+    uri = parse_value("", parse_uri, text)
     if isinstance(uri, SipUri) and uri.headers:
         raise HeaderError("has a header part")
 
@@ -220,10 +223,12 @@ def _check_needed(message: "Message") -> list[Violation]:
     return [Violation(name, "is missing", status) for name, status in needed if message.get_header(name) is None]
 
 
-def _check_twice(lines: Iterable[tuple[str, str]], used: Collection[str]) -> list[Violation]:
-    found: list[Violation] = []
+def _check_twice(names: Sequence[str], used: Collection[str]) -> list[Violation]:
     seen: set[str] = set()
-    for name, _ in lines:
+    found: list[Violation] = []
+    if len(set(names)) == len(names):
+        return found
+    for name in names:
         if name in seen and name in OTHER_SINGLETONS:
             found.append(Violation(name, "is there twice", 400, name in used))
         seen.add(name)
@@ -231,17 +236,14 @@ def _check_twice(lines: Iterable[tuple[str, str]], used: Collection[str]) -> lis
 
 
 def _check_values(message: "Message", lines: Iterable[tuple[str, str]], used: Collection[str]) -> list[Violation]:
-    """The syntax of every header with a structure, and what its Contacts and its top Via say besides."""
+    """The syntax of headers with a structure, and what its Contacts and its top Via say besides."""
     found: list[Violation] = []
     contacts: list[object] = []
     contacts_read = True
     with Flaws() as flaws:
         for name, value in lines:
-            reader = READERS.get(name)
-            if reader is None:
-                continue
             try:
-                read = reader(value)
+                read = READERS[name](value)
             except HeaderError as error:
                 found.append(Violation(name, error.reason, error.status, name in used))
                 flaws.clear()

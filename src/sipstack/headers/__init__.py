@@ -96,7 +96,7 @@ def parse_header(name: str, value: str, *, max_values: int = MAX_VALUES, max_par
     if reader is None:
         return value.strip(BLANK)
     check_counts(header, (value,), max_values, max_parts)
-    return _read(header, reader, value)
+    return parse_value(header, reader, value, counted=True)
 
 
 def parse_values(
@@ -110,19 +110,18 @@ def parse_values(
     check_counts(header, lines, max_values, max_parts)
     found: list[HeaderValue | int | str] = []
     for line in lines:
-        read = _read(header, reader, line)
+        read = parse_value(header, reader, line, counted=True)
         found += read if isinstance(read, tuple) else (read,)
     return tuple(found)
 
 
-def parse_value(header: str, parser: Callable[[str], V], value: str) -> V:
-    """Apply a value's parser, unless there is too much for it; its HeaderError gets the header's name."""
-    if len(value) >= MAX_VALUES:
+def parse_value(header: str, parser: Callable[[str], V], value: str, counted: bool = False) -> V:
+    """Apply a value's parser, unless there is too much for it; its HeaderError gets the header's name.
+
+    `counted`: the caller knows that there is not.
+    """
+    if not counted and len(value) >= MAX_VALUES:
         check_counts(header, (value,))
-    return _read(header, parser, value)
-
-
-def _read(header: str, parser: Callable[[str], V], value: str) -> V:
     try:
         return parser(value)
     except HeaderError as error:
