@@ -6,27 +6,22 @@ thought of. A call may raise what it raises for bad messages; that costs as well
 """
 
 import contextlib
-import copy
 import gc
 import logging
-import pickle
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
-from sipstack import EndpointConfig, StreamParser
 from sipstack.methods import HEADER_NAMES
-from sipstack.proxy import Hop, Node, forward_request, forward_response, take_routes
 
+from .calls import SIZE, Call, Calls, calls
 from .cases import implementations
 from .measure import clock
 
-SIZE = 65_535
-
 START = b"INVITE sip:bob@example.com SIP/2.0\r\n"
+END = b"l:0\r\n\r\n"
 COMMON = {
     "Via": b"SIP/2.0/UDP 192.0.2.4;branch=z9hG4bK1;rport",
     "Max-Forwards": b"70",
@@ -47,8 +42,6 @@ PIECES = [
 COUNTS = (0, 1, 2, 4, 7, 30, 60, 64, 100, 120, 126, 127, 250, 255, 256, 480, 500, 510, 512)  # 0: as often as fits
 
 OFTEN = [*COMMON, "Route", "Record-Route", "Content-Type", "Require", "RAck", "Server", "WWW-Authenticate", "Identity"]
-
-Call = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -79,8 +72,8 @@ def write(genes: Genes) -> bytes:
     head = START + b"".join(
         b"%b: %b\r\n" % (name.encode(), value) for name, value in COMMON.items() if name not in names
     )
-    share = (SIZE - len(head) - 2) // len(genes)
-    return head + b"".join(field.write(share) for field in genes) + b"\r\n"
+    share = (SIZE - len(head) - len(END)) // len(genes)
+    return head + b"".join(field.write(share) for field in genes) + END
 
 
 class Chance:
@@ -146,113 +139,6 @@ class Chance:
         return replace(field, **{what: new})
 
 
-# ---------------------------------------------------------------- what is called
-
-
-ATTRIBUTES = (
-    "uri", "via", "vias", "from_", "to", "from_tag", "to_tag", "contacts", "routes", "record_routes", "cseq", "rack",
-    "call_id", "max_forwards", "content_length", "content_type", "route_set",
-)  # fmt: skip
-
-
-def calls(module: ModuleType) -> dict[str, tuple[Call, Call]]:
-    """What is done with each message, and what makes of its bytes what that takes, which is not measured."""
-    parse = module.parse
-    found: dict[str, tuple[Call, Call]] = {
-        "parse": (parse, bytes),
-        "StreamParser": (lambda raw: list(StreamParser().feed(raw)), bytes),
-        "pickle": (lambda message: pickle.loads(pickle.dumps(message)), parse),
-        "every get_values": (
-            lambda message: [message.get_values(name) for name in _names(message)][:0],
-            _widest(parse),
-        ),
-    }
-    simple: dict[str, Call] = {
-        "items": lambda message: message.headers.items(),
-        "get_headers": lambda message: [message.get_headers(name) for name in ("Via", "Contact", "X-None")],
-        "check": lambda message: message.check(),
-        "validate": lambda message: message.validate(),
-        "reply": lambda message: message.reply(180).to_bytes(),
-        "ack": lambda message: message.ack(parse(b"SIP/2.0 486 \r\nTo: <sip:a@b>;tag=1\r\n\r\n")).to_bytes(),
-        "cancel": lambda message: message.cancel().to_bytes(),
-        "copy": copy.copy,
-        "str": str,
-        "repr": repr,
-        "transaction_key": lambda message: message.transaction_key(),
-        "dialog_id": lambda message: message.dialog_id(),
-        "stamp_received": lambda message: message.stamp_received("192.0.2.9", 1024),
-        "pop_via": lambda message: message.pop_via(),
-        "pop_route": lambda message: message.pop_route(),
-        "push_via": lambda message: message.push_via("SIP/2.0/UDP h;branch=z9hG4bK2"),
-        "decrement_max_forwards": lambda message: message.decrement_max_forwards(),
-        "set_header": lambda message: (message.set_header("Contact", "<sip:a>"), message.to_bytes()),
-        "remove_header": lambda message: [message.remove_header(name) for name in ("Via", "Route", "Contact")],
-        "request_uri": lambda message: setattr(message, "request_uri", "sip:b"),
-        "update": lambda message: message.headers.update({"Via": "SIP/2.0/UDP h", "Route": "<sip:a>"}),
-    }
-    found |= {name: (call, parse) for name, call in simple.items()}
-    found |= {name: (lambda message, name=name: getattr(message, name), parse) for name in ATTRIBUTES}
-    return found | _endpoints(module) | _proxy(module)
-
-
-def _names(message: Any) -> list[str]:
-    return list(dict.fromkeys(name for name in message.headers if name.isascii()))
-
-
-def _widest(parse: Call) -> Call:
-    """A message of the one header that has most text: get_values is one call a name."""
-
-    def make(raw: bytes) -> Any:
-        message = parse(raw)
-        size: dict[str, int] = {}
-        for name, value in message.headers.items():
-            size[name] = size.get(name, 0) + len(value)
-        for name in sorted(size, key=lambda name: -size[name])[1:]:
-            message.remove_header(name)
-        return message
-
-    return make
-
-
-def _endpoints(module: ModuleType) -> dict[str, tuple[Call, Call]]:
-    """A datagram in an endpoint, up to the answer, with the settings that look at more of it."""
-    from sipstack.endpoint import Endpoint
-    from sipstack.message import parse
-
-    if module.parse is not parse:  # an endpoint has the parser that was chosen
-        return {}
-    settings = {"": {}, "no validate": {"validate": False}, "maddr": {"use_maddr": True}, "hooks": {"on_event": id}}
-    return {
-        f"endpoint {name}".strip(): (_deliver(Endpoint(EndpointConfig(**each))), bytes)
-        for name, each in settings.items()
-    }
-
-
-def _deliver(endpoint: Any) -> Call:
-    endpoint.register_handler("INVITE", lambda request, _: request.reply(200))
-    dispatcher = endpoint._dispatcher
-    return lambda raw: dispatcher.deliver([(raw, ("192.0.2.9", 5060))])
-
-
-def _proxy(module: ModuleType) -> dict[str, tuple[Call, Call]]:
-    """A request and a response at a stateless proxy, as examples/stateless_proxy.py has it."""
-    node = Node(Hop("UDP", "192.0.2.1", 5060), key=bytes(16))
-    hop = Hop("UDP", "192.0.2.2", 5060)
-
-    def forward(request: Any) -> Any:
-        taken = take_routes(request, node).hop or hop
-        forward_request(request, node, taken, record_route=not request.to_tag)
-
-    def as_response(raw: bytes) -> Any:
-        own = b"Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK" + b"0" * 32 + b"\r\n"
-        return module.parse(b"SIP/2.0 200 OK\r\n" + own + raw.partition(b"\r\n")[2], max_size=2 * SIZE, max_headers=257)
-
-    return {
-        "proxy request": (forward, module.parse),
-        "proxy response": (lambda response: forward_response(response, node), as_response),
-    }
-
-
 # ---------------------------------------------------------------- the search
 
 
@@ -288,7 +174,7 @@ def search(module: ModuleType, seconds: float, seed: int = 1) -> dict[str, Found
     return best
 
 
-def _try(best: dict[str, Found], does: dict[str, tuple[Call, Call]], genes: Genes) -> None:
+def _try(best: dict[str, Found], does: Calls, genes: Genes) -> None:
     for name in does:
         _is_dearer(best[name], does[name], genes)
 
@@ -312,7 +198,7 @@ def _cost(call: Call, prepare: Call, raw: bytes) -> float:
     except ValueError:
         return 0.0
     start = clock()
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, KeyError):
         call(given)
     return (clock() - start) * 1e9
 

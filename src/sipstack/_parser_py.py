@@ -521,7 +521,7 @@ class Message:
         header = HEADER_NAMES[number]
         values = [_value(line) for line in [*self._table()] if _IDS[line[0]] == number]
         check_counts(header, values)
-        return tuple(item for value in values for item in parse_value(header, parser, value))
+        return tuple(item for value in values for item in parse_value(header, parser, value, counted=True))
 
     @property
     def uri(self) -> Uri | None:

@@ -219,7 +219,7 @@ cdef tuple every_via(Message m, bint counted=False):
         if common:
             found.append(make_via(&parts))
         else:
-            found.extend(parse_value("Via", parse_vias, value_str(m, &spans(m)[at])))
+            found.extend(parse_value("Via", parse_vias, value_str(m, &spans(m)[at]), True))
         if m.edits != edits:
             return every_via(copy(m))
         at = find_id(m, SIP_VIA, at + 1)
@@ -293,7 +293,7 @@ cdef tuple every_address(Message m, unsigned int id, parser, bint counted=False)
         elif plain:
             make_addresses(m, at, id, edits, found)
         else:
-            found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at])))
+            found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at]), True))
         if m.edits != edits:
             return every_address(copy(m), id, parser)
         at = find_id(m, id, at + 1)

@@ -133,7 +133,7 @@ def validate(
     used = _USED.get(_method_of(message), _USED_BY_ALL)
     lines = [(canonical_name(name), value) for name, value in message.headers.items()]
     found += _check_twice([name for name, _ in lines], used)
-    structured = [(name, value) for name, value in lines if name in READERS]
+    structured = [line for line in lines if line[0] in READERS]
     try:
         check_counts("", [value for _, value in structured], max_values, max_parts)
     except HeaderError as error:
