@@ -122,7 +122,7 @@ def _proxy(core: ModuleType) -> dict[str, Call]:
 
 
 def _get_values(message: Any) -> Any:
-    return [message.get_values(name) for name in message.headers if name.isascii()][:0]
+    return [message.get_values(name) for name in set(message.headers) if name.isascii()][:0]
 
 
 def _written(edit: Call) -> Call:

@@ -36,7 +36,8 @@ def check_limits(max_size: int, max_headers: int) -> None:
 
 def bad_control(value: bytes) -> int:
     """The offset of the first control byte that a header value may not hold; -1 where there is none."""
-    if b"\\" not in value and _has_folds_alone(value):
+    controls = len(value.translate(None, _NOT_CONTROL))
+    if controls == 0 or (b"\\" not in value and _has_folds_alone(value, controls)):
         return -1
     end = end_of(_FIELD_VALUE, value, 0)
     if end == len(value):
@@ -45,12 +46,9 @@ def bad_control(value: bytes) -> int:
     return found.start() if found else -1
 
 
-def _has_folds_alone(value: bytes) -> bool:
+def _has_folds_alone(value: bytes, controls: int) -> bool:
     """Whether all control bytes are line ends with a blank behind them: found ten times as fast as by the grammar."""
-    controls = len(value.translate(None, _NOT_CONTROL))
     ends = value.count(b"\n")
-    if not ends:
-        return controls == 0
     return ends == value.count(b"\n ") + value.count(b"\n\t") and controls == ends + value.count(b"\r\n")
 
 

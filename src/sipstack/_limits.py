@@ -16,6 +16,11 @@ MAX_VALUES: Final = 128
 MAX_PARTS: Final = 512
 """The parts of these values."""
 
+MAX_BODY_PARTS: Final = 128
+"""The parts of a multipart body, where the caller of `body_parts` names no other limit."""
+MAX_PART_HEADERS: Final = 512
+"""The headers of all these parts together."""
+
 MAX_BOUNDARY: Final = 70
 """The characters of a multipart body's boundary (RFC 2046 5.1.1)."""
 

@@ -2,6 +2,8 @@
 
 import unicodedata
 
+_BYTES_A_COLUMN = 16  # are looked at: a letter with some combining marks
+
 
 def line_at(data: bytes, offset: int) -> tuple[int, int, bytes]:
     """The line that holds the byte at `offset`, its line end too: number from 1, where it starts, its text."""
@@ -15,7 +17,7 @@ def line_at(data: bytes, offset: int) -> tuple[int, int, bytes]:
 def visible(data: bytes | str) -> str:
     r"""Text as it is where it can be printed, and escaped where it cannot: `\x07`, `\xff`, `\u202e`."""
     text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
-    return text if text.isprintable() else "".join(map(_visible, text))
+    return text if text.isprintable() else text.translate({ord(char): _visible(char) for char in set(text)})
 
 
 def _visible(char: str) -> str:
@@ -43,17 +45,19 @@ def pointed(data: bytes, offset: int, *, width: int = 100) -> tuple[str, str]:
 
     A line of more than `width` columns is cut around the place, with `...` where something is missing.
     """
+    start, end = max(0, offset - _BYTES_A_COLUMN * width), offset + _BYTES_A_COLUMN * width
     before: list[tuple[str, int]] = []
     after: list[tuple[str, int]] = []
-    position = 0
-    for char in data.decode("utf-8", "surrogateescape"):
+    position = start
+    for char in data[start:end].decode("utf-8", "surrogateescape"):
         size = len(char.encode("utf-8", "surrogateescape"))
         (before if position + size <= offset else after).append(_cell(char))
         position += size
     left, cut_left = _fit(before[::-1], width * 2 // 3)
     right, cut_right = _fit(after, width - width * 2 // 3)
-    shown = ("..." if cut_left else "") + "".join(text for text, _ in left[::-1])
-    return shown + "".join(text for text, _ in right) + ("..." if cut_right else ""), " " * _columns(shown) + "^"
+    shown = ("..." if cut_left or start else "") + "".join(text for text, _ in left[::-1])
+    shown_right = "".join(text for text, _ in right) + ("..." if cut_right or end < len(data) else "")
+    return shown + shown_right, " " * _columns(shown) + "^"
 
 
 def _fit(cells: list[tuple[str, int]], width: int) -> tuple[list[tuple[str, int]], bool]:

@@ -27,6 +27,7 @@ PONG: Final = b"\r\n"
 _NO_HEAD_YET: Final = -1
 _LINE: Final = -1
 _EMPTY_LINE: Final = re.compile(LINE_END.encode())
+_EMPTY_LINES: Final = frozenset((b"\n", b"\r\n"))  # the same, of whole lines
 _HEAD_END: Final = re.compile(HEAD_END.encode())
 _CONTENT_LENGTHS: Final = re.compile(CONTENT_LENGTHS.encode())
 _NOISE: Final = b" \t\r\n\0"
@@ -242,7 +243,7 @@ def _reading(
             return None
         if not line.endswith(b"\n"):
             raise ParseError("stream ended inside a message", len(data) + len(line))
-        empty = _EMPTY_LINE.fullmatch(line) is not None
+        empty = line in _EMPTY_LINES
         if empty and not data:
             next(keepalive.feed(line), None)
             half.empty_lines = keepalive._empty_lines
