@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 from growth import assert_linear, fill
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sipstack import HeaderError, Message, ParseError, SipUri
+from sipstack._values import escape, quote, unquote
 from sipstack.headers import NameAddr, Via, parse_header
 from sipstack.headers._counts import DIVIDERS
 from sipstack.methods import HEADER_NAMES
@@ -309,6 +312,22 @@ def test_cost_is_linear(impl: ModuleType, name: str, head: str, unit: str) -> No
         return lambda: outcome(lambda: made.validate() if name == "validate" else made.contacts)
 
     assert_linear(prepare)
+
+
+@pytest.mark.parametrize("pair", ['\\"', "\\\\", "\\\\a", "\\a"])
+def test_quoted_pairs(pair: str) -> None:
+    assert_linear(lambda size: lambda: quote(unquote(fill(pair, size))))
+
+
+@given(st.text(st.sampled_from('\\"()a\u00e9\x00\x7f')))
+def test_quoted_pairs_are_their_second_characters(text: str) -> None:
+    characters, meaning = iter(text), ""
+    for character in characters:
+        meaning += next(characters, "\\") if character == "\\" else character
+    assert unquote(text) == meaning
+    assert quote(text) == '"' + "".join(f"\\{one}" if one in '\\"\x00\x7f' else one for one in text) + '"'
+    assert unquote(quote(text)[1:-1]) == text
+    assert unquote(escape(text, "()")) == text
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])

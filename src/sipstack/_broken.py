@@ -46,8 +46,8 @@ def read_broken(data: bytes | bytearray | memoryview | str) -> BrokenMessage:
     Headers are those lines that are headers by the rules of `parse`; others are left out, and so is a last line that
     has no end. So nothing in them is a control character that `parse` would not give. Two things a reader of logs
     should know: the last value may go on where the bytes were cut, and any of it may be made up. Only the first 257
-    lines are looked at, in time linear in the number of bytes. It raises nothing but TypeError, for what is neither bytes nor
-    text.
+    lines are looked at, in time linear in the number of bytes. It raises nothing but TypeError, for what is
+    neither bytes nor text.
     """
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogateescape" if _is_utf8(data) else "replace")

@@ -94,10 +94,10 @@ def _spans(body: bytes, boundary: str, max_parts: int) -> Iterator[tuple[int, in
     mark = b"--" + boundary.encode("utf-8", "surrogateescape")
     start, lines, at = -1, 0, 0 if body.startswith(mark) else _line_of(mark, body, 0)
     while at >= 0:
+        found = _REST_OF_DELIMITER.match(body, at + len(mark))
+        lines += found is None or not found[1]
         if lines > max_parts:
             raise ParseError("too many parts", at, 513)
-        lines += 1
-        found = _REST_OF_DELIMITER.match(body, at + len(mark))
         if found:
             if start >= 0:
                 yield start, max(start, at - (2 if body[at - 2 : at] == b"\r\n" else 1))
