@@ -111,7 +111,9 @@ def _put_strict_route(request: "Message") -> None:
     """Where the first Route is that of a strict router, it becomes the Request-URI, and that the last Route (16.6)."""
     routes = list(request.routes) if request._has(_ROUTE) else []
     if routes and isinstance(first := routes[0].uri, SipUri) and not first.lr and request.uri is not None:
-        _set_routes(request, [*routes[1:], NameAddr(request.uri)])
+        last = NameAddr(request.uri)
+        request.pop_route()
+        request.add_header("Route", last)
         request.request_uri = first
 
 

@@ -26,5 +26,7 @@ def check_counts(header: str, lines: Sequence[str], max_values: int = MAX_VALUES
 
 
 def _parts_of(text: str) -> int:
-    data = text.encode("utf-8", "surrogatepass")
+    if not text.isascii():
+        return sum(map(text.count, DIVIDERS))
+    data = text.encode("ascii")
     return len(data) - len(data.translate(None, _DIVIDERS))  # one look for all of them
