@@ -99,7 +99,14 @@ def next_hop(request: "Message") -> Hop:
 
     Raises HeaderError, with the status to answer. `forward_request` puts a strict router in the Request-URI.
     """
-    routes = request.routes if request._has(_ROUTE) else ()
+    return _hop_by(request, _routes_of(request))
+
+
+def _routes_of(request: "Message") -> tuple[NameAddr, ...]:
+    return request.routes if request._has(_ROUTE) else ()
+
+
+def _hop_by(request: "Message", routes: tuple[NameAddr, ...]) -> Hop:
     try:
         return Hop.of_uri(routes[0].uri if routes else request.uri)
     except HeaderError as error:
@@ -107,9 +114,8 @@ def next_hop(request: "Message") -> Hop:
         raise HeaderError(error.reason, header, error.offset, status) from None
 
 
-def _put_strict_route(request: "Message") -> None:
+def _put_strict_route(request: "Message", routes: tuple[NameAddr, ...]) -> None:
     """Where the first Route is that of a strict router, it becomes the Request-URI, and that the last Route (16.6)."""
-    routes = list(request.routes) if request._has(_ROUTE) else []
     if routes and isinstance(first := routes[0].uri, SipUri) and not first.lr and request.uri is not None:
         last = NameAddr(request.uri)
         request.pop_route()
@@ -159,12 +165,12 @@ def forward_request(
     Max-Forwards is 0, 500 where no listener of ours speaks the transport, 400 or 416 for what is malformed.
     """
     if to is None:
-        to = next_hop(request)
-        if request._has(_ROUTE):
-            _put_strict_route(request)
+        routes = _routes_of(request)
+        to = _hop_by(request, routes)
+        _put_strict_route(request, routes)
     leg = node._legs.get(to) or node._leg(to)
-    routes = _record_routes(request, leg, came_to) if record_route else ()
-    request._put_hop(node._key, leg, routes)
+    record_routes = _record_routes(request, leg, came_to) if record_route else ()
+    request._put_hop(node._key, leg, record_routes)
     return to
 
 

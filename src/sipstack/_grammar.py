@@ -192,9 +192,7 @@ CONTENT_LENGTH: Final = rf"[{BLANK}\r\n]*+((?=[{DIGIT_CHARS}])0*+([{DIGIT_CHARS}
 HEAD_END: Final = rf"\n{LINE_END}"
 """Where the header section ends: the end of its last line, and the empty line."""
 
-FIELD_VALUE: Final = (
-    rf"(?>[^\\{CONTROL_CHARS}]*+(?:(?:{QUOTED_PAIR}|{FOLD}|\\(?=[\r\n])|\\\Z)[^\\{CONTROL_CHARS}]*+)*)"
-)
+FIELD_VALUE: Final = rf"(?>[^\\{CONTROL_CHARS}]*+(?:(?:{QUOTED_PAIR}|{FOLD}|\\(?=[\r\n])|\\\Z)[^\\{CONTROL_CHARS}]*+)*)"
 """The longest start of a header's value that holds no control byte but behind a backslash."""
 
 BYTE_CLASSES: Final = {
