@@ -117,10 +117,9 @@ def _hop_by(request: "Message", routes: tuple[NameAddr, ...]) -> Hop:
 def _put_strict_route(request: "Message", routes: tuple[NameAddr, ...]) -> None:
     """Where the first Route is that of a strict router, it becomes the Request-URI, and that the last Route (16.6)."""
     if routes and isinstance(first := routes[0].uri, SipUri) and not first.lr and request.uri is not None:
-        last = NameAddr(request.uri)
-        request.pop_route()
-        request.add_header("Route", last)
+        request.add_header("Route", NameAddr(request.uri))
         request.request_uri = first
+        request.pop_route()
 
 
 # --- branches and loops (RFC 3261 16.3, 16.11, RFC 5393) -------------------------------------------------------------
