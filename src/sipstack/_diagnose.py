@@ -37,7 +37,7 @@ def check_limits(max_size: int, max_headers: int) -> None:
 def bad_control(value: bytes) -> int:
     """The offset of the first control byte that a header value may not hold; -1 where there is none."""
     controls = len(value.translate(None, _NOT_CONTROL))
-    if controls == 0 or (b"\\" not in value and _has_folds_alone(value, controls)):
+    if controls == 0 or _has_folds_alone(value, controls):
         return -1
     end = end_of(_FIELD_VALUE, value, 0)
     if end == len(value):
