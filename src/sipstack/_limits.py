@@ -8,6 +8,8 @@ MAX_SIZE: Final = 65_535
 """The bytes of a message, where the caller names no other limit: what fits into a datagram (RFC 3261 18.1.1)."""
 MAX_HEADERS: Final = 256
 """The headers of a message, where the caller names no other limit."""
+LINES_A_HEADER: Final = 4
+"""On a stream the lines of a head, for each header that it may have: folded ones are lines too."""
 LARGEST_MAX_SIZE: Final = (1 << 22) - 1
 """What `max_size` may be raised to, in bytes: the compiled core keeps lengths in 22 bits."""
 
