@@ -63,7 +63,10 @@ def split_head(data: bytes) -> tuple[bytes, Iterator[tuple[bytes, bytes]], bytes
     data = data.lstrip(b"\r\n")
     end = _HEAD_END.search(data)
     *lines, rest = (data[: end.end()] if end else data).split(b"\n", MAX_HEADERS + 1)
-    first, *lines = _FOLD.sub(b" ", b"\n".join([*lines, rest[:1]])).split(b"\n")
+    head = b"\n".join([*lines, rest[:1]])
+    if b"\n " in head or b"\n\t" in head:  # the expression is dear where it finds nothing
+        head = _FOLD.sub(b" ", head)
+    first, *lines = head.split(b"\n")
     return (first if lines else b"").removesuffix(b"\r"), _named(lines[:-1]), data[end.end() :] if end else b""
 
 
