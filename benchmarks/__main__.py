@@ -15,8 +15,8 @@ from typing import Any
 
 from sipstack.methods import COMPACT_FORMS
 
-from . import chart, compare, corpus, floor, linear, memory, report
-from .cases import GROUPS, Case, implementations, own_cases, peer_cases, try_out
+from . import chart, compare, corpus, dearest, floor, linear, memory, report
+from .cases import DEAREST, GROUPS, Case, implementations, own_cases, peer_cases, try_out
 from .limits import lines
 from .measure import FULL, QUICK, FloorTimer, Pace, clock, contest
 from .peers import SCALE, Items, Peer
@@ -50,8 +50,13 @@ def arguments() -> argparse.Namespace:
     add("--messages", type=Path, default=corpus.OWN, metavar="DIR", help="another folder with the nine messages")
     add("--quick", action="store_true", help="a few short rounds: shows that everything runs, not how fast")
     add("--rounds", type=int, help=f"rounds of each contest (default {FULL.rounds})")
-    add("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS), metavar="GROUP", help=", ".join(GROUPS))
-    add("--times-only", action="store_true", help="neither peers nor memory nor worst inputs: for --compare")
+    groups = [*GROUPS, DEAREST]
+    add("--groups", nargs="+", choices=groups, default=groups, metavar="GROUP", help=", ".join(groups))
+    add(
+        "--times-only",
+        action="store_true",
+        help="neither peers nor memory nor worst inputs nor the dearest: for --compare",
+    )
     add("--json", type=Path, metavar="FILE", help="save the run")
     add("--from", dest="saved", type=Path, metavar="FILE", help="a saved run instead of measuring")
     add("--chart", type=Path, metavar="SVG", help="draw the run")
@@ -77,7 +82,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     theirs, failures = try_out([case for peer in peers for case in peer_cases(peer, messages)])
     timer, no_floor = floor_timer()
     compared = [case for case in ours + theirs if case.group in options.groups]
-    whole = set(options.groups) == set(GROUPS) and not options.times_only
+    whole = set(options.groups) >= set(GROUPS) and not options.times_only
+    searched = DEAREST in options.groups and not options.times_only
     return {
         "sipstack": version("sipstack") if _installed("sipstack") else "source",
         "python": interpreter(),
@@ -94,6 +100,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "results": contests(compared, messages, timer, pace),
         "memory": memory.measure(messages) if whole else [],
         "linear": linear.measure(1 if options.quick else 5) if whole else [],
+        "dearest": dearest.measure(1 if options.quick else dearest.SECONDS) if searched else [],
     }
 
 

@@ -25,6 +25,9 @@ GROUPS = {
     "write": "a request with ten headers and a body from scratch, to bytes",
 }
 
+DEAREST = "dearest"
+"""The group that has no cases: what is dearest is searched for, see `dearest.py`."""
+
 REQUESTS, RESPONSES = ("roundtrip", "hop"), ("back",)
 
 POOL = 64

@@ -1,4 +1,4 @@
-"""The nine lines that sipstack is held to, and what a run reached of each."""
+"""The ten lines that sipstack is held to, and what a run reached of each."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,9 @@ from .peers import PLAIN as PURE_PYTHON
 # floor takes for them, on one quiet machine. Reading what a proxy reads, from Python, is to cost no more than that.
 PROXY_NS = {"options": 859, "bye": 1029, "invite": 1019, "invite_200": 1284, "register": 1126, "ims_invite": 2138}
 REFERENCE_FLOOR_NS = {"options": 38, "bye": 41, "invite": 53, "invite_200": 65, "register": 56, "ims_invite": 146}
+
+# Nanoseconds a byte of the largest message that the dearest call on the worst message that was found may cost.
+DEAREST_NS = {COMPILED: 30, PLAIN: 300}
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,9 @@ class Run:
 
 
 def lines(saved: dict[str, Any]) -> list[Line]:
-    """The nine limits against a saved run."""
+    """The ten limits against a saved run."""
     run = Run(saved)
-    return [*_parse(run), *_read(run), *_fixed(run), *_plain(run), *_memory(saved), *_linear(saved)]
+    return [*_parse(run), *_read(run), *_fixed(run), *_plain(run), *_memory(saved), *_linear(saved), *_dearest(saved)]
 
 
 def _parse(run: Run) -> list[Line]:
@@ -168,3 +171,17 @@ def _linear(saved: dict[str, Any]) -> list[Line]:
     worst = max(saved["linear"], key=lambda each: each["growth"])
     note = f"{worst['subject']}, {worst['input']}"
     return [Line(9, "growth of the cost a byte, 1 to 64 KiB", 2.0, worst["growth"], "x", note)]
+
+
+def _dearest(saved: dict[str, Any]) -> list[Line]:
+    found = {
+        subject: [each for each in saved.get("dearest", ()) if each["subject"] == subject] for subject in DEAREST_NS
+    }
+    result = []
+    for subject, limit in DEAREST_NS.items():
+        worst = max(found[subject], key=lambda each: each["ns"], default=None)
+        reached, note = (
+            (None, "") if worst is None else (worst["ns_a_byte"], f"{worst['call']}, {worst['ns'] / 1e6:.2f} ms")
+        )
+        result.append(Line(10, f"{subject}: the dearest call, a byte of 64 KiB", limit, reached, "ns", note))
+    return result

@@ -28,7 +28,7 @@ def times(value: float | None) -> str:
 
 
 def limits_table(saved: dict[str, Any]) -> Table:
-    """The nine lines: limit, reached, kept."""
+    """The ten lines: limit, reached, kept."""
     table = [["", "what", "limit", "reached", "kept", ""]]
     for line in lines(saved):
         show = times if line.unit == "x" else duration
@@ -107,6 +107,15 @@ def linear_table(saved: dict[str, Any]) -> Table:
     return table
 
 
+def dearest_table(saved: dict[str, Any]) -> Table:
+    """The dearest message of each call, dearest first."""
+    table = [["call", "", "time", "ns a byte", "the message"]]
+    for each in sorted(saved.get("dearest", ()), key=lambda each: -each["ns"]):
+        cost = [duration(each["ns"]), f"{each['ns_a_byte']:.1f}"]
+        table += [[each["call"], each["subject"], *cost, each["message"][:100]]]
+    return table
+
+
 def machine(saved: dict[str, Any]) -> str:
     """One line on where the run was made, in general terms."""
     python, where = saved["python"], saved["machine"]
@@ -145,6 +154,9 @@ def text(saved: dict[str, Any]) -> str:
         _section("both implementations", _plain(groups_table(saved))),
         _section("memory: bytes beyond the message's own", _plain(memory_table(saved))) if saved["memory"] else "",
         _section("linear: nanoseconds a byte, worst growth first", _plain(linear_table(saved)[:16])),
+        _section("dearest: the calls that cost most, each with its worst message", _plain(dearest_table(saved)[:25]))
+        if saved.get("dearest")
+        else "",
         _section("peers that cannot parse a message", "\n".join(failures)) if failures else "",
         _section("peers that are not here", "\n".join(missing)) if missing else "",
         _section("the limits", _plain(limits_table(saved))),

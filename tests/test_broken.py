@@ -85,6 +85,12 @@ def test_a_hundred_thousand_headers():
     assert 250 <= len(read_broken(b"A b\r\n" + b"A: b\r\n" * 100_000).headers) <= 257
 
 
+def test_folds_are_lines(impl: ModuleType):
+    folded = b"A: b\r\n" + b"X: y" + b"\r\n z" * 150 + b"\r\n"
+    assert read_broken(b"A b\r\n" + folded).headers == (("A", "b"), ("X", "y" + " z" * 150))
+    assert read_broken(b"A b\r\n" + folded * 2 + b"\r\n").headers == (("A", "b"), ("X", "y" + " z" * 150), ("A", "b"))
+
+
 @given(st.binary(max_size=200).map(lambda data: b"INVITE sip:a SIP/2.0\r\n" + data))
 def test_nothing_in_it_moves_a_terminal(data: bytes):
     broken = read_broken(data)

@@ -83,6 +83,12 @@ class TestText:
         assert text.startswith("...")
         assert text.endswith("...")
 
+    def test_what_is_far_away_does_not_count(self) -> None:
+        data = b"\xff" * 100_000
+        text, below = pointed(data, 50_000)
+        assert text == f"...{visible(data[:16])}{visible(data[:8])}..."
+        assert below == " " * (3 + 64) + "^"
+
 
 @pytest.fixture
 def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:

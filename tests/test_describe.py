@@ -30,6 +30,14 @@ def test_a_message_for_people(both: Any, data: bytes):
     assert compiled.replace("\n", "").isprintable()
 
 
+def test_too_much_is_shown_and_not_understood(impl: ModuleType):
+    data = REQUEST.replace(b"Contact:", b"Contact: " + b"<sip:a>," * 128)
+    text = impl.parse(data).describe()
+    assert "NameAddr" not in text
+    assert "\n! too many values (a server answers 513)" in text
+    assert text.count("<sip:a>") == 128
+
+
 def test_what_it_says(message: Any):
     message.set_header("CSeq", "7 BYE")
     message.set_header("Date", "today")

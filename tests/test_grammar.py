@@ -1,5 +1,6 @@
 """The grammar: every byte of every class against the RFC's own lists, and each rule on what it takes and refuses."""
 
+import itertools
 import re
 from types import ModuleType
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from sipstack import _grammar as grammar
 from sipstack import _limits
+from sipstack._diagnose import bad_control
 from sipstack._limits import MAX_CONTENT_LENGTH
 from sipstack.errors import HeaderError, ParseError
 
@@ -294,3 +296,13 @@ def test_no_possessive_group():
 
 def rules(module: ModuleType) -> dict[str, Any]:
     return {name: rule for name, rule in vars(module).items() if name.lstrip("_").isupper() and isinstance(rule, str)}
+
+
+def test_control_bytes_are_found_as_by_the_rule():
+    """What is counted says the same as what is read."""
+    rule, control = re.compile(grammar.FIELD_VALUE.encode()), re.compile(f"[{grammar.CONTROL_CHARS}]".encode())
+    for length in range(7):
+        for letters in itertools.product(b"\\\r\n \x01a", repeat=length):
+            value = bytes(letters)
+            first = control.search(value, rule.match(value).end())
+            assert bad_control(value) == (first.start() if first else -1), value

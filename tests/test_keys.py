@@ -281,11 +281,9 @@ def test_a_message_without_a_dialog_id(impl, name, given):
     assert caught.value.header == name.replace("_", "-").title().replace("Id", "ID")
 
 
-@pytest.mark.parametrize("to", ["<sip:b@h>;tag={}", "<sip:b@h>{}tag=t"])
-def test_long_tags_cost_little(both, to):
+def test_long_tags_cost_little(both):
     def dialog_id(implementation, size):
-        text = to.format((";" if to.endswith("t") else "T") * size)
-        return implementation.parse(request("BYE", to=text), max_size=1 << 20).dialog_id
+        return implementation.parse(request("BYE", to="<sip:b@h>;tag=" + "T" * size), max_size=1 << 20).dialog_id
 
     compiled, plain = (dialog_id(implementation, 60_000)() for implementation in both)
     assert compiled == plain is not None

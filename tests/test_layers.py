@@ -14,7 +14,7 @@ LAYERS = """
     _grammar _stats
     _values
     _params
-    uri headers._lists
+    uri headers._counts headers._lists
     headers._base
     headers._address headers._auth headers._dates headers._dialogs headers._events headers._identity headers._ims
     headers._infos headers._intervals headers._media headers._numbers headers._preferences headers._products

@@ -49,6 +49,20 @@ def test_an_invite_with_sdp_isup_and_a_location(impl: ModuleType):
     )
 
 
+def test_parts_and_their_headers_are_limited(impl: ModuleType):
+    part, header = b"--b1\r\n\r\na\r\n", b"A: b\r\n"
+    assert len(parts(impl, part * 128 + b"--b1--")) == 128
+    whole = message(impl, b"preamble\r\n" + part * 129)
+    assert outcome(body_parts, whole) == (ParseError, ("too many parts", 10 + 128 * len(part), 513))
+    assert len(body_parts(whole, max_parts=129)) == 129
+    assert outcome(body_parts, message(impl, b"--b1-\r\n" * 200))[1][2] == 513  # it might have been a delimiter
+    many = message(impl, b"--b1\r\n" + header * 200 + b"\r\n\r\n--b1\r\n" + header * 313 + b"\r\n")
+    kind, (reason, _, status) = outcome(body_parts, many)
+    assert (kind, reason, status) == (ParseError, "too many headers", 513)
+    assert [len(part.headers) for part in body_parts(many, max_headers=513)] == [200, 313]
+    assert parts(impl, b"--b1" * 1000 + b"\r\n--b1\r\n\r\na") == [((), b"a")]  # one line
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

@@ -275,8 +275,14 @@ class TestRoutes:
         _, to = await bench.pass_on(from_bob(call_id="other"), ONE)
         assert to in (ONE, TWO, THREE)
 
-    async def test_250_routes_of_ours_at_once(self, bench: Bench) -> None:
+    async def test_250_routes_of_ours_are_refused_at_once(self, bench: Bench) -> None:
         request = make_request(routes=[self.OURS] * 125 + [", ".join([self.OURS] * 125)], max_forwards=255)
+        answer, to = await bench.pass_on(request)
+        assert (answer.status_code, answer.status_text, to) == (513, "too many values", ALICE)
+        assert bench.proxy.endpoint.stats.requests == 1
+
+    async def test_128_routes_of_ours_at_once(self, bench: Bench) -> None:
+        request = make_request(routes=[self.OURS] * 64 + [", ".join([self.OURS] * 64)], max_forwards=255)
         sent, to = await bench.pass_on(request)  # in one go: it does not come by again for each of them
         assert (sent.routes, sent.max_forwards, to in (ONE, TWO, THREE)) == ((), 70, True)
         assert bench.proxy.endpoint.stats.requests == 1

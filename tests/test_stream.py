@@ -208,6 +208,32 @@ def test_own_limits():
         list(StreamParser(max_headers=3).feed(message()))
 
 
+@pytest.mark.parametrize("lines", [1024, 1025, 3000])
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_the_lines_of_a_head_are_limited(lines, size):
+    whole = message(head=COMMON + b"X: y\r\n" + b" z\n" * (lines - 9))
+    assert whole.count(b"\n") == lines
+    pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
+    if lines == 1024:
+        assert all_of(pieces)[0] == [whole] == [bytes(read_message_from(io.BytesIO(whole)))]
+        return
+    place = len(b"\n".join(whole.split(b"\n")[:1025])) + 1
+    for read in (lambda: all_of(pieces), lambda: read_message_from(io.BytesIO(whole))):
+        with pytest.raises(ParseError) as caught:
+            read()
+        assert caught.value.args == ("too many lines", place, 513)
+    assert all_of(pieces, max_headers=lines)[0] == [whole]
+    assert bytes(read_message_from(io.BytesIO(whole), max_headers=lines)) == whole
+
+
+def test_the_lines_of_each_head_count():
+    whole = message(head=COMMON + b"X: y\r\n" + b" z\n" * 600)
+    assert all_of([whole * 3])[0] == [whole] * 3
+    assert all_of([bytes([byte]) for byte in whole * 3])[0] == [whole] * 3
+    with pytest.raises(ParseError, match="message is too large"):
+        all_of([b"INFO sip:h SIP/2.0\r\nX: " + b"y" * 70_000 + b"\r\n z" * 2000])
+
+
 def test_the_buffer_is_bounded():
     parser = StreamParser(max_size=1000)
     with pytest.raises(ParseError):  # noqa: PT012
@@ -241,7 +267,7 @@ def test_cost_of_byte_by_byte_is_linear(letter):
 
     def fed(size):
         data = message(b"b" * size, head=b"X: %b\r\n" % fill(letter, size))
-        parser = StreamParser(max_size=1 << 20)
+        parser = StreamParser(max_size=1 << 20, max_headers=1 << 15)
         return lambda: sum(1 for at in range(len(data)) for _ in parser.feed(data[at : at + 1]))
 
     assert fed(1 << 10)() == 1
@@ -324,7 +350,8 @@ async def test_read_message_waits_for_the_body():
         (message(length=b"l: 65535\r\n"), "message is too large"),
         (b"a" * 70_000, "message is too large"),
         (b"a" * 140_000 + b"\n", "message is too large"),
-        (b"INFO sip:h SIP/2.0\r\n" + b"X: y\r\n" * 20_000, "message is too large"),
+        (b"INFO sip:h SIP/2.0\r\n" + b"X: y\r\n" * 20_000, "too many lines"),
+        (b"INFO sip:h SIP/2.0\r\n" + b"X: %b\r\n" % (b"y" * 100) * 1000, "message is too large"),
     ],
 )
 async def test_read_message_broken(data, reason):

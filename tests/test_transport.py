@@ -1080,3 +1080,60 @@ def test_a_descriptor_that_is_no_socket_any_more_is_not_closed(run, batch, tmp_p
         os.close(descriptor)  # still open
 
     run(main())
+
+
+@pytest.mark.parametrize("how", ["read", "drained", "stopped between"])
+def test_large_datagrams_leave_turns_to_the_loop(run, batch, peer, how):
+    """What was read with one call is delivered in portions, and timers and signals have their turn between them."""
+    sizes: list[int] = []
+    turns: list[int] = []
+
+    async def main():
+        loop, turn = asyncio.get_running_loop(), 0
+        sink = Sink()
+        with opened() as it:
+            for n in range(4):
+                peer.sendto(b"%d" % n * 50_000, it.local_address)
+            wait_readable(it.sock)
+
+            def deliver(datagrams):
+                sizes.append(sum(len(data) for data, _ in datagrams))
+                turns.append(turn)
+                sink.datagrams.extend(datagrams)
+                time.sleep(0.002)  # longer than a turn
+                if how == "stopped between":
+                    it.stop()
+
+            sink.deliver = deliver
+            if how == "drained":
+                await it.drain(sink, 5)
+            else:
+                await it.start(sink)
+            while len(sink.datagrams) < 4 and turn < 100_000:
+                await asyncio.sleep(0)
+                turn += 1
+                if it._loop is None and how == "stopped between":
+                    await it.start(sink)
+            assert loop is asyncio.get_running_loop()
+        assert [data[:1] for data, _ in sink.datagrams] == [b"0", b"1", b"2", b"3"]
+
+    run(main())
+    assert max(sizes) <= 131_072
+    assert len(sizes) >= 2
+    if how != "drained":
+        assert len(set(turns)) == len(turns)
+
+
+def test_small_datagrams_are_one_batch(run, batch, peer):
+    async def main():
+        sink, sizes = Sink(), []
+        with opened(batch_size=64) as it:
+            for _ in range(64):
+                peer.sendto(b"x" * 1000, it.local_address)
+            wait_readable(it.sock)
+            sink.deliver = lambda datagrams: (sizes.append(len(datagrams)), sink.datagrams.extend(datagrams))
+            await it.start(sink)
+            await sink.wait("datagrams", 64)
+            assert sizes == ([64] if it._fallback is None else [1] * 64)
+
+    run(main())

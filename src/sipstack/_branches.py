@@ -6,6 +6,7 @@ an ACK to a failure (16.11), and tells a response to what we sent from one that 
 """
 
 import re
+from struct import unpack
 from typing import TYPE_CHECKING, Final
 
 from . import _grammar as grammar
@@ -24,27 +25,27 @@ _WORDS: Final = 0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x74
 
 def siphash(key: bytes, data: bytes) -> int:
     """SipHash-2-4 with a key of 16 bytes: 64 bits that nobody can make who has not the key."""
-    low, high = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
-    state = low ^ _WORDS[0], high ^ _WORDS[1], low ^ _WORDS[2], high ^ _WORDS[3]
+    low, high = unpack("<2Q", key)
     data += bytes(7 - len(data) % 8) + bytes([len(data) & 0xFF])
-    for at in range(0, len(data), 8):
-        word = int.from_bytes(data[at : at + 8], "little")
-        a, b, c, d = _sip_round(*_sip_round(*state[:3], state[3] ^ word))
-        state = a ^ word, b, c, d
-    a, b, c, d = state
-    state = a, b, c ^ 0xFF, d
-    for _ in range(4):
-        state = _sip_round(*state)
-    return state[0] ^ state[1] ^ state[2] ^ state[3]
+    words = unpack(f"<{len(data) // 8}Q", data)
+    a, b, c, d = _sip_rounds(low ^ _WORDS[0], high ^ _WORDS[1], low ^ _WORDS[2], high ^ _WORDS[3], words, 2)
+    a, b, c, d = _sip_rounds(a, b, c ^ 0xFF, d, (0,), 4)
+    return a ^ b ^ c ^ d
 
 
-def _sip_round(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
-    a, c = a + b & _64_BITS, c + d & _64_BITS
-    b, d = (b << 13 | b >> 51) & _64_BITS ^ a, (d << 16 | d >> 48) & _64_BITS ^ c
-    a = (a << 32 | a >> 32) & _64_BITS
-    c, a = c + b & _64_BITS, a + d & _64_BITS
-    b, d = (b << 17 | b >> 47) & _64_BITS ^ c, (d << 21 | d >> 43) & _64_BITS ^ a
-    return a, b, (c << 32 | c >> 32) & _64_BITS, d
+def _sip_rounds(a: int, b: int, c: int, d: int, words: tuple[int, ...], count: int) -> tuple[int, int, int, int]:
+    """The state after so many rounds for each word."""
+    for word in words:
+        d ^= word
+        for _ in range(count):
+            a, c = a + b & _64_BITS, c + d & _64_BITS
+            b, d = (b << 13 | b >> 51) & _64_BITS ^ a, (d << 16 | d >> 48) & _64_BITS ^ c
+            a = (a << 32 | a >> 32) & _64_BITS
+            c, a = c + b & _64_BITS, a + d & _64_BITS
+            b, d = (b << 17 | b >> 47) & _64_BITS ^ c, (d << 21 | d >> 43) & _64_BITS ^ a
+            c = (c << 32 | c >> 32) & _64_BITS
+        a ^= word
+    return a, b, c, d
 
 
 def sign(key: bytes, *parts: str) -> str:

@@ -45,9 +45,9 @@ def read_broken(data: bytes | bytearray | memoryview | str) -> BrokenMessage:
 
     Headers are those lines that are headers by the rules of `parse`; others are left out, and so is a last line that
     has no end. So nothing in them is a control character that `parse` would not give. Two things a reader of logs
-    should know: the last value may go on where the bytes were cut, and any of it may be made up. At most 256 lines are
-    looked at, in time linear in the number of bytes. It raises nothing but TypeError, for what is neither bytes nor
-    text.
+    should know: the last value may go on where the bytes were cut, and any of it may be made up. Only the first 257
+    lines are looked at, in time linear in the number of bytes. It raises nothing but TypeError, for what is
+    neither bytes nor text.
     """
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogateescape" if _is_utf8(data) else "replace")
@@ -62,8 +62,11 @@ def split_head(data: bytes) -> tuple[bytes, Iterator[tuple[bytes, bytes]], bytes
     """The first line, name and value of each line that has a name and a colon (control bytes and all), and the rest."""
     data = data.lstrip(b"\r\n")
     end = _HEAD_END.search(data)
-    head = _FOLD.sub(b" ", data[: end.end()] if end else data)
-    first, *lines = head.split(b"\n", MAX_HEADERS + 2)
+    *lines, rest = (data[: end.end()] if end else data).split(b"\n", MAX_HEADERS + 1)
+    head = b"\n".join([*lines, rest[:1]])
+    if b"\n " in head or b"\n\t" in head:  # the expression is dear where it finds nothing
+        head = _FOLD.sub(b" ", head)
+    first, *lines = head.split(b"\n")
     return (first if lines else b"").removesuffix(b"\r"), _named(lines[:-1]), data[end.end() :] if end else b""
 
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from ._keys import need
 from ._limits import INITIAL_MAX_FORWARDS
-from ._rewrite import first_element
 from ._writing import encode_uri, encode_value
 from .headers import NameAddr
 from .headers._base import need_uri
@@ -33,7 +32,7 @@ def cancel(invite: "Message") -> "Message":
 
 
 def _snapshot(invite: "Message", name: str) -> "Message":
-    """An INVITE that nobody edits while it is read."""
+    """An INVITE that nobody edits while it is read, and that may lose what was read of it."""
     if invite.method != INVITE:
         raise TypeError(f"{name} is for INVITEs")
     return invite.copy()
@@ -42,7 +41,7 @@ def _snapshot(invite: "Message", name: str) -> "Message":
 def _of_invite(invite: "Message", method: str, to: str | None) -> "Message":
     """A request of the INVITE's hop: what names its transaction, what leads where it went, and nothing else."""
     headers = [
-        ("Via", need(first_element(invite.get_header("Via", "")) or None, "Via")),
+        ("Via", need(invite.pop_via() or None, "Via")),
         *[("Route", route) for route in invite.get_headers("Route")],
         ("Max-Forwards", INITIAL_MAX_FORWARDS),
         ("From", need(invite.get_header("From"), "From")),

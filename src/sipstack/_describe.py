@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -30,17 +31,19 @@ def describe_as_html(message: "Message") -> str:
 
 def _lines(message: "Message") -> Iterator[str]:
     size = len(message.to_bytes())
+    violations = message.validate()
+    is_too_much = any(violation.status == 513 for violation in violations)
     if message.is_request:
         yield f"request {visible(message.method)}, {size} bytes"
         yield f"Request-URI: {visible(message.request_uri)}"
-        yield from _understood("Request-URI", message.request_uri)
+        yield from () if is_too_much else _understood("Request-URI", message.request_uri)
     else:
         yield f"response {message.status_code} {visible(message.status_text)}, {size} bytes"
     for name, value in message.headers.items():
         yield f"{visible(name)}: {visible(value)}"
-        yield from _understood(name, value)
+        yield from () if is_too_much else _understood(name, value)
     yield from _body(message.body)
-    for violation in message.validate():
+    for violation in violations:
         mark, what = ("!", f"a server answers {violation.status}") if violation.serious else ("-", "to be ignored")
         where = f"{visible(violation.header)}: " if violation.header else ""
         yield f"{mark} {where}{visible(violation.reason)} ({what})"
@@ -72,13 +75,19 @@ def _tree(item: object, label: str, depth: int) -> Iterator[str]:
     if not _is_nested(item):
         yield f"{indent}{_WORDS.get(type(item), type(item).__name__)} {_plain(item)}"
         return
-    names = inspect.signature(type(item)).parameters  # as the constructor names the parts, in that order
+    names = _names(type(item))  # type: ignore[arg-type]  # mypy asks whether its objects can be hashed
     parts = [(name, getattr(item, name)) for name in names if hasattr(item, name)]
     flat = [(name, part) for name, part in parts if not _is_nested(part) and part not in (None, ()) and str(part)]
     yield f"{indent}{type(item).__name__}" + "".join(f" {name}={_plain(part)}" for name, part in flat)
     for name, part in parts:
         if _is_nested(part):
             yield from _tree(part, f"{name}: ", depth + 1)
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...]:
+    """The parts of a value as its constructor names them, in that order."""
+    return tuple(inspect.signature(cls).parameters)
 
 
 def _is_nested(part: object) -> bool:

@@ -286,7 +286,7 @@ class Dispatcher:
         try:
             unknown = unsupported_options(request, self.supported)
         except HeaderError as error:
-            return Fault(400, f"Require {error.reason}", (), error)
+            return Fault(error.status, f"Require {error.reason}" if error.status == 400 else None, (), error)
         if not unknown:
             return None
         cause = Violation("Require", "names an option that is not supported", 420)

@@ -33,7 +33,7 @@ cdef bint hash_dialog(Message m, sip_hash *signature) noexcept:
     cdef Py_ssize_t call_id = find_id(m, SIP_CALL_ID), address = find_id(m, SIP_FROM)
     if call_id < 0 or address < 0 or (spans(m)[call_id].bits | spans(m)[address].bits) & SIP_FOLDED:
         return False
-    if not sip_read_address(span_value(m, &spans(m)[address]), &parts):
+    if not read_common_address(m, &spans(m)[address], &parts):
         return False
     sip_add_line_to_hash(signature, span_value(m, &spans(m)[call_id]))
     sip_add_to_hash(signature, parts.tag)
@@ -252,7 +252,7 @@ cdef sign(bytes key, tuple parts):
 cdef bint is_plain_target(sip_text text) noexcept:
     """Whether a Request-URI is neither one that a strict router left here nor one with a maddr."""
     cdef sip_uri uri
-    return sip_read_uri(text, &uri) and not uri.tel and not sip_names_a_way(uri.params)
+    return read_common_uri(text, &uri) and not uri.tel and not sip_names_a_way(uri.params)
 
 
 cdef int signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signature) noexcept:
@@ -260,7 +260,7 @@ cdef int signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signat
     cdef sip_byte[SIP_HASH_SIZE] digits
     cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)
-    if at < 0 or spans(m)[at].bits & SIP_FOLDED or not sip_read_address(span_value(m, &spans(m)[at]), &parts):
+    if at < 0 or not read_common_address(m, &spans(m)[at], &parts):
         return -1
     if parts.tag.p == NULL:
         return -1

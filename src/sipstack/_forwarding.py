@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Final
 from ._branches import is_in_loop, loop_part, response_target, transaction_part, write_hop
 from ._limits import INITIAL_MAX_FORWARDS, default_port
 from ._node import Hop, Leg, Node, TakenRoutes, record_route, uri_transport
-from ._rewrite import split_first
 from .errors import HeaderError
-from .headers import MAGIC_COOKIE, NameAddr, Via, parse_value
+from .headers import MAGIC_COOKIE, NameAddr, Via
 from .methods import header_id
 from .uri import SipUri, Uri
 
@@ -100,7 +99,14 @@ def next_hop(request: "Message") -> Hop:
 
     Raises HeaderError, with the status to answer. `forward_request` puts a strict router in the Request-URI.
     """
-    routes = request.routes if request._has(_ROUTE) else ()
+    return _hop_by(request, _routes_of(request))
+
+
+def _routes_of(request: "Message") -> tuple[NameAddr, ...]:
+    return request.routes if request._has(_ROUTE) else ()
+
+
+def _hop_by(request: "Message", routes: tuple[NameAddr, ...]) -> Hop:
     try:
         return Hop.of_uri(routes[0].uri if routes else request.uri)
     except HeaderError as error:
@@ -108,12 +114,12 @@ def next_hop(request: "Message") -> Hop:
         raise HeaderError(error.reason, header, error.offset, status) from None
 
 
-def _put_strict_route(request: "Message") -> None:
+def _put_strict_route(request: "Message", routes: tuple[NameAddr, ...]) -> None:
     """Where the first Route is that of a strict router, it becomes the Request-URI, and that the last Route (16.6)."""
-    routes = list(request.routes) if request._has(_ROUTE) else []
     if routes and isinstance(first := routes[0].uri, SipUri) and not first.lr and request.uri is not None:
-        _set_routes(request, [*routes[1:], NameAddr(request.uri)])
+        request.add_header("Route", NameAddr(request.uri))
         request.request_uri = first
+        request.pop_route()
 
 
 # --- branches and loops (RFC 3261 16.3, 16.11, RFC 5393) -------------------------------------------------------------
@@ -158,12 +164,12 @@ def forward_request(
     Max-Forwards is 0, 500 where no listener of ours speaks the transport, 400 or 416 for what is malformed.
     """
     if to is None:
-        to = next_hop(request)
-        if request._has(_ROUTE):
-            _put_strict_route(request)
+        routes = _routes_of(request)
+        to = _hop_by(request, routes)
+        _put_strict_route(request, routes)
     leg = node._legs.get(to) or node._leg(to)
-    routes = _record_routes(request, leg, came_to) if record_route else ()
-    request._put_hop(node._key, leg, routes)
+    record_routes = _record_routes(request, leg, came_to) if record_route else ()
+    request._put_hop(node._key, leg, record_routes)
     return to
 
 
@@ -209,12 +215,11 @@ def forward_response(response: "Message", node: Node) -> Hop:
     Raises HeaderError, and changes nothing, where it must be dropped: the top Via is not ours (18.1.2), there is none
     below it, or its branch is not the one that `forward_request` made for the Via below, so that somebody made it up.
     """
-    vias = _top_vias(response)
-    if not vias or not node.is_own_via(vias[0]):
+    ours, below = _top_vias(response)
+    if ours is None or not node.is_own_via(ours):
         raise HeaderError("top Via is not ours", "Via")
-    if len(vias) == 1:
+    if below is None:
         raise HeaderError("missing below ours", "Via")
-    ours, below = vias
     part = transaction_part(node._key, ours.sent_by, response, below)
     branch = ours.branch or ""
     if not branch.startswith(MAGIC_COOKIE) or branch[len(MAGIC_COOKIE) + 16 :] != part:
@@ -223,10 +228,8 @@ def forward_response(response: "Message", node: Node) -> Hop:
     return Hop.of_via(below)
 
 
-def _top_vias(message: "Message") -> list[Via]:
-    """The two Vias on top, or what there is of them."""
-    elements: list[str] = []
-    for line in message.get_headers("Via")[:2]:
-        first, rest = split_first(line)
-        elements += [first, split_first(rest)[0]] if rest else [first]
-    return [parse_value("Via", Via.parse, element) for element in elements[:2]]
+def _top_vias(message: "Message") -> tuple[Via | None, Via | None]:
+    """The two Vias on top, None where there is none."""
+    first, below = message.via, message.copy()
+    below.pop_via()
+    return first, below.via

@@ -62,7 +62,7 @@ QUOTED_PAIR: Final = r"\\[^\r\n]"
 QDTEXT: Final = rf'[^"\\{CONTROL_CHARS}]*+'
 QUOTED_STRING: Final = rf'"({QDTEXT}(?:{QUOTED_PAIR}{QDTEXT})*)"'
 """Group: what stands between the quotes."""
-OPEN_QUOTED_STRING: Final = r'"(?>(?:[^"\\]++|\\.?)*)"?'
+OPEN_QUOTED_STRING: Final = r'(?>"[^"\\]*+(?:"|(?:\\.?[^"\\]*+)*"?))'
 """One to step over: it holds anything, and goes on to the end where it is not closed. With re.DOTALL."""
 CTEXT: Final = rf"[^\\{CONTROL_CHARS}]*+(?:{QUOTED_PAIR}[^\\{CONTROL_CHARS}]*+)*"
 """What a comment may hold between its outermost parentheses. They nest, which no regular expression counts."""
@@ -180,7 +180,8 @@ UNFOLDED_HEADERS: Final = (
 """Group: the Content-Length. The values are yet to be searched for control bytes."""
 
 # These take headers apart that were found to be in order.
-HEADER: Final = rf"({HEADER_NAME})([^\n]*+\n(?>(?:[{BLANK}][^\n]*+\n)*))"
+ANY_FOLDED_LINES: Final = rf"(?>(?:[{BLANK}][^\n]*+\n)*)"
+HEADER: Final = rf"({HEADER_NAME})([^\n]*+\n{ANY_FOLDED_LINES})"
 """Groups: name, and everything behind it with its line ends."""
 UNFOLDED_HEADER: Final = rf"^([^{BLANK}\r\n:]++){SWS}:{SWS}([^\r]*+)\r\n"
 """Groups: name and value. With re.MULTILINE."""
@@ -191,7 +192,7 @@ CONTENT_LENGTH: Final = rf"[{BLANK}\r\n]*+((?=[{DIGIT_CHARS}])0*+([{DIGIT_CHARS}
 HEAD_END: Final = rf"\n{LINE_END}"
 """Where the header section ends: the end of its last line, and the empty line."""
 
-FIELD_VALUE: Final = rf"(?>(?:[^\\{CONTROL_CHARS}]++|{FOLD}|{QUOTED_PAIR}|\\(?=[\r\n])|\\\Z)*)"
+FIELD_VALUE: Final = rf"(?>[^\\{CONTROL_CHARS}]*+(?:(?:{QUOTED_PAIR}|{FOLD}|\\(?=[\r\n])|\\\Z)[^\\{CONTROL_CHARS}]*+)*)"
 """The longest start of a header's value that holds no control byte but behind a backslash."""
 
 BYTE_CLASSES: Final = {

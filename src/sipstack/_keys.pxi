@@ -65,4 +65,4 @@ cdef str dialog_id(Message m, bint sent):
 cdef bint find_address(Message m, unsigned int id, sip_address *address) noexcept:
     """From or To, where it can be read here."""
     cdef Py_ssize_t at = find_id(m, id)
-    return at >= 0 and not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), address)
+    return at >= 0 and read_common_address(m, &spans(m)[at], address)

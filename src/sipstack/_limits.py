@@ -8,8 +8,20 @@ MAX_SIZE: Final = 65_535
 """The bytes of a message, where the caller names no other limit: what fits into a datagram (RFC 3261 18.1.1)."""
 MAX_HEADERS: Final = 256
 """The headers of a message, where the caller names no other limit."""
+LINES_A_HEADER: Final = 4
+"""On a stream the lines of a head, for each header that it may have: folded ones are lines too."""
 LARGEST_MAX_SIZE: Final = (1 << 22) - 1
 """What `max_size` may be raised to, in bytes: the compiled core keeps lengths in 22 bits."""
+
+MAX_VALUES: Final = 128
+"""The values that one call reads of a message, where the caller names no other limit: see `headers._counts`."""
+MAX_PARTS: Final = 512
+"""The parts of these values."""
+
+MAX_BODY_PARTS: Final = 128
+"""The parts of a multipart body, where the caller of `body_parts` names no other limit."""
+MAX_PART_HEADERS: Final = 512
+"""The headers of all these parts together."""
 
 MAX_BOUNDARY: Final = 70
 """The characters of a multipart body's boundary (RFC 2046 5.1.1)."""

@@ -90,8 +90,8 @@ cdef class Message:
             at = find(self, wanted, id, at + 1)
         return values
 
-    def get_values(self, name):
-        return parse_values(name, self.get_headers(name))
+    def get_values(self, name, *, max_values=128, max_parts=512):  # as in _limits: a signature shows no name
+        return parse_values(name, self.get_headers(name), max_values, max_parts)
 
     def set_header(self, name, value):
         if is_several(value) and set_lines(self, name, value):
@@ -129,6 +129,15 @@ cdef class Message:
     cpdef bint _has(self, unsigned int id):
         with cython.critical_section(self):
             return find_id(self, id) >= 0
+
+    def _times(self, unsigned int id):
+        cdef Py_ssize_t times = 0, at
+        with cython.critical_section(self):
+            at = find_id(self, id)
+            while at >= 0:
+                times += 1
+                at = find_id(self, id, at + 1)
+        return times
 
     # --- headers as structured values
 
@@ -350,8 +359,8 @@ cdef class Message:
     def check(self):
         return [] if self._is_in_order() else check_message(self)
 
-    def validate(self, *, schemes=("sip", "sips", "tel")):  # URI_SCHEMES: a signature shows no name
-        return validate_message(self, schemes=schemes)
+    def validate(self, *, schemes=("sip", "sips", "tel"), max_values=128, max_parts=512):  # URI_SCHEMES, _limits
+        return validate_message(self, schemes=schemes, max_values=max_values, max_parts=max_parts)
 
     cpdef bytes to_bytes(self):
         with cython.critical_section(self):

@@ -11,7 +11,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.object cimport PyObject, PyObject_Hash
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memmove, memset
 
 from sipstack._sip cimport *
@@ -27,10 +27,9 @@ from ._forwarding import forward_request as forward_any_request
 from ._forwarding import forward_response as forward_any_response
 from ._forwarding import put_hop as put_any_hop
 from ._forwarding import take_routes as take_any_routes
-from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_SIZE, STATUS_CODES
+from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_PARTS, MAX_SIZE, MAX_VALUES, STATUS_CODES
 from ._node import Node
 from ._printable import visible
-from ._rewrite import first_element
 from ._view import Headers, check_own_view
 from ._writing import (
     DIALOG_METHODS, INSTEAD, TAG_KEY, as_bytes, check_content_length, check_source, encode_body, encode_method,
@@ -42,6 +41,7 @@ from .headers import (
     ContentType, RAck, parse_contacts, parse_hops, parse_max_forwards, parse_seconds, parse_value,
     parse_values,
 )
+from .headers._counts import DIVIDERS, check_counts
 from .headers._via import parse_vias
 from .methods import COMPACT_FORMS, HEADER_NAMES, METHODS
 from .uri import parse_uri

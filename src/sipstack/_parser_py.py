@@ -19,7 +19,7 @@ from ._describe import describe, describe_as_html
 from ._diagnose import check_limits, diagnose
 from ._forwarding import forward_request, forward_response, put_hop, take_routes
 from ._keys import need
-from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_SIZE
+from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_PARTS, MAX_SIZE, MAX_VALUES
 from ._node import Leg
 from ._printable import visible
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
@@ -34,6 +34,7 @@ from .headers import (
     Contact, ContentType, CSeq, HeaderValue, NameAddr, RAck, Via, parse_contacts, parse_hops, parse_max_forwards,
     parse_seconds, parse_value, parse_values,
 )  # fmt: skip
+from .headers._counts import check_counts
 from .headers._via import parse_vias
 from .methods import COMPACT_FORMS, HEADER_NAMES, URI_SCHEMES, header_id
 from .uri import Uri, parse_uri
@@ -299,14 +300,19 @@ class Message:
         same_id = [line for line in [*self._table()] if _IDS[line[0]] == number]
         return [_value(line) for line in same_id if number or line[0].lower() == lower_name]
 
-    def get_values(self, name: str) -> tuple[HeaderValue | int | str, ...]:
+    def get_values(
+        self, name: str, *, max_values: int = MAX_VALUES, max_parts: int = MAX_PARTS
+    ) -> tuple[HeaderValue | int | str, ...]:
         """Every value of `name`, over all its lines in order, read as `parse_header` reads them.
 
         A header that may have one value gives one for each line, so one where the message is in order; no header gives
         an empty tuple, and so does an empty list (`Supported:`). `Via`, `Contact` and `Route` give what `vias`,
-        `contacts` and `routes` do, which are faster. Raises HeaderError where one of the lines is malformed.
+        `contacts` and `routes` do, which are faster. Raises HeaderError where one of the lines is malformed, and with
+        status 513, before any is read, where there are more than `max_values` (lines and commas) or `max_parts`: what
+        stands between `;`, `&`, blanks, `(` and `%`. Quoted ones count too. Every other attribute that reads
+        values has the default limits: 128 values, 512 parts.
         """
-        return parse_values(name, self.get_headers(name))
+        return parse_values(name, self.get_headers(name), max_values, max_parts)
 
     def set_header(self, name: str, value: HeaderInput) -> None:
         """Replace the first `name` and drop the others; append it where there is none.
@@ -386,11 +392,13 @@ class Message:
     def _items(self) -> list[tuple[str, str]]:
         start, raw = self._start, self._raw  # in this order: who edits takes raw away before
         if raw is not None:
-            head = _text(raw[start.end() : self._body_at])
-            found: list[tuple[str, str]] = _PAIRS.findall(head)
-            whole = head.endswith("\r\n\r\n") and len(found) == head.count("\n") - 1  # no fold, no bare LF
-            if whole and " \r" not in head and "\t\r" not in head:
-                return found
+            head = raw[start.end() : self._body_at]
+            lines = head.count(b"\n")
+            if lines == head.count(b"\r\n"):  # no bare LF, which the pattern would look for a CR behind
+                text = _text(head)
+                found: list[tuple[str, str]] = _PAIRS.findall(text)
+                if len(found) == lines - 1 and " \r" not in text and "\t\r" not in text:  # no fold
+                    return found
         return [(line[0].decode(), _value(line)) for line in [*self._table()]]
 
     def _count(self) -> int:
@@ -398,6 +406,9 @@ class Message:
 
     def _has(self, number: int) -> bool:
         return self._find(number)[1] is not None
+
+    def _times(self, number: int) -> int:
+        return sum([_IDS[line[0]] == number for line in [*self._table()]])
 
     # --- the lines, and how they change: see _EDITING
 
@@ -510,7 +521,8 @@ class Message:
     def _all(self, number: int, parser: Callable[[str], tuple[V, ...]]) -> tuple[V, ...]:
         header = HEADER_NAMES[number]
         values = [_value(line) for line in [*self._table()] if _IDS[line[0]] == number]
-        return tuple(item for value in values for item in parse_value(header, parser, value))
+        check_counts(header, values)
+        return tuple(item for value in values for item in parse_value(header, parser, value, counted=True))
 
     @property
     def uri(self) -> Uri | None:
@@ -522,7 +534,7 @@ class Message:
     @property
     def via(self) -> Via | None:
         """The top Via value (RFC 3261 20.42); None where there is none. Raises HeaderError."""
-        return self._one(VIA, lambda value: Via.parse(split_first(value)[0]))
+        return self._cached("Via", lambda: self._first(VIA, _first_via))
 
     @property
     def vias(self) -> tuple[Via, ...]:
@@ -841,12 +853,19 @@ class Message:
         """What the header table alone shows to be wrong; see `sipstack.validation.check`."""
         return check_message(self)
 
-    def validate(self, *, schemes: Collection[str] = URI_SCHEMES) -> list[Violation]:
+    def validate(
+        self,
+        *,
+        schemes: Collection[str] = URI_SCHEMES,
+        max_values: int = MAX_VALUES,
+        max_parts: int = MAX_PARTS,
+    ) -> list[Violation]:
         """Everything a server would check before it acts; see `sipstack.validation.validate`.
 
-        `schemes` are those of Request-URIs that are served.
+        `schemes` are those of Request-URIs that are served. The limits are those of `get_values`, for all headers with
+        a structure together: over them it is a finding with status 513, and no value is read.
         """
-        return validate_message(self, schemes=schemes)
+        return validate_message(self, schemes=schemes, max_values=max_values, max_parts=max_parts)
 
     def to_bytes(self) -> bytes:
         """The message as it goes on the wire; the bytes it was parsed from where nothing was edited."""
@@ -956,6 +975,10 @@ def _unfolded(line: Line) -> bytes:
 
 def _value(line: Line) -> str:
     return _text(_unfolded(line))
+
+
+def _first_via(line: Line) -> Via:
+    return parse_value("Via", Via.parse, split_first(_value(line))[0])
 
 
 def _max_forwards(line: Line) -> int:

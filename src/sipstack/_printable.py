@@ -1,9 +1,8 @@
 """Bytes from the wire, made fit for a terminal: nothing in a message may move the cursor or ring the bell."""
 
 import unicodedata
-from typing import Final
 
-_BYTES: Final = 16  # of a line, for each column that is shown: one may take several, and a line may be a whole file
+_BYTES_A_COLUMN = 8  # are looked at: a letter with some combining marks
 
 
 def line_at(data: bytes, offset: int) -> tuple[int, int, bytes]:
@@ -18,7 +17,7 @@ def line_at(data: bytes, offset: int) -> tuple[int, int, bytes]:
 def visible(data: bytes | str) -> str:
     r"""Text as it is where it can be printed, and escaped where it cannot: `\x07`, `\xff`, `\u202e`."""
     text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
-    return text if text.isprintable() else "".join(map(_visible, text))
+    return text if text.isprintable() else text.translate({ord(char): _visible(char) for char in set(text)})
 
 
 def _visible(char: str) -> str:
@@ -31,14 +30,11 @@ def _visible(char: str) -> str:
 
 def _columns(text: str) -> int:
     """How many columns of a terminal `text` takes: none for a combining mark, two for a wide character."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
-
-
-def _cell(char: str) -> tuple[str, int]:
-    text = _visible(char)
-    return text, _columns(text)
 
 
 def pointed(data: bytes, offset: int, *, width: int = 100) -> tuple[str, str]:
@@ -46,27 +42,24 @@ def pointed(data: bytes, offset: int, *, width: int = 100) -> tuple[str, str]:
 
     A line of more than `width` columns is cut around the place, with `...` where something is missing.
     """
-    start, end = max(0, offset - _BYTES * width), offset + _BYTES * width
-    is_cut = start > 0, end < len(data)
-    data, offset = data[start:end], offset - start
-    before: list[tuple[str, int]] = []
-    after: list[tuple[str, int]] = []
-    position = 0
-    for char in data.decode("utf-8", "surrogateescape"):
-        size = len(char.encode("utf-8", "surrogateescape"))
-        (before if position + size <= offset else after).append(_cell(char))
-        position += size
+    start, end = max(0, offset - _BYTES_A_COLUMN * width), offset + _BYTES_A_COLUMN * width
+    text = data[start:end].decode("utf-8", "surrogateescape")
+    before = data[start:offset].decode("utf-8", "surrogateescape")
+    while not text.startswith(before):  # it ends inside of a character, which stands behind the caret then
+        before = before[:-1]
     left, cut_left = _fit(before[::-1], width * 2 // 3)
-    right, cut_right = _fit(after, width - width * 2 // 3)
-    shown = ("..." if cut_left or is_cut[0] else "") + "".join(text for text, _ in left[::-1])
-    rest = "".join(text for text, _ in right) + ("..." if cut_right or is_cut[1] else "")
-    return shown + rest, " " * _columns(shown) + "^"
+    right, cut_right = _fit(text[len(before) :], width - width * 2 // 3)
+    shown = "".join(["..."] * (cut_left or start > 0) + left[::-1])
+    return shown + "".join(right + ["..."] * (cut_right or end < len(data))), " " * _columns(shown) + "^"
 
 
-def _fit(cells: list[tuple[str, int]], width: int) -> tuple[list[tuple[str, int]], bool]:
-    """As many of `cells`, from the first on, as fit into `width` columns, and whether some did not."""
-    for index, (_, columns) in enumerate(cells):
-        width -= columns
+def _fit(text: str, width: int) -> tuple[list[str], bool]:
+    """As many characters, from the first on, as fit into `width` columns, and whether some did not."""
+    shown: list[str] = []
+    for char in text:
+        cell = _visible(char)
+        width -= _columns(cell)
         if width < 0:
-            return cells[:index], True
-    return cells, False
+            return shown, True
+        shown.append(cell)
+    return shown, False

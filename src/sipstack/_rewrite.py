@@ -9,12 +9,18 @@ from collections.abc import Iterator
 
 from ._grammar import BLANK, OPEN_QUOTED_STRING, SWS
 from ._values import lower
-from .headers._lists import each_part
+from .headers._lists import element_end
 
+_COMMAS = re.compile(f"[{BLANK},]*+")
 _TO_SEMICOLON = f'(?>(?:[^";]++|{OPEN_QUOTED_STRING})*)'
 _UP_TO_SEMICOLON = re.compile(_TO_SEMICOLON, re.DOTALL)
 _PARAMETER = re.compile(rf';{SWS}([^{BLANK}=";]*+)({_TO_SEMICOLON})', re.DOTALL)
 _CLOSED_QUOTES = re.compile(f'(?>(?:[^"]++|{OPEN_QUOTED_STRING.removesuffix("?")})*)', re.DOTALL)
+_NAME_END = f'{SWS}(?i:%s)(?=[{BLANK}=";]|\\Z)'
+_UP_TO = {  # over all parameters of other names
+    names: re.compile(f'(?>(?:[^";]++|{OPEN_QUOTED_STRING}|;(?!{_NAME_END % names}))*)', re.DOTALL | re.ASCII)
+    for names in ("tag", "received|rport")
+}
 _HIDES_COMMA = re.compile(rf"<|[{BLANK}]\(")
 _UP_TO_ANGLE = re.compile(f'(?>(?:[^"<]++|{OPEN_QUOTED_STRING})*)', re.DOTALL)
 
@@ -28,15 +34,10 @@ def split_first(value: str) -> tuple[str, str]:
     """The first element of a header's list that is not empty, and the rest of the list ("" where there is none)."""
     if "," not in value:
         return value, ""
-    given = (part for part in each_part(value) if part[1])
-    _, first = next(given, (0, ""))
-    second = next(given, None)
-    return first, "" if second is None else value[second[0] :]
-
-
-def first_element(value: str) -> str:
-    """The first element of a header's list."""
-    return split_first(value)[0]
+    start = _COMMAS.match(value).end()  # type: ignore[union-attr]  # it matches nothing too
+    end = element_end(value, start)
+    rest = _COMMAS.match(value, end).end()  # type: ignore[union-attr]
+    return value[start:end].rstrip(BLANK), value[rest:]
 
 
 def has_tag(address: str) -> bool:
@@ -49,9 +50,12 @@ def has_tag(address: str) -> bool:
 
 def add_tag(address: str, tag: str) -> str:
     """An address without a tag, with one behind all other parameters; a tag parameter without a value makes way."""
-    params = [*_address_parameters(address)]
-    kept = [address[start:end] for start, end, name, rest in params if not _is_bare(name, rest)]
-    text = (address[: params[0][0]] if params else address) + "".join(kept)
+    kept, done = [], 0
+    for start, end, name, rest in _address_parameters(address):
+        if _is_bare(name, rest):
+            kept.append(address[done:start])
+            done = end
+    text = "".join(kept) + address[done:]
     return f"{text}tag={tag}" if text.endswith(";") else f"{text};tag={tag}"
 
 
@@ -61,17 +65,17 @@ def _is_bare(name: str, rest: str) -> bool:
 
 
 def _address_parameters(address: str) -> Iterator[tuple[int, int, str, str]]:
-    """The parameters of an address, not those of a URI in its <>."""
+    """The tags among the parameters of an address, not those of a URI in its <>."""
     angle = _UP_TO_ANGLE.match(address).end()  # type: ignore[union-attr]  # it matches nothing too
     start = address.find(">", angle) if angle < len(address) else 0
-    return _parameters(address, start) if start >= 0 else iter(())
+    return _parameters(address, "tag", start) if start >= 0 else iter(())
 
 
-def _parameters(value: str, position: int = 0) -> Iterator[tuple[int, int, str, str]]:
-    """The parameters behind a position: where each begins and ends, its name, and the rest of it."""
-    position = _UP_TO_SEMICOLON.match(value, position).end()  # type: ignore[union-attr]  # it matches nothing too
-    while found := _PARAMETER.match(value, position):
-        yield position, found.end(), found[1], found[2]
+def _parameters(value: str, names: str, position: int = 0) -> Iterator[tuple[int, int, str, str]]:
+    """The parameters of these names behind a position: where each begins and ends, its name, and the rest of it."""
+    up_to = _UP_TO[names]
+    while found := _PARAMETER.match(value, up_to.match(value, position).end()):  # type: ignore[union-attr]
+        yield found.start(), found.end(), found[1], found[2]
         position = found.end()
 
 
@@ -89,12 +93,11 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
     values = {"received": host, "rport": str(port)}
     written: set[str] = set()
     head = via[: _UP_TO_SEMICOLON.match(plain).end()]  # type: ignore[union-attr]  # it matches nothing too
-    parts = [value[:before], head]
-    for start, end, name, rest in _parameters(plain):
+    parts, done = [value[:before]], 0
+    for start, end, name, rest in _parameters(plain, "received|rport"):
         key = lower(name)
-        if key not in values:
-            parts.append(via[start:end])
-            continue
+        parts.append(via[done:start])
+        done = end
         # A < or a comment that is overwritten may hide the comma that ends the Via: what is left of it goes too.
         hides = _HIDES_COMMA.search(rest) is not None
         if key not in written:
@@ -102,7 +105,9 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
             blanks = "" if hides else rest[len(rest.rstrip(BLANK)) :]
             parts.append(f"{via[start : end - len(rest)]}={values[key]}{blanks}")
         if hides:
+            done = len(via)
             break
+    parts.append(via[done:])
     if not written and lower(_sent_by_host(head)) == lower(host):
         return value, False
     if "received" not in written:

@@ -267,6 +267,7 @@ static const sip_byte *sip_read_display(const sip_byte *p, const sip_byte *end, 
     if (p != start) {
         if (sip_is_blank(*start)) return NULL;
         *display = sip_trim(start, p);
+        if (p - display->end > 1) return NULL; /* every blank is a part: see headers/_counts.py */
     }
     return p;
 }

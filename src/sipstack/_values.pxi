@@ -88,13 +88,67 @@ cdef make_cseq(const sip_cseq *parts):
 # Kept here, because looking up a method makes an object, which may run Python: that must not come between finding a
 # header and taking its value.
 parse_address, parse_cseq, parse_rack, parse_content_type = NameAddr.parse, CSeq.parse, RAck.parse, ContentType.parse
-
-
-def parse_first_via(text):
-    return Via.parse(first_element(text))
+parse_one_via = Via.parse
 
 
 # ---------------------------------------------------------------- of a message
+
+# How many values and parts are read is limited, and counted beforehand: see headers/_counts.py. Of the common shape
+# there is so little in one value that nobody needs to count, but for what may stand in names.
+
+cdef size_t MOST_VALUES = MAX_VALUES, MOST_PARTS = MAX_PARTS
+cdef enum:
+    COMMON_PARTS = 20  # of a value without its names: eight parameters, eight of its URI, a blank
+
+
+cdef uint8_t[256] is_divider
+memset(is_divider, 0, 256)
+for divider in DIVIDERS:
+    is_divider[ord(divider)] = 1
+
+
+cdef inline size_t names_of(const sip_address *parts) noexcept:
+    """Bytes of an address in which anything may stand."""
+    return sip_length(parts.display) + sip_length(parts.uri.user)
+
+
+cdef inline bint read_common_uri(sip_text text, sip_uri *parts) noexcept:
+    """The parts of a URI of the common shape, which are not too many; False for any other."""
+    return sip_read_uri(text, parts) and sip_length(parts.user) < MOST_VALUES
+
+
+cdef inline bint read_common_address(Message m, const sip_span *span, sip_address *parts) noexcept:
+    """The parts of a line with one address of the common shape, which are not too many; False for any other."""
+    return (
+        not span.bits & SIP_FOLDED and sip_read_address(span_value(m, span), parts) and names_of(parts) < MOST_VALUES
+    )
+
+
+cdef str first_via(Message m, const sip_span *span):
+    """The first value of a Via line."""
+    cdef bytes line = unfolded(span_value(m, span)) if span.bits & SIP_FOLDED else None
+    cdef sip_text first = sip_first_element(span_value(m, span) if line is None else bytes_text(line))
+    return to_str(sip_trim(first.p, first.end), m.high)
+
+
+cdef int check_lines(Message m, unsigned int id) except -1:
+    """HeaderError where the lines of an id have more values or parts than are read."""
+    cdef size_t values = 0, parts = 0
+    cdef sip_text line
+    cdef bytes whole
+    cdef Py_ssize_t at = find_id(m, id)
+    while at >= 0:
+        whole = unfolded(span_value(m, &spans(m)[at])) if spans(m)[at].bits & SIP_FOLDED else None
+        line = span_value(m, &spans(m)[at]) if whole is None else bytes_text(whole)
+        values += 1
+        while line.p < line.end:
+            values += line.p[0] == c","
+            parts += is_divider[line.p[0]]
+            line.p += 1
+        at = find_id(m, id, at + 1)
+    if values > MOST_VALUES or parts > MOST_PARTS:
+        check_counts(NAMES[id], m.get_headers(NAMES[id]))
+    return 0
 
 
 cdef str first_value(Message m, unsigned int id):
@@ -146,18 +200,26 @@ cdef list every_item(Message m):
     return found
 
 
-cdef tuple every_via(Message m):
+cdef tuple every_via(Message m, bint counted=False):
+    """`counted`: that they are not too many is known. Otherwise it is found out where it might not be so."""
     cdef list found = []
     cdef uint32_t edits = m.edits
+    cdef size_t lines = 0
+    cdef bint common
     cdef sip_via parts
     cdef sip_text line
     cdef Py_ssize_t at = find_id(m, SIP_VIA)
     while at >= 0:
         line = span_value(m, &spans(m)[at])
-        if not spans(m)[at].bits & SIP_FOLDED and sip_read_via(line, &parts) and parts.end == line.end:
+        lines += 1
+        common = not spans(m)[at].bits & SIP_FOLDED and sip_read_via(line, &parts) and parts.end == line.end
+        if not counted and (not common or lines * COMMON_PARTS > MOST_PARTS):
+            check_lines(m, SIP_VIA)
+            return every_via(m, True)
+        if common:
             found.append(make_via(&parts))
         else:
-            found.extend(parse_value("Via", parse_vias, value_str(m, &spans(m)[at])))
+            found.extend(parse_value("Via", parse_vias, value_str(m, &spans(m)[at]), True))
         if m.edits != edits:
             return every_via(copy(m))
         at = find_id(m, SIP_VIA, at + 1)
@@ -180,29 +242,58 @@ cdef bint read_hop(sip_text element, unsigned int id, sip_address *parts) noexce
     return sip_read_address(element, parts) and (parts.angle or id == SIP_CONTACT)
 
 
-cdef bint are_plain_addresses(sip_text line, unsigned int id) noexcept:
-    """Whether _values.h can read every element of a line."""
+cdef struct counts:
+    size_t values  # of the common shape
+    size_t others  # bytes that may be anything: those of names, and between elements
+
+
+cdef bint are_plain_addresses(sip_text line, unsigned int id, counts *seen) noexcept:
+    """Whether _values.h can read every element of a line; they are counted."""
     cdef sip_address parts
+    cdef sip_text element
     if line.p == line.end or (line.end - 1)[0] == c",":
         return False
+    seen.others += sip_length(line)
     while line.p < line.end:
-        if not read_hop(next_element(&line), id, &parts):
+        element = next_element(&line)
+        if not read_hop(element, id, &parts):
             return False
+        seen.values += 1
+        seen.others += names_of(&parts)
+        seen.others -= sip_length(element)
     return True
 
 
-cdef tuple every_address(Message m, unsigned int id, parser):
+cdef inline bint may_be_too_many(const counts *seen) noexcept:
+    cdef size_t parts = seen.values * COMMON_PARTS + seen.others
+    return seen.values + seen.others > MOST_VALUES or parts > MOST_PARTS
+
+
+cdef tuple every_address(Message m, unsigned int id, parser, bint counted=False):
+    """`counted` as in every_via."""
     cdef list found = []
     cdef uint32_t edits = m.edits
+    cdef counts seen = counts(0, 0)
+    cdef bint plain, alone
     cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)
     while at >= 0:
-        if not spans(m)[at].bits & SIP_FOLDED and read_hop(span_value(m, &spans(m)[at]), id, &parts):
-            found.append(make_address(&parts, m.high))  # the only one of its line
-        elif spans(m)[at].bits & SIP_FOLDED or not are_plain_addresses(span_value(m, &spans(m)[at]), id):
-            found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at])))
+        plain = not spans(m)[at].bits & SIP_FOLDED
+        alone = plain and read_hop(span_value(m, &spans(m)[at]), id, &parts)  # the only one of its line
+        if alone:
+            seen.values += 1
+            seen.others += names_of(&parts)
         else:
+            plain = plain and are_plain_addresses(span_value(m, &spans(m)[at]), id, &seen)
+        if not counted and (not plain or may_be_too_many(&seen)):
+            check_lines(m, id)
+            return every_address(m, id, parser, True)
+        if alone:
+            found.append(make_address(&parts, m.high))
+        elif plain:
             make_addresses(m, at, id, edits, found)
+        else:
+            found.extend(parse_value(NAMES[id], parser, value_str(m, &spans(m)[at]), True))
         if m.edits != edits:
             return every_address(copy(m), id, parser)
         at = find_id(m, id, at + 1)
@@ -247,7 +338,7 @@ cdef uri_of(Message m):
     cdef sip_uri parts
     if values.uri is not None:
         return values.uri
-    if sip_read_uri(uri_part(m), &parts):
+    if read_common_uri(uri_part(m), &parts):
         uri = make_uri(&parts)
     else:
         uri = parse_value("Request-URI", parse_uri, to_str(uri_part(m), m.high))
@@ -268,7 +359,7 @@ cdef via_of(Message m):
     if not spans(m)[at].bits & SIP_FOLDED and sip_read_via(span_value(m, &spans(m)[at]), &parts):
         via = make_via(&parts)
     else:
-        via = parse_value("Via", parse_first_via, value_str(m, &spans(m)[at]))
+        via = parse_value("Via", parse_one_via, first_via(m, &spans(m)[at]))
     if values.via is None:
         values.via = via
     return via
@@ -303,7 +394,7 @@ cdef address_of(Message m, unsigned int id):
     at = find_id(m, id)
     if at < 0:
         return None
-    if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
+    if read_common_address(m, &spans(m)[at], &parts):
         address = make_address(&parts, m.high)
     else:
         address = parse_value(NAMES[id], parse_address, value_str(m, &spans(m)[at]))
@@ -320,7 +411,7 @@ cdef tag_of(Message m, unsigned int id):
     cdef Py_ssize_t at = find_id(m, id)
     if at < 0:
         return None
-    if not spans(m)[at].bits & SIP_FOLDED and sip_read_address(span_value(m, &spans(m)[at]), &parts):
+    if read_common_address(m, &spans(m)[at], &parts):
         return to_str_or_none(parts.tag)
     address = address_of(m, id)
     return None if address is None else address.tag

@@ -19,8 +19,7 @@ from ._limits import MAX_SECONDS
 from .errors import HeaderError, SerializeError
 
 _QUOTED_STRING: Final = re.compile(QUOTED_STRING)
-_QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
-_TO_ESCAPE: Final = re.compile(rf'["\\{CONTROL_CHARS}]')
+_CONTROL: Final = re.compile(f"[{CONTROL_CHARS}]")
 _UNWRITABLE: Final = re.compile(f"[{CONTROL_CHARS}{NO_UTF8_CHARS}]")
 _UPPER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
@@ -200,8 +199,12 @@ def parse_delta(text: str, what: str, offset: int = 0) -> int:
 
 
 def unquote(inside: str) -> str:
-    """The meaning of what stands between the quotes of a quoted string: every quoted-pair is its second character."""
-    return _QUOTED_PAIR.sub(r"\1", inside) if "\\" in inside else inside
+    """The meaning of what stands between quotes or in a comment: every quoted-pair is its second character."""
+    if "\\" not in inside:
+        return inside
+    lone = "\\" if (len(inside) - len(inside.rstrip("\\"))) % 2 else ""  # has nothing behind it
+    # A line end, which is in no value, stands for the backslashes that stay: a call for each pair would be dear.
+    return inside.replace("\\\\", "\n").replace("\\", "").replace("\n", "\\") + lone
 
 
 def parse_quoted(text: str, position: int) -> tuple[str, int]:
@@ -256,4 +259,14 @@ def need_text(value: object, what: str) -> str:
 
 def quote(text: str) -> str:
     """A quoted string that means the text. Quote, backslash and control characters become quoted-pairs."""
-    return '"' + _TO_ESCAPE.sub(r"\\\g<0>", text) + '"'
+    escaped = escape(text, '"')
+    for control in set(_CONTROL.findall(text)):
+        escaped = escaped.replace(control, f"\\{control}")
+    return f'"{escaped}"'
+
+
+def escape(text: str, characters: str) -> str:
+    """The text with a backslash before each backslash and each of the characters."""
+    for character in f"\\{characters}":
+        text = text.replace(character, f"\\{character}")
+    return text

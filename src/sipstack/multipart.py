@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, overload
 
 from ._grammar import BLANK, FOLD, HEADER_NAME, LINE_END, LINE_TEXT, SWS
-from ._limits import MAX_BOUNDARY
+from ._limits import MAX_BODY_PARTS, MAX_BOUNDARY, MAX_PART_HEADERS
 from ._rewrite import unfold
 from ._values import lower
 from ._writing import Body, HeaderInput, encode_body, encode_name, encode_value
@@ -65,13 +65,16 @@ class BodyPart(NamedTuple):
         return None if value is None else parse_header("Content-Type", value)  # type: ignore[return-value]
 
 
-def body_parts(whole: "HasBody") -> tuple[BodyPart, ...]:
+def body_parts(
+    whole: "HasBody", *, max_parts: int = MAX_BODY_PARTS, max_headers: int = MAX_PART_HEADERS
+) -> tuple[BodyPart, ...]:
     """The parts of a message's multipart body, or of a part that is multipart itself.
 
     Their bytes are as they came, whatever they are: nothing is decoded, and a Content-Length in a part does not count.
     What stands before the first delimiter and behind the last is left out; where the last is missing, the body's end is
     that of its last part. Raises HeaderError for a Content-Type that is missing, malformed, or of no multipart with a
-    boundary, and ParseError for a body in which there is no part, or a part whose headers are malformed.
+    boundary, and ParseError for a body in which there is no part, or a part whose headers are malformed; with status
+    513 where more than `max_parts` lines begin as a delimiter, or the parts have more than `max_headers` headers.
     """
     content_type = whole.content_type
     boundary = "" if content_type is None else content_type.params.get("boundary") or ""
@@ -79,28 +82,41 @@ def body_parts(whole: "HasBody") -> tuple[BodyPart, ...]:
     if not multipart or not 0 < len(boundary) <= MAX_BOUNDARY:
         raise HeaderError("is not multipart with a boundary of 1 to 70 characters", "Content-Type", status=415)
     body = whole.body
-    return tuple([_read_part(body, start, end) for start, end in _spans(body, boundary)])
+    parts: list[BodyPart] = []
+    for start, end in _spans(body, boundary, max_parts):
+        parts.append(_read_part(body, start, end, max_headers))
+        max_headers -= len(parts[-1].headers)
+    return tuple(parts)
 
 
-def _spans(body: bytes, boundary: str) -> Iterator[tuple[int, int]]:
+def _spans(body: bytes, boundary: str, max_parts: int) -> Iterator[tuple[int, int]]:
     """Where the parts begin and end, from delimiter to delimiter, each with the line end of its delimiter in front."""
     mark = b"--" + boundary.encode("utf-8", "surrogateescape")
-    start, at = -1, body.find(mark)
+    start, lines, at = -1, 0, 0 if body.startswith(mark) else _line_of(mark, body, 0)
     while at >= 0:
-        found = _REST_OF_DELIMITER.match(body, at + len(mark)) if at == 0 or body[at - 1] == 10 else None
+        found = _REST_OF_DELIMITER.match(body, at + len(mark))
+        lines += found is None or not found[1]
+        if lines > max_parts:
+            raise ParseError("too many parts", at, 513)
         if found:
             if start >= 0:
                 yield start, max(start, at - (2 if body[at - 2 : at] == b"\r\n" else 1))
             if found[1]:
                 return
             start = found.end()
-        at = body.find(mark, at + 1)
+        at = _line_of(mark, body, at)
     if start < 0:
         raise ParseError("multipart body does not have its boundary", len(body))
     yield start, len(body)
 
 
-def _read_part(body: bytes, position: int, end: int) -> BodyPart:
+def _line_of(mark: bytes, body: bytes, position: int) -> int:
+    """Where the next line behind a position begins that begins with the mark; -1 where there is none."""
+    found = body.find(b"\n" + mark, position)
+    return found + 1 if found >= 0 else -1
+
+
+def _read_part(body: bytes, position: int, end: int, max_headers: int) -> BodyPart:
     """A part between two delimiters: a line end, headers, an empty line, and its bytes."""
     headers: list[tuple[str, str]] = []
     line_end = _LINE_END.match(body, position, end)
@@ -112,6 +128,8 @@ def _read_part(body: bytes, position: int, end: int) -> BodyPart:
         found = _HEADER.match(body, position, end)
         if found is None:
             raise ParseError("header of a part is malformed", position)
+        if len(headers) == max_headers:
+            raise ParseError("too many headers", position, 513)
         headers.append((found[1].decode("ascii"), unfold(found[2]).decode("utf-8", "surrogateescape")))
         position = found.end()
     return BodyPart(tuple(headers), b"")

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from ._diagnose import check_limits
 from ._grammar import CONTENT_LENGTHS, HEAD_END, LINE_END, read_content_length
-from ._limits import MAX_HEADERS, MAX_SIZE
+from ._limits import LINES_A_HEADER, MAX_HEADERS, MAX_SIZE
 from .errors import HeaderError, ParseError
 from .message import Message, parse
 
@@ -27,6 +27,7 @@ PONG: Final = b"\r\n"
 _NO_HEAD_YET: Final = -1
 _LINE: Final = -1
 _EMPTY_LINE: Final = re.compile(LINE_END.encode())
+_EMPTY_LINES: Final = frozenset((b"\n", b"\r\n"))  # the same, of whole lines
 _HEAD_END: Final = re.compile(HEAD_END.encode())
 _CONTENT_LENGTHS: Final = re.compile(CONTENT_LENGTHS.encode())
 _NOISE: Final = b" \t\r\n\0"
@@ -72,8 +73,8 @@ class StreamParser:
     """
 
     __slots__ = (
-        "_buffer", "_empty_lines", "_error", "_max_headers", "_max_size", "_on_keepalive", "_searched", "_wanted",
-        "client", "pings", "pongs",
+        "_buffer", "_empty_lines", "_error", "_lines", "_max_headers", "_max_size", "_on_keepalive", "_searched",
+        "_wanted", "client", "pings", "pongs",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +87,7 @@ class StreamParser:
     ) -> None:
         """Begin a stream. `max_size` (bytes of one message) bounds the buffer; `on_keepalive` hears pings and pongs.
 
+        A head has at most four times `max_headers` lines, folded ones too.
         Raises ValueError for a limit that is none.
         """
         check_limits(max_size, max_headers)
@@ -96,6 +98,7 @@ class StreamParser:
         self._on_keepalive = on_keepalive
         self._buffer = bytearray()
         self._searched = 0  # no head ends before this place
+        self._lines = 0  # in front of it
         self._wanted = _NO_HEAD_YET  # the length of the message whose head is complete
         self._empty_lines = 0  # since the last message
         self._error: ParseError | None = None
@@ -154,7 +157,7 @@ class StreamParser:
         data = bytes(self._buffer[: self._wanted])
         message = parse(data, max_size=self._max_size, max_headers=self._max_headers)
         del self._buffer[: self._wanted]
-        self._wanted, self._searched = _NO_HEAD_YET, 0
+        self._wanted, self._searched, self._lines = _NO_HEAD_YET, 0, 0
         return message
 
     def _find_head(self) -> bool:
@@ -164,12 +167,16 @@ class StreamParser:
             if self._buffer == b"\r":
                 return False
         found = _HEAD_END.search(self._buffer, max(self._searched - 2, 0))
+        end = len(self._buffer) if found is None else found.end()
+        self._lines += self._buffer.count(b"\n", self._searched, min(end, self._max_size))
+        if self._lines > LINES_A_HEADER * self._max_headers:
+            raise _too_many_lines(self._buffer, LINES_A_HEADER * self._max_headers)
         if found is None:
             self._searched = len(self._buffer)
             if len(self._buffer) > self._max_size:
                 raise _too_large(self._max_size)
             return False
-        head = bytes(self._buffer[: found.end()])
+        head = bytes(self._buffer[:end])
         self._wanted = _message_length(head, self._max_size, self._max_headers)
         self._empty_lines = 0
         return True
@@ -195,6 +202,13 @@ def _too_large(max_size: int) -> ParseError:
     return ParseError("message is too large", max_size, 513)
 
 
+def _too_many_lines(head: bytes | bytearray, most: int) -> ParseError:
+    end = 0
+    for _ in range(most + 1):
+        end = head.find(b"\n", end) + 1
+    return ParseError("too many lines", end, 513)
+
+
 def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
     """The length of the message that a complete head begins, by its Content-Length.
 
@@ -216,12 +230,12 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
 class _Half:
     """What has been read of a message: of one whose reading was cancelled, the next call goes on with it."""
 
-    __slots__ = ("data", "empty_lines", "wanted")
+    __slots__ = ("data", "empty_lines", "lines", "wanted")
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.wanted = _NO_HEAD_YET  # the length of the message; data may hold a part of the body too
-        self.empty_lines = 0
+        self.empty_lines = self.lines = 0
 
 
 _HALVES: "Final[WeakKeyDictionary[asyncio.StreamReader, _Half]]" = WeakKeyDictionary()
@@ -240,14 +254,17 @@ def _reading(
             return None
         if not line.endswith(b"\n"):
             raise ParseError("stream ended inside a message", len(data) + len(line))
-        empty = _EMPTY_LINE.fullmatch(line) is not None
+        empty = line in _EMPTY_LINES
         if empty and not data:
             next(keepalive.feed(line), None)
             half.empty_lines = keepalive._empty_lines
             continue
         data += line
+        half.lines += 1
         if len(data) > max_size:
             raise _too_large(max_size)
+        if half.lines > LINES_A_HEADER * max_headers:
+            raise _too_many_lines(data, LINES_A_HEADER * max_headers)
         if empty:
             half.wanted = _message_length(bytes(data), max_size, max_headers)
     while len(data) < half.wanted:

@@ -53,6 +53,7 @@ _DRAIN_SECONDS: Final = 0.001
 _PASSING: Final = frozenset((errno.EPERM, errno.EACCES, errno.ENOMEM, errno.ENOBUFS))
 _PAUSE_SECONDS: Final = 0.1
 _PAUSES: Final = 100  # in a row
+_PORTION: Final = 131_072  # bytes that are delivered at once: what costs most for a byte takes a few milliseconds then
 _RETRY_SECONDS: Final = 0.005  # between two tries of a full socket where the loop cannot say when it has room
 _SO_MEMINFO: Final = 55  # Linux: nine 32-bit counters of the socket; the last one is what it had to drop
 _SO_DETACH_FILTER: Final = 27  # Linux
@@ -189,6 +190,8 @@ class UDPTransport(DatagramTransport):
         self._queue_size = send_queue
         self._sending = threading.RLock()
         self._kernel_drops = 0
+        self._late: list[Datagram] = []  # were read, and are delivered in the next turns of the loop
+        self._comes_again = False
         self._totals = dict.fromkeys(_COUNTERS, 0)
         self._log = LimitedLog(_logger)
 
@@ -282,6 +285,7 @@ class UDPTransport(DatagramTransport):
             self._totals, self._kernel_drops = self.counters(), 0
             is_ours = self._is_ours()
             sock, self._sock, self._batch, self._local = self._sock, None, None, None
+            self._late = []
             if is_ours:
                 sock.close()
             else:
@@ -326,6 +330,7 @@ class UDPTransport(DatagramTransport):
             self._fallback = fallback
         if self._queue:
             self._await_room()
+        self._come_again()
         self._timer = loop.call_later(self._check_interval, self._check)
 
     def stop(self) -> None:
@@ -343,6 +348,7 @@ class UDPTransport(DatagramTransport):
             self._loop.remove_writer(self._watched)
         self._watched = -1
         self._loop = self._timer = self._receiver = None
+        self._comes_again = False
 
     async def drain(self, receiver: Receiver, seconds: float) -> None:
         """Gives what waits in the socket to `receiver`, for so many seconds at most.
@@ -380,13 +386,29 @@ class UDPTransport(DatagramTransport):
                 break
             if taken == 0 or time.monotonic() > end:
                 break
+        if self._late:
+            self._come_again()
+
+    def _come_again(self) -> None:
+        """Has what was read be delivered in the next turn of the loop, whatever is in the socket."""
+        if self._late and self._loop is not None and not self._comes_again:
+            self._comes_again = True
+            self._loop.call_soon(self._on_late)
+
+    def _on_late(self) -> None:
+        self._comes_again = False
+        if self._late and self._receiver is not None:
+            self._on_readable()
 
     def _take(self, receiver: Receiver) -> int:
-        """Reads one batch and delivers it; returns how many datagrams it was. OSError: the socket cannot be read."""
+        """Reads one batch and delivers it, or what is late; how many datagrams. OSError: the socket cannot be read."""
         batch = self._batch
         assert batch is not None
-        datagrams = batch.receive()
+        before = batch.bytes_received
+        datagrams = self._late or batch.receive()
         self._pauses = 0
+        if self._late or batch.bytes_received - before > _PORTION:
+            datagrams = self._first_portion(datagrams)
         if datagrams:
             receiver.deliver(datagrams)
         cut = batch.cut
@@ -394,6 +416,17 @@ class UDPTransport(DatagramTransport):
             batch.cut = []
             receiver.deliver_cut(cut)
         return len(datagrams) + len(cut)
+
+    def _first_portion(self, datagrams: list[Datagram]) -> list[Datagram]:
+        """As many of the datagrams as are delivered at once, one at least; the others are late."""
+        size = count = 0
+        for data, _ in datagrams:
+            size += len(data)
+            if count and size > _PORTION:
+                break
+            count += 1
+        self._late = datagrams[count:]
+        return datagrams[:count]
 
     def _on_datagram(self, data: bytes, address: Address) -> None:
         """One datagram from the fallback's protocol, which has no buffer of ours to be cut by."""

@@ -9,13 +9,15 @@ A finding is serious where the message cannot be acted on. What a server can do 
 neither is what is against the grammar but can be read in one way.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ._grammar import BLANK
+from ._limits import MAX_PARTS, MAX_VALUES
 from ._values import Flaws, lower
 from .errors import HeaderError
-from .headers import MAGIC_COOKIE, READERS, STAR, CSeq, NameAddr, parse_max_forwards, parse_tokens, parse_value
+from .headers import MAGIC_COOKIE, READERS, STAR, CSeq, NameAddr, parse_max_forwards, parse_value
+from .headers._counts import check_counts
 from .methods import (
     ACK,
     CANCEL,
@@ -29,6 +31,7 @@ from .methods import (
     UPDATE,
     URI_SCHEMES,
     canonical_name,
+    header_id,
 )
 from .uri import SipUri, parse_uri, uri_scheme
 
@@ -82,7 +85,7 @@ class Violation(NamedTuple):
     """One finding.
 
     Attributes:
-        header: the header's long name, `"Request-URI"`, or "" for the start line.
+        header: the header's long name, `"Request-URI"`, or "" for the start line and for the message as a whole.
         reason: short, stable text.
         status: what a server answers to a request that it refuses for this.
         serious: whether the message has to be refused: a request is answered `status`, a response discarded (8.1.3,
@@ -99,8 +102,8 @@ class Violation(NamedTuple):
 def check(message: "Message") -> list[Violation]:
     """The cheap half, for every request of a busy server: version, what is missing or twice, CSeq, Max-Forwards."""
     found = [] if message.version.upper() == "SIP/2.0" else [Violation("", "SIP version is not 2.0", 505)]
-    found += [Violation(name, "is missing", 400) for name in MANDATORY if message.get_header(name) is None]
-    found += [Violation(name, "is there twice", 400) for name in SINGLETONS if len(message.get_headers(name)) > 1]
+    found += [Violation(name, "is missing", 400) for name in MANDATORY if not message._has(header_id(name))]
+    found += [Violation(name, "is there twice", 400) for name in SINGLETONS if message._times(header_id(name)) > 1]
     cseq = message.get_header("CSeq")
     if cseq is not None:
         found += _read("CSeq", lambda: _check_cseq(message, cseq))
@@ -110,10 +113,17 @@ def check(message: "Message") -> list[Violation]:
     return found
 
 
-def validate(message: "Message", *, schemes: Collection[str] = URI_SCHEMES) -> list[Violation]:
+def validate(
+    message: "Message",
+    *,
+    schemes: Collection[str] = URI_SCHEMES,
+    max_values: int = MAX_VALUES,
+    max_parts: int = MAX_PARTS,
+) -> list[Violation]:
     """Everything: `check`, the Request-URI, every header with a structure, and what the method needs.
 
-    `schemes` are those of Request-URIs that are served, in any case.
+    `schemes` are those of Request-URIs that are served, in any case. The limits are those of `Message.get_values`, for
+    all headers with a structure together: over them it is a finding with status 513, and no value is read.
     """
     _need_several(schemes, "schemes")
     found = message.check()
@@ -121,9 +131,15 @@ def validate(message: "Message", *, schemes: Collection[str] = URI_SCHEMES) -> l
         found += check_scheme(message, schemes) or _read("Request-URI", lambda: _check_request_uri(message.request_uri))
         found += _check_needed(message)
     used = _USED.get(_method_of(message), _USED_BY_ALL)
-    found += _check_headers(message, used)
-    found += _check_contacts(message, "Contact" in used)
-    found += _check_branch(message)
+    lines = [(canonical_name(name), value) for name, value in message.headers.items()]
+    found += _check_twice([name for name, _ in lines], used)
+    structured = [line for line in lines if line[0] in READERS]
+    try:
+        check_counts("", [value for _, value in structured], max_values, max_parts)
+    except HeaderError as error:
+        found.append(Violation("", error.reason, error.status))
+    else:
+        found += _check_values(message, structured, used)
     if message.body.strip(b"\r\n") and message.get_header("Content-Type") is None:
         found.append(Violation("Content-Type", "is missing, and there is a body", 400))
     return list(dict.fromkeys(found))
@@ -147,7 +163,7 @@ def unsupported_options(message: "Message", supported: Collection[str]) -> tuple
     if message.method in (ACK, CANCEL):
         return ()
     known = {tag.lower() for tag in _need_several(supported, "supported")}
-    tags = (tag for value in message.get_headers("Require") for tag in parse_value("Require", parse_tokens, value))
+    tags = map(str, message.get_values("Require"))
     return tuple(dict.fromkeys(tag for tag in tags if tag.lower() not in known))
 
 
@@ -191,7 +207,7 @@ def _check_cseq(message: "Message", value: str) -> None:
 
 def _check_request_uri(text: str) -> None:
     """RFC 3261 19.1.1: no header part."""
-    uri = parse_uri(text)
+    uri = parse_value("", parse_uri, text)
     if isinstance(uri, SipUri) and uri.headers:
         raise HeaderError("has a header part")
 
@@ -207,37 +223,49 @@ def _check_needed(message: "Message") -> list[Violation]:
     return [Violation(name, "is missing", status) for name, status in needed if message.get_header(name) is None]
 
 
-def _check_headers(message: "Message", used: Collection[str]) -> list[Violation]:
-    found: list[Violation] = []
+def _check_twice(names: Sequence[str], used: Collection[str]) -> list[Violation]:
     seen: set[str] = set()
-    with Flaws() as flaws:
-        for sent_name, value in message.headers.items():
-            name = canonical_name(sent_name)
-            if name in seen and name in OTHER_SINGLETONS:
-                found.append(Violation(name, "is there twice", 400, name in used))
-            seen.add(name)
-            reader = READERS.get(name)
-            if reader is None:
-                continue
-            try:
-                reader(value)
-            except HeaderError as error:
-                found.append(Violation(name, error.reason, error.status, name in used))
-                flaws.clear()
-            if flaws:
-                found += _tolerated(name, flaws)
-                flaws.clear()
+    found: list[Violation] = []
+    if len(set(names)) == len(names):
+        return found
+    for name in names:
+        if name in seen and name in OTHER_SINGLETONS:
+            found.append(Violation(name, "is there twice", 400, name in used))
+        seen.add(name)
     return found
 
 
-def _check_contacts(message: "Message", used: bool) -> list[Violation]:
+def _check_values(message: "Message", lines: Iterable[tuple[str, str]], used: Collection[str]) -> list[Violation]:
+    """The syntax of headers with a structure, and what its Contacts and its top Via say besides."""
+    found: list[Violation] = []
+    contacts: list[object] = []
+    contacts_read = True
+    with Flaws() as flaws:
+        for name, value in lines:
+            try:
+                read = READERS[name](value)
+            except HeaderError as error:
+                found.append(Violation(name, error.reason, error.status, name in used))
+                flaws.clear()
+                contacts_read &= name != "Contact"
+                continue
+            if name == "Contact" and isinstance(read, tuple):
+                contacts += read
+            if flaws:
+                found += _tolerated(name, flaws)
+                flaws.clear()
+    if contacts_read:
+        found += _check_contacts(message, contacts, "Contact" in used)
+    return found + _check_branch(message)
+
+
+def _check_contacts(message: "Message", contacts: list[object], used: bool) -> list[Violation]:
     """A Contact's q and expires are numbers; `*` stands alone, in a REGISTER, with Expires 0 (10.2.2, 10.3)."""
-    try:
-        contacts = message.contacts
-    except HeaderError:
-        return []  # found with the other headers
-    addresses = [contact for contact in contacts if isinstance(contact, NameAddr)]
-    found = _read("Contact", lambda: [(contact.q, contact.expires) for contact in addresses])
+    with Flaws() as flaws:
+        for contact in contacts:
+            if isinstance(contact, NameAddr):
+                contact._look_at_numbers()
+    found = _tolerated("Contact", flaws)
     unregisters_all = message.method == REGISTER and message.get_header("Expires", "never").strip("0") == ""
     if STAR in contacts and (len(contacts) > 1 or not unregisters_all):
         found.append(Violation("Contact", "* is not alone, or not in a REGISTER with Expires 0", 400, used))

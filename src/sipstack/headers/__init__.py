@@ -4,11 +4,11 @@
 that defines the header; docstrings name it. Values are unfolded already.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from .._grammar import BLANK
-from .._limits import MAX_CSEQ, MAX_SECONDS
+from .._limits import MAX_CSEQ, MAX_PARTS, MAX_SECONDS, MAX_VALUES
 from .._params import Params, ParamsLike
 from .._values import HeaderValue, need_str, parse_number
 from ..errors import HeaderError
@@ -34,6 +34,7 @@ from . import (
 from ._address import STAR, Contact, NameAddr, Star, parse_contacts, parse_hops
 from ._auth import AuthenticationInfo, Challenge, Credentials
 from ._base import TextValue, TokenValue, UriValue
+from ._counts import check_counts
 from ._dates import Date, Timestamp
 from ._dialogs import Replaces, SessionId, TargetDialog, parse_call_id
 from ._events import EventValue, SubscriptionState
@@ -80,31 +81,47 @@ def has_structure(name: str) -> bool:
     return canonical_name(name) in READERS
 
 
-def parse_header(name: str, value: str) -> ParsedHeader:
+def parse_header(name: str, value: str, *, max_values: int = MAX_VALUES, max_parts: int = MAX_PARTS) -> ParsedHeader:
     """Read a header's value as what its name (any case, long or compact) says it is.
 
     One field's value at a time; a header that is a list gives a tuple. A header without a structure, or an unknown
-    one, gives the text without the blanks round it. Raises HeaderError, with the header's name.
+    one, gives the text without the blanks round it. Raises HeaderError, with the header's name, and with status 513
+    where there are more than `max_values` values or `max_parts` parts (see `Message.get_values`).
     """
     if type(name) is not str or type(value) is not str:
         need_str(name, "name")
         need_str(value, "value")
     header = canonical_name(name)
     reader = READERS.get(header)
-    return value.strip(BLANK) if reader is None else parse_value(header, reader, value)
+    if reader is None:
+        return value.strip(BLANK)
+    check_counts(header, (value,), max_values, max_parts)
+    return parse_value(header, reader, value, counted=True)
 
 
-def parse_values(name: str, lines: Iterable[str]) -> tuple[HeaderValue | int | str, ...]:
+def parse_values(
+    name: str, lines: Sequence[str], max_values: int, max_parts: int
+) -> tuple[HeaderValue | int | str, ...]:
     """Every value of a header's lines, each read by parse_header: a header that has one value gives one for a line."""
+    header = canonical_name(name)
+    reader = READERS.get(header)
+    if reader is None:
+        return tuple([line.strip(BLANK) for line in lines])
+    check_counts(header, lines, max_values, max_parts)
     found: list[HeaderValue | int | str] = []
     for line in lines:
-        read = parse_header(name, line)
+        read = parse_value(header, reader, line, counted=True)
         found += read if isinstance(read, tuple) else (read,)
     return tuple(found)
 
 
-def parse_value(header: str, parser: Callable[[str], V], value: str) -> V:
-    """Apply a value's parser; its HeaderError gets the header's name."""
+def parse_value(header: str, parser: Callable[[str], V], value: str, counted: bool = False) -> V:
+    """Apply a value's parser, unless there is too much for it; its HeaderError gets the header's name.
+
+    `counted`: the caller knows that there is not.
+    """
+    if not counted and len(value) >= MAX_VALUES:
+        check_counts(header, (value,))
     try:
         return parser(value)
     except HeaderError as error:

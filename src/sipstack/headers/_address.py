@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final, Self
 
 from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING
 from .._limits import DEFAULT_EXPIRES, MAX_SECONDS
-from .._params import ParamsLike, merge_parameters, read_params, write_parameters
+from .._params import Params, ParamsLike, merge_parameters, read_params, write_parameters
 from .._values import (
     HeaderValue, assign, lower, need_number, need_text, need_token, parse_delta, parse_quoted, quote, skip_blanks,
     tolerate,
@@ -96,8 +96,7 @@ class NameAddr(Parametrized):
     @property
     def q(self) -> float | None:
         """A Contact's preference, 0.0 to 1.0; None where it is something else."""
-        params = self.params
-        return readable(parse_qvalue, params["q"] or "") if "q" in params else None
+        return _read_q(self.params)
 
     @property
     def expires(self) -> int | None:
@@ -105,8 +104,13 @@ class NameAddr(Parametrized):
 
         What is no number is 3600, and what is over 2**32 - 1 is that (RFC 3261 20.10).
         """
+        return _read_expires(self.params)
+
+    def _look_at_numbers(self) -> None:
+        """Note what is wrong with q and expires."""
         params = self.params
-        return _read_expires(params["expires"] or "") if "expires" in params else None
+        _read_q(params)
+        _read_expires(params)
 
     def with_tag(self, tag: str) -> Self:
         """A copy with this tag behind its other parameters, in place of the one it has."""
@@ -170,7 +174,14 @@ def _read_bare_uri(text: str, position: int) -> tuple[Uri, int]:
     return _uri_at(bare, position), position + len(bare)
 
 
-def _read_expires(value: str) -> int:
+def _read_q(params: Params) -> float | None:
+    return readable(parse_qvalue, params["q"] or "") if "q" in params else None
+
+
+def _read_expires(params: Params) -> int | None:
+    if "expires" not in params:
+        return None
+    value = params["expires"] or ""
     try:
         return parse_delta(value, "expires")
     except HeaderError as error:

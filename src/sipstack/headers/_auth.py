@@ -15,7 +15,7 @@ from ._lists import Reader, read_each
 # What follows a scheme tells it from the name of a parameter, which may have blanks before its = too.
 _SCHEME: Final = re.compile(f"{SWS}({TOKEN}){LWS}(?=[^{BLANK}=,])")
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9\-._~+/]++=*+")
-_COMMAS_OR_OTHER: Final = re.compile(rf'(,[{BLANK},]*+)|[^",]++|{OPEN_QUOTED_STRING}', re.DOTALL)
+_TO_COMMAS: Final = re.compile(rf'(?>[^",]*+(?:{OPEN_QUOTED_STRING}[^",]*+)*)(,[{BLANK},]*+|\Z)', re.DOTALL)
 _NC: Final = re.compile("[0-9a-f]{8}")
 _UNQUOTED: Final = frozenset({"algorithm", "stale", "charset", "userhash", "qop", "nc"})
 """The parameters that are never written in quotes, but for what a class says (RFC 3261 25.1, RFC 7616 3.3 to 3.5)."""
@@ -138,9 +138,9 @@ def parse_each(cls: type[AuthValue], text: str) -> tuple[AuthValue, ...]:
 def _split(text: str) -> Iterator[tuple[int, str]]:
     """What parse_each reads, each with the place where it starts."""
     start = 0
-    for found in _COMMAS_OR_OTHER.finditer(text):
+    for found in _TO_COMMAS.finditer(text):
         if found[1] and _SCHEME.match(text, found.end()):
-            yield start, text[start : found.start()]
+            yield start, text[start : found.start(1)]
             start = found.end()
     yield start, text[start:]
 

@@ -6,13 +6,12 @@ from typing import ClassVar, Final, Self
 from .._grammar import CTEXT, DIGITS, SWS
 from .._limits import MAX_SECONDS
 from .._params import ParamsLike
-from .._values import assign, lower, need_number, need_text, parse_number, skip_blanks, unquote
+from .._values import assign, escape, lower, need_number, need_text, parse_number, skip_blanks, unquote
 from ..errors import HeaderError
 from ._base import Parametrized
 from ._lists import Reader, comment_end
 
 _CTEXT: Final = re.compile(CTEXT)
-_TO_ESCAPE: Final = re.compile(r"[()\\]")
 
 
 class Interval(Parametrized):
@@ -103,7 +102,7 @@ class RetryAfter(Interval):
         return self._number("duration")
 
     def _head(self) -> str:
-        comment = _TO_ESCAPE.sub(r"\\\g<0>", self.comment)
+        comment = escape(self.comment, "()")
         return f"{self.seconds} ({comment})" if comment else str(self.seconds)
 
 

@@ -15,9 +15,12 @@ ParsedHeader = HeaderValue | int | str | tuple[HeaderValue, ...] | tuple[str, ..
 """What parse_header returns: one value, or a tuple for a header that may have several."""
 Reader = Callable[[str], ParsedHeader]
 
-# Text without a delimiter, a quoted string, or something in <>. What is opened and never closed goes on to the end.
-_ELEMENT: Final = re.compile(f'[^",<(]++|{OPEN_QUOTED_STRING}|<[^>]*+>?', re.DOTALL)
-_COMMENT_MARK: Final = re.compile(r"[()]|\\.", re.DOTALL)
+# Up to a comma or a comment. What is opened and never closed goes on to the end.
+_TO_COMMA: Final = '[^",<(]*+'
+_UP_TO_COMMA: Final = re.compile(
+    rf"(?>{_TO_COMMA}(?:(?:{OPEN_QUOTED_STRING}|<[^>]*+>?|(?<=[^{BLANK},])\(){_TO_COMMA})*)", re.DOTALL
+)
+_COMMENT_MARK: Final = re.compile(r"(?>(?:[^()\\]++|\\.?)*)([()]|\Z)", re.DOTALL)
 
 
 def split_list(value: str) -> list[str]:
@@ -40,20 +43,23 @@ def list_parts(value: str) -> list[tuple[int, str]]:
 
 def each_part(value: str) -> Iterator[tuple[int, str]]:
     """The parts one after the other, none read before it is asked for: who wants the first pays for the first."""
-    start = position = 0
-    while position < len(value):
-        found = _ELEMENT.match(value, position)
-        if found is not None:
-            position = found.end()
-        elif value[position] == ",":
-            yield _trimmed(value, start, position)
-            position = start = position + 1
-        elif position == start or value[position - 1] in BLANK:
-            end = comment_end(value, position)
-            position = end if end > 0 else len(value)
-        else:
-            position += 1
-    yield _trimmed(value, start, position)
+    start = 0
+    while True:
+        end = element_end(value, start)
+        yield _trimmed(value, start, end)
+        if end == len(value):
+            return
+        start = end + 1
+
+
+def element_end(value: str, position: int) -> int:
+    """Where the element ends that begins at a position: at a comma, or with the value."""
+    while True:
+        position = _UP_TO_COMMA.match(value, position).end()  # type: ignore[union-attr]  # it matches nothing too
+        if position == len(value) or value[position] == ",":
+            return position
+        end = comment_end(value, position)
+        position = end if end > 0 else len(value)
 
 
 def _trimmed(value: str, start: int, end: int) -> tuple[int, str]:
@@ -65,8 +71,8 @@ def comment_end(text: str, position: int) -> int:
     """Where the comment that opens at a position ends, -1 where it does not: comments nest, and know quoted-pairs."""
     depth = 0
     for found in _COMMENT_MARK.finditer(text, position):
-        depth += {"(": 1, ")": -1}.get(found[0], 0)
-        if depth == 0:
+        depth += {"(": 1, ")": -1}.get(found[1], 0)
+        if depth == 0 and found[1]:
             return found.end()
     return -1
 

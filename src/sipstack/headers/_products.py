@@ -5,13 +5,12 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
 from .._grammar import BLANK, CONTROL_CHARS, SWS
-from .._values import HeaderValue, assign, need_text, need_token, skip_blanks, unquote
+from .._values import HeaderValue, assign, escape, need_text, need_token, skip_blanks, unquote
 from ..errors import HeaderError
 from ._lists import Reader, comment_end
 
 _CONTROL: Final = re.compile(f"[{CONTROL_CHARS}]")
 _PRODUCT: Final = re.compile(rf"([^{BLANK}(/]++)(?:{SWS}/{SWS}([^{BLANK}(]++))?|/")
-_TO_ESCAPE: Final = re.compile(r"[()\\]")
 
 
 class Product(NamedTuple):
@@ -52,7 +51,7 @@ class Products(HeaderValue):
             need_token(product.name, "product")
             need_token("0" if product.version is None else product.version, "version")
         words = [str(product) for product in made]
-        words += ["(" + _TO_ESCAPE.sub(r"\\\g<0>", text) + ")" for text in texts]
+        words += ["(" + escape(text, "()") + ")" for text in texts]
         assign(self, products=made, comments=texts, _text=" ".join(words))
 
     @classmethod
