@@ -15,7 +15,7 @@ _COMMAS = re.compile(f"[{BLANK},]*+")
 _TO_SEMICOLON = f'(?>(?:[^";]++|{OPEN_QUOTED_STRING})*)'
 _UP_TO_SEMICOLON = re.compile(_TO_SEMICOLON, re.DOTALL)
 _PARAMETER = re.compile(rf';{SWS}([^{BLANK}=";]*+)({_TO_SEMICOLON})', re.DOTALL)
-_CLOSED_QUOTES = re.compile(f'(?>(?:[^"]++|{OPEN_QUOTED_STRING.removesuffix("?")})*)', re.DOTALL)
+_CLOSED_QUOTES = re.compile(r'(?>(?:[^"]++|"[^"\\]*+(?:\\.[^"\\]*+)*")*)', re.DOTALL)
 _NAME_END = f'{SWS}(?i:%s)(?=[{BLANK}=";]|\\Z)'
 _UP_TO = {  # over all parameters of other names
     names: re.compile(f'(?>(?:[^";]++|{OPEN_QUOTED_STRING}|;(?!{_NAME_END % names}))*)', re.DOTALL | re.ASCII)
