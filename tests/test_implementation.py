@@ -63,7 +63,7 @@ def test_broken_compiled_core_is_loud(broken_copy: Path) -> None:
     assert "_parser" in result.stderr  # the reason, as the loader gave it
 
 
-@pytest.mark.parametrize("name", ["_dispatch", "_udp"])
+@pytest.mark.parametrize("name", ["_first_steps", "_dispatch", "_udp"])
 def test_any_other_broken_compiled_module_is_loud(plain_copy: Path, name: str) -> None:
     if name == "_udp" and sys.platform != "linux":
         pytest.skip("is for Linux")

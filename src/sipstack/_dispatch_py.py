@@ -10,7 +10,7 @@ from asyncio import CancelledError
 from functools import partial
 from threading import get_ident
 from types import CoroutineType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._address import ReturnAddress, at_port
 from ._config import EndpointConfig, EventType, Handler
@@ -26,6 +26,9 @@ from .methods import ACK, CANCEL, INVITE, METHODS, header_id
 from .stream import is_signaling_noise_datagram, is_stun
 from .transport import Address, Datagram
 from .validation import Violation, check_scheme, unsupported_options
+
+if TYPE_CHECKING:
+    from ._first_steps_py import FirstSteps
 
 REQUIRE = header_id("Require")
 NO_ROUTE = ""  # no method
@@ -99,6 +102,7 @@ class Dispatcher:
         self.watches_events = config.on_event is not None
         self.watch_answers()
         self.delivering = False
+        self.steps: FirstSteps | None = None  # for as long as a batch is delivered
         self.counts_received = True
         self.responses_received = 0
         self.responses = [0] * 7
@@ -126,11 +130,13 @@ class Dispatcher:
         if self.counts_received:
             self.count_received(batch)
         self.delivering = self.outbox.held = True
+        self.steps = None
         try:
             for data, addr in batch:
                 self.receive(data, addr)
         finally:
             self.delivering = self.outbox.held = False
+            self.steps = None
             self.outbox.flush()
 
     def deliver_cut(self, batch: list[Datagram]) -> None:
@@ -151,6 +157,7 @@ class Dispatcher:
         outbox = self.outbox
         outbox.has_returns = True
         held, outbox.held = outbox.held, True
+        steps, self.steps = self.steps, None
         try:
             if isinstance(message, bytes):
                 self.receive(data, addr)
@@ -160,6 +167,7 @@ class Dispatcher:
                 self.take_message(message, addr, data)
         finally:
             outbox.held = held
+            self.steps = steps
             if not held:
                 outbox.flush()
 
@@ -389,13 +397,40 @@ class Dispatcher:
                 self.answer(request, response, addr, target)
                 return
         elif type(result) is CoroutineType or inspect.isawaitable(result):
-            if not self.tasks.start(request, result, addr, target, data):
-                self.counts["overloaded"] += 1
-                self.reports.event(EventType.OVERLOADED, addr, request=request, status=503)
-                fault = Fault(503, None, (("Retry-After", str(self.config.retry_after)),))
-                self.refuse(self.as_came(request, addr, data), addr, fault)
+            self.begin(request, result, addr, target, data)
             return
         self.fail(request, addr, _wrong_result(result), data)
+
+    def begin(self, request: Message, work: Any, addr: Address, target: Address | None, data: bytes) -> None:
+        """Takes the first step of a coroutine; where it waits then, or no step can be taken here, it is a task."""
+        tasks = self.tasks
+        coroutine = tasks.admit(work)
+        if coroutine is None:
+            self.counts["overloaded"] += 1
+            self.reports.event(EventType.OVERLOADED, addr, request=request, status=503)
+            fault = Fault(503, None, (("Retry-After", str(self.config.retry_after)),))
+            self.refuse(self.as_came(request, addr, data), addr, fault)
+            return
+        invite = None
+        if self.answers_cancel and request._method() == INVITE:
+            invite = tasks.invites.add(request, addr[0], coroutine)
+        if self.steps is None:
+            self.steps = tasks.first_steps()
+        steps = self.steps
+        if steps is None:
+            tasks.start(request, coroutine, addr, target, data, invite)
+            return
+        try:
+            if not steps.take(coroutine):
+                tasks.go_on(steps, request, coroutine, addr, target, data, invite)
+                return
+            result = steps.result
+            if result is not None:
+                self.finish(request, result, addr, target, data)
+        except (Exception, CancelledError) as error:
+            self.fail(request, addr, error, data)
+        if invite is not None:
+            tasks.invites.remove(invite)
 
     def answer(self, request: Message, response: Message, addr: Address, target: Address | None) -> None:
         if target is None:
