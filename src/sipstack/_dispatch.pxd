@@ -53,7 +53,9 @@ cdef class Dispatcher:
     cpdef finish(self, _parser.Message request, result, addr, target, data)
     @cython.locals(steps=_first_steps.FirstSteps)
     cdef begin(self, _parser.Message request, work, addr, target, data)
-    @cython.locals(status=cython.int)
     cpdef bint pass_on(self, message, addr) except -1
+    cdef bint pass_pair(self, tuple pair) except -1
+    @cython.locals(status=cython.int)
+    cdef put(self, _parser.Message message, addr)
     @cython.locals(status=cython.int)
     cpdef answer(self, _parser.Message request, _parser.Message response, addr, target)

@@ -220,7 +220,9 @@ class Dispatcher:
         self.responses_received += 1
         if self.on_sip_response is not None:
             try:
-                self.on_sip_response(response, addr)
+                result = self.on_sip_response(response, addr)
+                if type(result) is tuple:
+                    self.pass_pair(result)
             except (Exception, CancelledError) as error:
                 self.reports.hook_failed(self.on_sip_response, error, (response, addr))
         if self.watches_events:
@@ -389,12 +391,15 @@ class Dispatcher:
     def finish(self, request: Message, result: object, addr: Address, target: Address | None, data: bytes) -> None:
         """What a handler returned, when it is not None; `target` is where its response goes, if that is known.
 
-        It is never known for an ACK. A coroutine for which there is no room is 503 (RFC 3261 21.5.4).
+        It is never known for an ACK.
         """
         if type(result) is Message:
             response = result
             if response.status_code:
                 self.answer(request, response, addr, target)
+                return
+        elif type(result) is tuple:
+            if self.pass_pair(result):
                 return
         elif type(result) is CoroutineType or inspect.isawaitable(result):
             self.begin(request, result, addr, target, data)
@@ -402,7 +407,10 @@ class Dispatcher:
         self.fail(request, addr, _wrong_result(result), data)
 
     def begin(self, request: Message, work: Any, addr: Address, target: Address | None, data: bytes) -> None:
-        """Takes the first step of a coroutine; where it waits then, or no step can be taken here, it is a task."""
+        """Takes the first step of a coroutine; where it waits then, or no step can be taken here, it is a task.
+
+        One for which there is no room is answered 503 (RFC 3261 21.5.4).
+        """
         tasks = self.tasks
         coroutine = tasks.admit(work)
         if coroutine is None:
@@ -480,6 +488,17 @@ class Dispatcher:
             raise TypeError(f"a Message can be sent, not {type(message).__name__}")
         if self.outbox.thread != get_ident():
             return False
+        self.put(message, addr)
+        return True
+
+    def pass_pair(self, pair: tuple[Any, ...]) -> bool:
+        """Sends a message that a handler returned with its address; whether it is that."""
+        if len(pair) != 2 or type(pair[0]) is not Message:
+            return False
+        self.put(pair[0], pair[1])
+        return True
+
+    def put(self, message: Message, addr: Address) -> None:
         data = message.to_bytes()
         status = message.status_code
         self.responses[status // 100] += 1
@@ -487,7 +506,6 @@ class Dispatcher:
             self.waiting.append((data, addr))
         else:
             self.outbox.put(data, addr, message)
-        return True
 
     # ------------------------------------------------------------------ without a transport
 
@@ -512,7 +530,7 @@ class Dispatcher:
 
         `came` is the request before the handler had it.
         """
-        if result is None:
+        if result is None or (type(result) is tuple and len(result) == 2 and type(result[0]) is Message):
             return None
         if not isinstance(result, Message) or not result.status_code:
             error = result if isinstance(result, BaseException) else _wrong_result(result)
@@ -530,7 +548,7 @@ def _fault(found: Violation) -> Fault:
 
 def _wrong_result(result: object) -> TypeError:
     what = "a request" if isinstance(result, Message) else type(result).__name__
-    return TypeError(f"a handler answers a response, None or an awaitable, not {what}")
+    return TypeError(f"a handler answers a response, (message, address), None or an awaitable, not {what}")
 
 
 def _is_noise(data: bytes) -> bool:
