@@ -127,6 +127,7 @@ def test_both_parsers_have_the_same_names(both: tuple[ModuleType, ModuleType]) -
             '__slots__ = ("a", "method", "num")',
             "CSeq size changed",
         ),
+        ("_node.py", r'__slots__ = \("_at",', '__slots__ = ("_a", "_at",', "Node size changed"),
         ("headers/_via.py", r'__slots__ = \("_params",', '__slots__ = ("_a", "_params",', "Via size changed"),
         (
             "uri.py",
