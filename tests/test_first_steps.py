@@ -317,6 +317,36 @@ async def test_what_waits_for_nothing_is_answered_with_its_batch():
         assert endpoint.stats.responses_by_class == {"2xx": 4, "4xx": 1, "5xx": 1}
 
 
+@pytest.mark.parametrize("way", ["with the INVITE", "in the next turn", "in the first step"])
+async def test_a_cancel_that_comes_right_behind_a_first_step(way):
+    endpoint, told = Endpoint(transport=Memory()), []
+
+    @endpoint.handler("INVITE")
+    async def invite(request, addr):
+        if way == "in the first step":
+            endpoint.receive(request_bytes("CANCEL"), SOURCE, lambda data: None)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            told.append(bool(error.args))
+            await asyncio.sleep(0)
+            return request.reply(486)
+
+    async with endpoint:
+        batch = [(request_bytes("INVITE"), SOURCE), (request_bytes("CANCEL"), SOURCE)]
+        memory = endpoint.transport
+        if way == "with the INVITE":
+            await in_a_callback(lambda: memory.receiver.deliver(batch))
+        else:
+            await in_a_callback(lambda: memory.receiver.deliver(batch[:1]))
+        if way == "in the next turn":
+            memory.receiver.deliver(batch[1:])
+        while endpoint.stats.pending:
+            await asyncio.sleep(0)
+        assert told == [way != "in the first step"]
+        assert endpoint.stats.responses_by_class == {"2xx": 1, "4xx": 1}
+
+
 async def test_a_message_that_comes_in_a_first_step():
     endpoint, answers = Endpoint(transport=Memory()), []
 

@@ -86,7 +86,10 @@ class Tasks:
     ) -> None:
         """Makes a task of the rest of a coroutine that has taken its first step."""
         rest = steps.rest(coroutine)
-        self._keep(coroutine, steps.go_on(self._follow(request, coroutine, rest, addr, target, data, invite)), invite)
+        task = steps.go_on(self._follow(request, coroutine, rest, addr, target, data, invite))
+        self._keep(coroutine, task, invite)
+        if invite is not None and invite.cancelled:  # by its own first step, when there was no task to cancel
+            task.cancel()
 
     def _keep(self, coroutine: Coroutine[Any, Any, Any], task: "asyncio.Task[None]", invite: Invite | None) -> None:
         self.started = task
@@ -125,7 +128,7 @@ class Tasks:
     ) -> None:
         """The rest of a request whose handler is a coroutine. A done callback would cost another turn of the loop."""
         try:
-            if invite is not None and invite.cancelled:  # before it began
+            if invite is not None and invite.cancelled and work is coroutine:  # before it began
                 coroutine.close()
                 raise asyncio.CancelledError
             result = await work
