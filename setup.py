@@ -16,7 +16,12 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 PACKAGE = Path("src/sipstack")
-MODULES = {"_parser": "_parser.pyx", "_dispatch": "_dispatch_py.py", "_udp": "_udp.pyx"}
+MODULES = {
+    "_parser": "_parser.pyx",
+    "_first_steps": "_first_steps_py.py",
+    "_dispatch": "_dispatch_py.py",
+    "_udp": "_udp.pyx",
+}
 DESCRIBED = ("Message", "parse", "forward_request", "forward_response", "take_routes")
 if not sys.platform.startswith("linux"):
     del MODULES["_udp"]  # recvmmsg and sendmmsg
@@ -46,6 +51,15 @@ def write_docstrings():
         header.write_text(text, "utf-8")
 
 
+def drop_what_is_old():
+    """Drop the C of the modules that have a .pxd by another name than their source, which Cython does not look at."""
+    newest = max(path.stat().st_mtime for path in PACKAGE.glob("*.pxd"))
+    for name, source in MODULES.items():
+        made = (PACKAGE / source).with_suffix(".c")
+        if not source.startswith(f"{name}.") and made.exists() and made.stat().st_mtime < newest:
+            made.unlink()
+
+
 def extensions():
     if os.environ.get("SIPSTACK_NO_EXTENSIONS") == "1" or sys.implementation.name != "cpython":
         return []
@@ -53,6 +67,7 @@ def extensions():
 
     keep_the_flags_of_python()
     write_docstrings()
+    drop_what_is_old()
     trace = os.environ.get("SIPSTACK_TRACE") == "1"
     built = {
         "depends": [str(path) for path in PACKAGE.iterdir() if path.suffix in {".h", ".pxi", ".pxd"}],

@@ -110,8 +110,8 @@ class Proxy:
             )
         )
 
-    def on_request(self, request: Message, addr: Address) -> Message | None:
-        """Sends a request on, or answers why it is not (RFC 3261 16.3 to 16.6)."""
+    def on_request(self, request: Message, addr: Address) -> Message | tuple[Message, Address]:
+        """Passes a request on, or answers why it is not (RFC 3261 16.3 to 16.6)."""
         method, node = request.method, self.node.at(addr)
         try:
             if method == OPTIONS and "@" not in request.request_uri and node.is_own_uri(request.uri):
@@ -124,17 +124,15 @@ class Proxy:
             forward_request(request, node, hop, record_route=record_route)
         except HeaderError as error:
             return request.reply(error.status, error.reason)
-        self.endpoint.send_soon(request, hop.address)
-        return None
+        return request, hop.address
 
-    def on_response(self, response: Message, addr: Address) -> None:
-        """Sends a response back to where its request came from (RFC 3261 16.7, 18.2.2)."""
+    def on_response(self, response: Message, addr: Address) -> tuple[Message, Address] | None:
+        """Passes a response back to where its request came from (RFC 3261 16.7, 18.2.2)."""
         try:
-            hop = forward_response(response, self.node.at(addr))
+            return response, forward_response(response, self.node.at(addr)).address
         except HeaderError as error:
             log.debug("a response is dropped: %s", error)  # anybody can send one
-        else:
-            self.endpoint.send_soon(response, hop.address)
+            return None
 
 
 def make_probe(call_id: str, number: int, target: Hop, source: Hop) -> Message:

@@ -122,6 +122,19 @@ class Handlers:
     def answers_zero(self, request, addr):
         return 0
 
+    def answers_numbers(self, request, addr):
+        return 200, "OK"
+
+    def passes_on(self, request, addr):
+        return request, SOURCES[1]
+
+    def answers_elsewhere(self, request, addr):
+        return request.reply(302), SOURCES[1]
+
+    async def passes_on_later(self, request, addr):
+        await asyncio.sleep(0)
+        return request, SOURCES[1]
+
     def answers_bytes(self, request, addr):
         return b"SIP/2.0 200 OK\r\n\r\n"
 

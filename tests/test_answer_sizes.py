@@ -85,6 +85,7 @@ DEFAULTS = {
     "501": {"method": "PING"},
     "503": {"method": "INVITE", "config": {"max_pending": 0}},
     "505": {"version": "7.0"},
+    "513": {"Require": ",".join("a" * 129)},
 }
 
 

@@ -370,6 +370,80 @@ def test_none_is_no_answer():
     assert statuses(endpoint, request_bytes("INFO")) == []
 
 
+OTHER = ("192.0.2.9", 5070)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "ACK", "NEWER"])
+def test_a_handler_passes_a_message_on(method):
+    def on_request(request, addr):
+        request.push_via("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK2")
+        return request, OTHER
+
+    left = []
+    endpoint = Endpoint(EndpointConfig(no_route_handler=on_request, on_message_sent=lambda *args: left.append(args)))
+    ((sent, to),) = answers(endpoint, request_bytes(method))
+    assert (sent.method, len(sent.vias), to) == (method, 2, OTHER)
+    assert [(message.method, addr) for message, addr in left] == [(method, OTHER)]
+    assert (endpoint.stats.sent, endpoint.stats.responses, endpoint.stats.handler_errors) == (1, 0, 0)
+
+
+def test_a_handler_sends_a_response_elsewhere():
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", lambda request, addr: (request.reply(302), OTHER))
+    ((sent, to),) = answers(endpoint, request_bytes())
+    assert (sent.status_code, to, dict(endpoint.stats.responses_by_class)) == (302, OTHER, {"3xx": 1})
+
+
+def test_the_hook_for_responses_passes_one_on():
+    endpoint = Endpoint(EndpointConfig(on_sip_response=lambda response, addr: (response, OTHER)))
+    ((sent, to),) = answers(endpoint, bytes(Message.response(180)))
+    assert (sent.status_code, to) == (180, OTHER)
+
+
+@pytest.mark.parametrize("other", [(), (1,), ("text", OTHER), (200, "OK"), [], 5])
+def test_what_else_the_hook_for_responses_returns_is_nothing(other):
+    endpoint = Endpoint(EndpointConfig(on_sip_response=lambda response, addr: other))
+    assert answers(endpoint, bytes(Message.response(180))) == []
+    assert endpoint.stats.hook_errors == 0
+
+
+def test_a_coroutine_passes_a_message_on(go):
+    async def at_once(request, addr):
+        return request, OTHER
+
+    async def later(request, addr):
+        await asyncio.sleep(0)
+        return request, OTHER
+
+    async def main():
+        memory = Memory()
+        async with served(memory=memory, handlers={"INFO": at_once, "MESSAGE": later}) as endpoint:
+            memory.receiver.deliver([(request_bytes(method), SOURCE) for method in ("INFO", "MESSAGE")])
+            await settle(lambda: endpoint.stats.sent == 2)
+        assert [(parse(data).method, addr) for data, addr in memory.sent] == [("INFO", OTHER), ("MESSAGE", OTHER)]
+
+    go(main())
+
+
+def test_a_message_that_is_passed_on_is_no_answer_to_dispatch(go):
+    endpoint = Endpoint()
+    endpoint.register_handler("OPTIONS", lambda request, addr: (request, OTHER))
+    assert endpoint.dispatch_request(parse(request_bytes())) is None
+    assert go(endpoint.dispatch(parse(request_bytes()))) is None
+    assert endpoint.stats.handler_errors == 0
+
+
+def test_an_address_to_pass_on_to_that_is_none(caplog):
+    with udp_socket() as sock:
+        endpoint = Endpoint(EndpointConfig(port=0))
+        endpoint.register_handler("OPTIONS", lambda request, addr: (request, None))
+        endpoint.open()
+        endpoint._dispatcher.deliver([(request_bytes(), sock.getsockname())])
+        assert (endpoint.stats.send_errors, endpoint.stats.handler_errors) == (1, 0)
+        endpoint.close()
+    assert "were not sent" in caplog.text
+
+
 # ---------------------------------------------------------------- where a response goes
 
 
@@ -671,13 +745,15 @@ def test_a_malformed_value_in_dispatch():
 
 
 @pytest.mark.parametrize(
-    "wrong", [200, "200 OK", b"SIP/2.0 200 OK\r\n\r\n", object(), Message.request("BYE", "sip:a@b")]
-)
+    "wrong",
+    [200, "200 OK", b"SIP/2.0 200 OK\r\n\r\n", object(), Message.request("BYE", "sip:a@b"), (200, "OK"), (),
+     (Message.response(200),), (Message.response(200), "127.0.0.1", 5060), ("x", ("127.0.0.1", 5060))],
+)  # fmt: skip
 def test_a_handler_that_answers_something_else(wrong, caplog):
     endpoint = Endpoint()
     endpoint.register_handler("INFO", lambda request, addr: wrong)
     assert statuses(endpoint, request_bytes("INFO")) == [500]
-    assert "a handler answers a response, None or an awaitable" in caplog.text
+    assert "a handler answers a response, (message, address), None or an awaitable" in caplog.text
     assert endpoint.stats.handler_errors == 1
 
 

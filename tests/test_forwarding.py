@@ -3,6 +3,7 @@
 import inspect
 import pickle
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 
 import pytest
@@ -202,6 +203,39 @@ class TestNode:
             NODE.listeners = ()
         assert repr(KEY) not in repr(NODE)
         assert "192.0.2.1" in repr(NODE)
+
+    def test_one_that_was_never_made(self, impl: ModuleType) -> None:
+        node = Node.__new__(Node)
+        for call in (
+            partial(forward_request, make(impl), node, TARGET),
+            partial(forward_response, self.answer(impl), node),
+        ):
+            with pytest.raises(AttributeError):
+                call()
+
+    @pytest.mark.parametrize("name", ["_key", "_legs", "_name", "_named", "_routes"])
+    def test_one_that_has_lost_a_part(self, impl: ModuleType, name: str) -> None:
+        node, request = Node(US, key=KEY), make(impl)
+        forward_request(request, node, TARGET, record_route=True)
+        (route,) = (str(route) for route in request.record_routes)
+        object.__delattr__(node, name)
+        lost = 0
+        for call in (
+            partial(forward_request, make(impl), node, TARGET, record_route=True),
+            partial(forward_response, request.reply(200), node),
+            partial(take_routes, make(impl, "BYE", routes=[route], tags=("2", "1")), node),
+        ):
+            try:
+                call()
+            except AttributeError:
+                lost += 1
+        assert lost or name in ("_name", "_routes")  # of which the plain implementation makes no use
+
+    @staticmethod
+    def answer(impl: ModuleType) -> Message:
+        request = make(impl)
+        forward_request(request, NODE, TARGET)
+        return request.reply(200)
 
     @pytest.mark.parametrize("named", [{"aliases": ["a b"]}, {"aliases": ["h:x"]}, {"key": b"short"}])
     def test_what_is_none(self, named) -> None:

@@ -63,7 +63,7 @@ def test_broken_compiled_core_is_loud(broken_copy: Path) -> None:
     assert "_parser" in result.stderr  # the reason, as the loader gave it
 
 
-@pytest.mark.parametrize("name", ["_dispatch", "_udp"])
+@pytest.mark.parametrize("name", ["_first_steps", "_dispatch", "_udp"])
 def test_any_other_broken_compiled_module_is_loud(plain_copy: Path, name: str) -> None:
     if name == "_udp" and sys.platform != "linux":
         pytest.skip("is for Linux")
@@ -127,6 +127,7 @@ def test_both_parsers_have_the_same_names(both: tuple[ModuleType, ModuleType]) -
             '__slots__ = ("a", "method", "num")',
             "CSeq size changed",
         ),
+        ("_node.py", r'__slots__ = \("_at",', '__slots__ = ("_a", "_at",', "Node size changed"),
         ("headers/_via.py", r'__slots__ = \("_params",', '__slots__ = ("_a", "_params",', "Via size changed"),
         (
             "uri.py",

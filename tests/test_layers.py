@@ -11,7 +11,7 @@ import sipstack
 PACKAGE = Path(sipstack.__file__).parent
 LAYERS = """
     _address _compat _limited_log _limits _printable _sip errors methods
-    _grammar _stats
+    _first_steps _first_steps_py _grammar _stats
     _values
     _params
     uri headers._counts headers._lists

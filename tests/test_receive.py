@@ -586,8 +586,8 @@ def test_a_coroutine_that_is_pending_in_dispatch_is_counted(go):
 
 
 @pytest.mark.parametrize("method", ["INVITE", "INFO"])
-def test_one_that_is_cancelled_before_it_begins_is_not_pending(go, method):
-    """Nor does `aclose` wait for it; where tasks begin at once it has begun, and has ended."""
+def test_one_of_a_task_factory_that_is_cancelled_is_not_pending(go, method):
+    """Nor does `aclose` wait for it."""
 
     async def waits(request, addr):
         await asyncio.sleep(60)

@@ -16,8 +16,12 @@ from .validation import Violation
 
 __all__ = ["EndpointConfig", "Event", "EventType", "Handler"]
 
-Handler: TypeAlias = Callable[[Message, Address], "Message | Awaitable[Message | None] | None"]
-"""Gets a request and the address it came from; answers a response, None for no answer, or a coroutine of either."""
+Answer: TypeAlias = "Message | tuple[Message, Address] | None"
+"""A response; or any message and where it is sent, as a proxy passes one on; None for no answer."""
+
+Handler: TypeAlias = Callable[[Message, Address], "Answer | Awaitable[Answer]"]
+"""Gets a request and the address it came from; answers a response, `(message, addr)` to pass a message on, None for
+no answer, or a coroutine of any of these."""
 
 
 class EventType(enum.Enum):
@@ -122,7 +126,7 @@ class EndpointConfig:
         on_datagram: (raw, addr), for everything received, before it is looked at.
         on_parse_err: (raw, addr, error), for what is no SIP message.
         on_request: (request, addr), for every request, before it is judged and handled.
-        on_sip_response: (response, addr), for every response received.
+        on_sip_response: (response, addr), for every response received. A `(message, addr)` that it returns is sent.
         on_response: (request, response, addr), before a response is sent; it may still change it.
         on_message_sent: (message, addr), after any message was sent.
         on_response_sent: (request, response, addr), after a response was sent.

@@ -1,7 +1,7 @@
 # The types that `_dispatch_py.py` has when it is compiled as `_dispatch`: it is the same program without, and slower.
 
 cimport cython
-from sipstack cimport _parser
+from sipstack cimport _first_steps, _parser
 
 cdef extern from "_count.h":
     ctypedef unsigned long long sip_count
@@ -34,6 +34,7 @@ cdef class Dispatcher:
     cdef bint answers_cancel, validate, use_maddr, delivering
     cdef bint watches_datagrams, watches_requests, watches_events, watches_answers
     cdef object on_sip_response
+    cdef _first_steps.FirstSteps steps
     cdef public bint counts_received
     cdef readonly sip_count responses_received
     cdef readonly list responses
@@ -50,12 +51,15 @@ cdef class Dispatcher:
     cdef judge(self, _parser.Message request)
     @cython.locals(response=_parser.Message)
     cpdef finish(self, _parser.Message request, result, addr, target, data)
+    @cython.locals(steps=_first_steps.FirstSteps)
+    cdef begin(self, _parser.Message request, work, addr, target, data)
     cpdef bint pass_on(self, message, addr) except -1
-    @cython.locals(status=cython.int)
+    cdef bint pass_pair(self, tuple pair) except -1
     @cython.locals(response=_parser.Message)
     cpdef refuse(self, _parser.Message request, addr, fault, Py_ssize_t size, target=*)
     @cython.locals(response=_parser.Message)
     cdef short_reply(self, _parser.Message request, fault, Py_ssize_t limit)
+    @cython.locals(status=cython.int)
     cpdef count_sent(self, _parser.Message message)
     cdef put(self, _parser.Message message, addr, request)
     cpdef answer(self, _parser.Message request, _parser.Message response, addr, target)

@@ -10,7 +10,7 @@ from asyncio import CancelledError
 from functools import partial
 from threading import get_ident
 from types import CoroutineType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._address import ReturnAddress, at_port
 from ._config import EndpointConfig, EventType, Handler
@@ -26,6 +26,9 @@ from .methods import ACK, CANCEL, INVITE, METHODS, header_id
 from .stream import is_signaling_noise_datagram, is_stun
 from .transport import Address, Datagram
 from .validation import Violation, check_scheme, unsupported_options
+
+if TYPE_CHECKING:
+    from ._first_steps_py import FirstSteps
 
 REQUIRE = header_id("Require")
 VIA = header_id("Via")
@@ -106,6 +109,7 @@ class Dispatcher:
         self.watches_events = config.on_event is not None
         self.watch_answers()
         self.delivering = False
+        self.steps: FirstSteps | None = None  # for as long as a batch is delivered
         self.counts_received = True
         self.responses_received = 0
         self.responses = [0] * 7
@@ -133,11 +137,13 @@ class Dispatcher:
         if self.counts_received:
             self.count_received(batch)
         self.delivering = self.outbox.held = True
+        self.steps = None
         try:
             for data, addr in batch:
                 self.receive(data, addr)
         finally:
             self.delivering = self.outbox.held = False
+            self.steps = None
             self.outbox.flush()
 
     def deliver_cut(self, batch: list[Datagram]) -> None:
@@ -158,6 +164,7 @@ class Dispatcher:
         outbox = self.outbox
         outbox.has_returns = True
         held, outbox.held = outbox.held, True
+        steps, self.steps = self.steps, None
         try:
             if isinstance(message, bytes):
                 self.receive(data, addr)
@@ -167,6 +174,7 @@ class Dispatcher:
                 self.take_message(message, addr, data)
         finally:
             outbox.held = held
+            self.steps = steps
             if not held:
                 outbox.flush()
 
@@ -218,7 +226,9 @@ class Dispatcher:
         self.responses_received += 1
         if self.on_sip_response is not None:
             try:
-                self.on_sip_response(response, addr)
+                result = self.on_sip_response(response, addr)
+                if type(result) is tuple:
+                    self.pass_pair(result)
             except (Exception, CancelledError) as error:
                 self.reports.hook_failed(self.on_sip_response, error, (response, addr))
         if self.watches_events:
@@ -399,24 +409,57 @@ class Dispatcher:
     def finish(self, request: Message, result: object, addr: Address, target: Address | None, data: bytes) -> None:
         """What a handler returned, when it is not None; `target` is where its response goes, if that is known.
 
-        It is never known for an ACK. A coroutine for which there is no room is 503 (RFC 3261 21.5.4).
+        It is never known for an ACK.
         """
         if type(result) is Message:
             response = result
             if response.status_code:
                 self.answer(request, response, addr, target)
                 return
-        elif type(result) is CoroutineType or inspect.isawaitable(result):
-            if not self.tasks.start(request, result, addr, target, data):
-                self.counts["overloaded"] += 1
-                self.reports.event(EventType.OVERLOADED, addr, request=request, status=503)
-                fault = Fault(503, None, (("Retry-After", str(self.config.retry_after)),))
-                self.refuse(self.as_came(request, addr, data), addr, fault, len(data))
-            return
+        elif type(result) is tuple:
+            if self.pass_pair(result):
+                return
         elif type(result) is Fault:
             self.refuse(request, addr, result, len(data), target)
             return
+        elif type(result) is CoroutineType or inspect.isawaitable(result):
+            self.begin(request, result, addr, target, data)
+            return
         self.fail(request, addr, _wrong_result(result), data)
+
+    def begin(self, request: Message, work: Any, addr: Address, target: Address | None, data: bytes) -> None:
+        """Takes the first step of a coroutine; where it waits then, or no step can be taken here, it is a task.
+
+        One for which there is no room is answered 503 (RFC 3261 21.5.4).
+        """
+        tasks = self.tasks
+        coroutine = tasks.admit(work)
+        if coroutine is None:
+            self.counts["overloaded"] += 1
+            self.reports.event(EventType.OVERLOADED, addr, request=request, status=503)
+            fault = Fault(503, None, (("Retry-After", str(self.config.retry_after)),))
+            self.refuse(self.as_came(request, addr, data), addr, fault, len(data))
+            return
+        invite = None
+        if self.answers_cancel and request._method() == INVITE:
+            invite = tasks.invites.add(request, addr[0], coroutine)
+        if self.steps is None:
+            self.steps = tasks.first_steps()
+        steps = self.steps
+        if steps is None:
+            tasks.start(request, coroutine, addr, target, data, invite)
+            return
+        try:
+            if not steps.take(coroutine):
+                tasks.go_on(steps, request, coroutine, addr, target, data, invite)
+                return
+            result = steps.result
+            if result is not None:
+                self.finish(request, result, addr, target, data)
+        except (Exception, CancelledError) as error:
+            self.fail(request, addr, error, data)
+        if invite is not None:
+            tasks.invites.remove(invite)
 
     def answer(self, request: Message, response: Message, addr: Address, target: Address | None) -> None:
         if target is None:
@@ -473,6 +516,13 @@ class Dispatcher:
         self.put(message, addr, None)
         return True
 
+    def pass_pair(self, pair: tuple[Any, ...]) -> bool:
+        """Sends a message that a handler returned with its address; whether it is that."""
+        if len(pair) != 2 or type(pair[0]) is not Message:
+            return False
+        self.put(pair[0], pair[1], None)
+        return True
+
     # ------------------------------------------------------------------ without a transport
 
     def call(self, request: Message, addr: Address) -> tuple[Message, Any]:
@@ -496,7 +546,7 @@ class Dispatcher:
 
         `came` is the request before the handler had it.
         """
-        if result is None:
+        if result is None or (type(result) is tuple and len(result) == 2 and type(result[0]) is Message):
             return None
         if type(result) is Fault:
             result = result.reply(came)
@@ -515,7 +565,7 @@ def _fault(found: Violation) -> Fault:
 
 def _wrong_result(result: object) -> TypeError:
     what = "a request" if isinstance(result, Message) else type(result).__name__
-    return TypeError(f"a handler answers a response, None or an awaitable, not {what}")
+    return TypeError(f"a handler answers a response, (message, address), None or an awaitable, not {what}")
 
 
 def _is_noise(data: bytes) -> bool:

@@ -112,6 +112,13 @@ cdef int put_forwards(Message m, int left) except -1:
     return 0
 
 
+cdef inline slot_of(Slot slot):
+    """What stands in a slot of a node."""
+    if slot == NULL:
+        raise AttributeError("the node was not made by its class")
+    return <object>slot
+
+
 cdef kept_of(dict kept, key):
     """What a node keeps under a key, None where it does not. Another thread may be emptying it."""
     with cython.critical_section(kept):
@@ -183,10 +190,10 @@ def forward_request(request, node, to=None, *, record_route=False, came_to=None)
     cdef bint recorded = record_route
     cdef tuple routes
     if type(request) is Message and type(node) is Node and to is not None and came_to is None:
-        leg = kept_of(node._legs, to)
+        leg = kept_of(slot_of((<Node>node)._legs), to)
         if is_leg(leg) and not (recorded and is_secure(request)):
             routes = (<tuple>leg)[LEG_ROUTES] if recorded else ()
-            if put_plain_hop(request, node._key, leg, routes):
+            if put_plain_hop(request, slot_of((<Node>node)._key), leg, routes):
                 return to
     return forward_any_request(request, node, to, record_route=recorded, came_to=came_to)
 
@@ -227,15 +234,15 @@ def forward_response(response, node):
     cdef bytes key
     cdef str name, hop = None
     if type(response) is Message and type(node) is Node:
-        key, name = node._key, node._name
+        key, name = slot_of((<Node>node)._key), slot_of((<Node>node)._name)
         if PyBytes_GET_SIZE(key) == KEY_SIZE and is_ascii(name):
             hop = take_plain_via(response, key, name)
     return forward_any_response(response, node) if hop is None else named_by(node, hop)[TAKEN_HOP]
 
 
-cdef tuple named_by(node, str hop):
+cdef tuple named_by(Node node, str hop):
     """What a node's _take gives for a hop's text."""
-    taken = kept_of(node._named, hop)
+    taken = kept_of(slot_of(node._named), hop)
     return <tuple>(node._take(hop) if taken is None else taken)
 
 
@@ -352,7 +359,7 @@ def take_routes(request, node):
     cdef tuple routes
     taken = None
     if type(request) is Message and type(node) is Node:
-        key, routes = node._key, node._routes
+        key, routes = slot_of((<Node>node)._key), slot_of((<Node>node)._routes)
         if PyBytes_GET_SIZE(key) == KEY_SIZE:
             taken = take_plain_routes(request, key, routes)
     if type(taken) is str:

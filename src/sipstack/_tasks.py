@@ -1,23 +1,25 @@
-"""Coroutine handlers in flight: one task each, in bounded number."""
+"""Coroutine handlers in flight: a task for each that waits, in bounded number."""
 
 import asyncio
 import inspect
-import sys
 from collections.abc import Awaitable, Coroutine
 from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from ._address import ReturnAddress
+from ._compat import load
 from ._invites import Invite, Invites
-from .methods import INVITE
+from .transport import running_loop
 
 if TYPE_CHECKING:
     from ._dispatch_py import Dispatcher
+    from ._first_steps_py import FirstSteps
     from .message import Message
     from .transport import Address
+else:
+    FirstSteps = load("_first_steps").FirstSteps
 
-_EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 _SWEPT: Final = 16
 """How many tasks may be looked at for a request that is refused."""
 
@@ -35,7 +37,6 @@ class Tasks:
     def __init__(self, dispatcher: "Dispatcher", limit: int) -> None:
         self._dispatcher = dispatcher
         self._limit = limit
-        self._cancellable = INVITE if dispatcher.config.answer_cancel else ""
         self._tasks: dict[Coroutine[Any, Any, Any], asyncio.Task[None]] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
         self.invites = Invites()
@@ -47,31 +48,60 @@ class Tasks:
         # One that somebody else cancelled before it began has ended, and has not signed off.
         return sum([not task.done() for task in self._tasks.copy().values()]) + self.awaited
 
-    def start(
-        self, request: "Message", work: Awaitable[Any], addr: "Address", target: "Address | None", data: bytes
-    ) -> bool:
-        """Makes a task of what a handler returned. False where there is no loop or `limit` of them are in flight."""
+    def admit(self, work: Awaitable[Any]) -> Coroutine[Any, Any, Any] | None:
+        """What a handler returned, as a coroutine. None where there is no loop or `limit` of them are in flight."""
         coroutine: Coroutine[Any, Any, Any] = work if type(work) is CoroutineType else _wait_for(work)
-        loop = self.loop
-        if loop is None or (len(self._tasks) >= self._limit and not self._make_room()):
+        if self.loop is None or (len(self._tasks) >= self._limit and not self._make_room()):
             coroutine.close()
-            return False
-        invite = self.invites.add(request, addr[0], coroutine) if request.method == self._cancellable else None
-        follow = self._follow(request, coroutine, addr, target, data, invite)
-        if loop.get_task_factory() is None:
-            # What loop.create_task does, without a Python frame and without making up a name. On Python 3.12 and up
-            # one that waits for nothing is over when this returns, and its response leaves with the batch.
-            task = asyncio.Task(follow, loop=loop, name="sipstack handler", **_EAGER)
-        else:
-            task = loop.create_task(follow)
+            return None
+        return coroutine
+
+    def first_steps(self) -> "FirstSteps | None":
+        """What takes first steps until this callback of the loop ends; None where each is to be a task's."""
+        loop = self.loop
+        if loop is None or running_loop() is not loop or asyncio.current_task(loop) or loop.get_task_factory():
+            return None
+        return FirstSteps(loop)
+
+    def start(
+        self,
+        request: "Message",
+        coroutine: Coroutine[Any, Any, Any],
+        addr: "Address",
+        target: "Address | None",
+        data: bytes,
+        invite: Invite | None,
+    ) -> None:
+        """Makes a task of a coroutine."""
+        assert self.loop is not None
+        task = self.loop.create_task(self._follow(request, coroutine, coroutine, addr, target, data, invite))
+        self._keep(coroutine, task, invite)
+        if type(addr) is ReturnAddress:  # who had it received may cancel it before it begins
+            task.add_done_callback(partial(self._forget, coroutine, invite))
+
+    def go_on(
+        self,
+        steps: "FirstSteps",
+        request: "Message",
+        coroutine: Coroutine[Any, Any, Any],
+        addr: "Address",
+        target: "Address | None",
+        data: bytes,
+        invite: Invite | None,
+    ) -> None:
+        """Makes a task of the rest of a coroutine that has taken its first step."""
+        rest = steps.rest(coroutine)
+        task = steps.go_on(self._follow(request, coroutine, rest, addr, target, data, invite))
+        self._keep(coroutine, task, invite)
+        if invite is not None and invite.cancelled:  # by its own first step, when there was no task to cancel
+            task.cancel()
+
+    def _keep(self, coroutine: Coroutine[Any, Any, Any], task: "asyncio.Task[None]", invite: Invite | None) -> None:
         self.started = task
         if not task.done():
             self._tasks[coroutine] = task
             if invite is not None:
                 invite.task = task
-            if type(addr) is ReturnAddress:  # who had it received may cancel it before it begins
-                task.add_done_callback(partial(self._forget, coroutine, invite))
-        return True
 
     def _forget(self, coroutine: Coroutine[Any, Any, Any], invite: Invite | None, _: object = None) -> None:
         self._tasks.pop(coroutine, None)
@@ -106,6 +136,7 @@ class Tasks:
         self,
         request: "Message",
         coroutine: Coroutine[Any, Any, Any],
+        work: Awaitable[Any],
         addr: "Address",
         target: "Address | None",
         data: bytes,
@@ -113,10 +144,10 @@ class Tasks:
     ) -> None:
         """The rest of a request whose handler is a coroutine. A done callback would cost another turn of the loop."""
         try:
-            if invite is not None and invite.cancelled:  # before it began
+            if invite is not None and invite.cancelled and work is coroutine:  # before it began
                 coroutine.close()
                 raise asyncio.CancelledError
-            result = await coroutine
+            result = await work
             if result is not None:
                 self._dispatcher.finish(request, result, addr, target, data)
         except asyncio.CancelledError as error:

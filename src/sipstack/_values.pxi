@@ -15,6 +15,8 @@ cdef extern from "_layouts.h":
         cdef Slot _params, display_name, tag, uri
     ctypedef class sipstack.headers.CSeq [object sip_cseq_object, check_size error]:
         cdef Slot method, num
+    ctypedef class sipstack._node.Node [object sip_node_object, check_size error]:
+        cdef Slot _at, _key, _legs, _name, _named, _names, _own, _routes, aliases, listeners
 
 
 cdef type value_class
@@ -426,6 +428,7 @@ cdef int check_layouts() except -1:
     cdef sip_via via
     cdef sip_address address
     cdef sip_cseq cseq
+    cdef Node node
     for text in (b"SIP/2.0/UDP h:1;branch=b;received=r.example;rport=2;x=y", b"SIP/2.0/TCP [::1]"):
         sip_read_via(bytes_text(text), &via)
         check_layout(make_via(&via), Via.parse(text.decode()))
@@ -437,6 +440,12 @@ cdef int check_layouts() except -1:
     text = b"1 ACK"
     sip_read_cseq(bytes_text(text), &cseq)
     check_layout(make_cseq(&cseq), CSeq.parse("1 ACK"))
+    node = Node(Hop("UDP", "192.0.2.1", 5060))
+    check_slot(node, "_key", node._key)
+    check_slot(node, "_legs", node._legs)
+    check_slot(node, "_name", node._name)
+    check_slot(node, "_named", node._named)
+    check_slot(node, "_routes", node._routes)
     return 0
 
 
@@ -444,6 +453,13 @@ cdef int check_layout(made, read) except -1:
     for name in type(read).__slots__:
         if str(getattr(made, name, None)) != str(getattr(read, name)) or type(made) is not type(read):
             raise ImportError(f"the slots of {type(read).__name__} do not lie as in _layouts.h: see {name}")
+    return 0
+
+
+cdef int check_slot(value, name, Slot slot) except -1:
+    read = getattr(value, name)
+    if <PyObject *>read != slot:
+        raise ImportError(f"the slots of {type(value).__name__} do not lie as in _layouts.h: see {name}")
     return 0
 
 

@@ -70,8 +70,8 @@ class Endpoint:
         On the wire names are case-sensitive, and in capitals: `invite` is another method there, that nobody knows.
 
         The handler answers with a response (see `Message.reply`), with None for no response, or is a coroutine
-        function. It replaces one that was there, for the very next request. ACK may have a handler, and never gets a
-        response.
+        function. With `(message, addr)` it passes a message on, as `send_soon` does: a proxy's way. It replaces one
+        that was there, for the very next request. ACK may have a handler, and never gets a response.
         """
         _check_method(method)
         if not callable(handler):
@@ -385,8 +385,8 @@ class Endpoint:
     def dispatch_request(self, request: Message, addr: Address | None = None) -> Message | None:
         """What the handler of a request answers, without sending it: for tests, and for who does all else himself.
 
-        Nothing is stamped and nothing validated. A handler that fails answers 500. RuntimeError where the handler is a
-        coroutine: use `dispatch` then.
+        It is None where the handler passes a message on. Nothing is stamped and nothing validated. A handler that fails
+        answers 500. RuntimeError where the handler is a coroutine: use `dispatch` then.
         """
         came, result = self._dispatcher.call(request, addr or _NOWHERE)
         if inspect.isawaitable(result):

@@ -7,7 +7,7 @@ by one.
     node = Node(Hop("UDP", "192.0.2.1", 5060))
     taken = take_routes(request, node)
     hop = forward_request(request, node, record_route=True)
-    endpoint.send_soon(request, hop.address)
+    return request, hop.address  # in a handler of an Endpoint; else endpoint.send_soon
 
 The source of a request must be in its top Via (`Message.stamp_received`, which an Endpoint calls): responses go there.
 """

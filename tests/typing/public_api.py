@@ -271,6 +271,8 @@ def endpoints() -> None:
     assert_type(options(Message.request("OPTIONS", "sip:a@b"), ("127.0.0.1", 5060)), Message)
     endpoint.register_handler("INVITE", later)
     endpoint.register_handler("ACK", nothing)
+    endpoint.register_handler("INFO", lambda request, addr: (request, addr))
+    endpoint.register_handler("INFO", lambda request, addr: (200, "OK"))  # type: ignore[arg-type,return-value]  # pyright: ignore[reportArgumentType]
     endpoint.register_handler("BYE", 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(endpoint.listen_addr, Address | None)
     peer = sipstack.PeerAddress("192.0.2.2", 5060, ("192.0.2.1", 5060))
