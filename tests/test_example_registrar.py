@@ -736,15 +736,17 @@ class TestAttacks:
         return (await bench.register(*contacts, **more)).status_code
 
     async def test_huge_lists_of_contacts(self, bench: Bench, redis: RedisServer) -> None:
-        assert await self.ask(bench, ", ".join(f"<sip:{number}@h>" for number in range(4000))) == 403
-        assert await self.ask(bench, ",".join(["<sip:a@h>"] * 5000)) == 200
+        assert await self.ask(bench, ", ".join(f"<sip:{number}@h>" for number in range(128))) == 403
+        assert await self.ask(bench, ",".join(["<sip:a@h>"] * 128)) == 200
+        assert await self.ask(bench, ",".join(["<sip:a@h>"] * 129)) == 513
         assert len(redis.table()) == 1
 
     async def test_long_ones(self, bench: Bench) -> None:
-        for contact in (f"<{ONE}>;" + ";".join(f"p{number}" for number in range(9000)), f"<{ONE};x={'y' * 60_000}>",
+        for contact in (f"<{ONE}>;" + ";".join(f"p{number}" for number in range(500)), f"<{ONE};x={'y' * 60_000}>",
                         f"<sip:{'a' * 60_000}@h>", f'"{"n" * 60_000}" <{ONE}>', f"<x:{'a' * 60_000}>"):  # fmt: skip
             assert await self.ask(bench, contact) == 400
-        assert await self.ask(bench, ONE, Path=", ".join(["<sip:p;lr>"] * 4000)) == 400
+        assert await self.ask(bench, ONE, Path=", ".join(["<sip:p;lr>"] * 100)) == 400
+        assert await self.ask(bench, ONE, Path=", ".join(["<sip:p;lr>"] * 4000)) == 513
         assert await self.ask(bench, ONE, call_id="c" * 60_000) == 400
 
     @pytest.mark.parametrize("user", ["*", "a{b}c", "a:b", "a b", "%00", "\u2028", "a\\b", "[x-z]?", "a\"b'c", "é"])
@@ -783,7 +785,7 @@ class TestAttacks:
     )
     async def test_odd_credentials(self, bench: Bench, redis: RedisServer, line: str) -> None:
         data = str(register(ONE)).replace("\r\n\r\n", f"\r\nAuthorization: {line}\r\n\r\n").encode("latin-1")
-        assert (await bench.ask(data)).status_code in (400, 401)
+        assert (await bench.ask(data)).status_code in (400, 401, 513)
         assert set(redis.calls()) <= {"info", "config|resetstat"}
 
     @pytest.mark.parametrize(
@@ -844,7 +846,7 @@ class TestAttacks:
             made = register(ONE)
             made.set_header("To", to)
             challenge = await bench.ask(made)
-            assert challenge.status_code in (400, 401)
+            assert challenge.status_code in (400, 401, 513)
             if challenge.status_code == 401:
                 assert (await bench.ask(answered(made, challenge))).status_code in (400, 403)
 
