@@ -147,14 +147,14 @@ class TestParse:
         at = lines.index("CSeq: seven OPTIONS")
         assert lines[at + 1] == "    seven OPTIONS"
         assert lines[at + 2].startswith("    ^ ")
-        assert any(line.startswith("! CSeq: ") and "400" in line for line in lines)
+        assert any(line.startswith("! CSeq ") and "400" in line for line in lines)
 
     def test_what_should_be_ignored_is_said_and_is_no_failure(self, stdin, capsys) -> None:
         stdin(OPTIONS.replace(b"X-Note: hello", b"Date: today\r\nContact: <sip:a@b>;;"))
         assert main(["parse", "-"]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert lines[-2:] == [
-            "- Date: Date is not like Sat, 13 Nov 2010 23:29:00 GMT (to be ignored)",
+            "- Date is not like Sat, 13 Nov 2010 23:29:00 GMT (to be ignored)",
             "- Contact: parameter without a name (to be ignored)",
         ]
 

@@ -47,7 +47,7 @@ def test_what_it_says(message: Any):
     )
     assert "\n    NameAddr q=0.5 params=q=0.5\n" in text
     assert "\nbody: 5 bytes\n    v=0\n" in text
-    assert "\n! CSeq: method is not the request's (a server answers 400)\n- Date: " in text
+    assert "\n! CSeq: method is not the request's (a server answers 400)\n- Date is " in text
     message.remove_header("Via")
     assert "! Via: is missing" in message.describe()
 

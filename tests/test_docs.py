@@ -40,6 +40,7 @@ from sipstack import (
     proxy,
     validation,
 )
+from sipstack.errors import behind_name
 from sipstack.stream import StreamParser, is_signaling_noise_datagram, is_stun
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -207,7 +208,7 @@ def changed(example: str) -> bytes:
 
 
 def findings(found: list[sipstack.Violation]) -> str:
-    marks = [(f"{one.status} `{f'{one.header}: ' if one.header else ''}{one.reason}`", one.serious) for one in found]
+    marks = [(f"{one.status} `{behind_name(one.header, one.reason, ': ')}`", one.serious) for one in found]
     return ", ".join(text if serious else f"({text})" for text, serious in marks) or "nothing"
 
 

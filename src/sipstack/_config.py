@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ._limited_log import cut
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_PORT, MAX_SIZE
-from .errors import ParseError
+from .errors import ParseError, behind_name
 from .message import Message
 from .methods import URI_SCHEMES
 from .transport import Address
@@ -78,7 +78,7 @@ class Event(NamedTuple):
         if self.status:
             said.append(f"answered {self.status}")
         if self.violation is not None:
-            said.append(f"{self.violation.header} {self.violation.reason}".strip())
+            said.append(behind_name(self.violation.header, self.violation.reason))
         if self.error is not None:
             said.append(f"{type(self.error).__name__}: {cut(self.error)}")
         return f"<Event {', '.join(said)}>"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ._params import Params
 from ._printable import pointed, visible
-from .errors import HeaderError
+from .errors import HeaderError, behind_name
 from .headers import HeaderValue, Product, parse_header
 from .uri import parse_uri
 
@@ -45,8 +45,7 @@ def _lines(message: "Message") -> Iterator[str]:
     yield from _body(message.body)
     for violation in violations:
         mark, what = ("!", f"a server answers {violation.status}") if violation.serious else ("-", "to be ignored")
-        where = f"{visible(violation.header)}: " if violation.header else ""
-        yield f"{mark} {where}{visible(violation.reason)} ({what})"
+        yield f"{mark} {visible(behind_name(violation.header, violation.reason, ': '))} ({what})"
 
 
 def _body(body: bytes) -> Iterator[str]:

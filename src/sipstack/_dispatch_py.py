@@ -20,7 +20,7 @@ from ._outbox import Outbox
 from ._reports import Reports
 from ._tasks import Tasks
 from ._unreadable import Allowance, answer_unreadable, call_id_of
-from .errors import HeaderError, ParseError, SipError
+from .errors import HeaderError, ParseError, SipError, behind_name
 from .message import Message, parse
 from .methods import ACK, CANCEL, INVITE, METHODS, header_id
 from .stream import is_signaling_noise_datagram, is_stun
@@ -353,7 +353,7 @@ class Dispatcher:
         `decrement_max_forwards` as if all were well: what is not is 400, 416, 483.
         """
         if isinstance(error, HeaderError):
-            reason = f"{error.header} {error.reason}".strip() if error.status == 400 else None
+            reason = behind_name(error.header, error.reason) if error.status == 400 else None
             fault = Fault(error.status, reason, (), error)
             self.note_rejected(request, addr, fault)
             return fault
@@ -560,7 +560,7 @@ class Dispatcher:
 
 
 def _fault(found: Violation) -> Fault:
-    return Fault(found.status, f"{found.header} {found.reason}" if found.status == 400 else None, (), found)
+    return Fault(found.status, behind_name(found.header, found.reason) if found.status == 400 else None, (), found)
 
 
 def _wrong_result(result: object) -> TypeError:

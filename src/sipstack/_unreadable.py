@@ -19,7 +19,7 @@ from .methods import ACK, header_id
 _REQUEST_LINE: Final = re.compile(rf"({grammar.TOKEN})[ \t].*[ \t]{grammar.SIP_VERSION}[ \t]*".encode())
 _VIA: Final = header_id("Via")
 _ONCE: Final = {header_id(name): name for name in ("From", "To", "Call-ID", "CSeq")}
-_CALL_ID: Final = re.compile(rb"(?im)^(?:call-id|i)[ \t]*+:[ \t]*+([^\r\n]*)")
+_CALL_ID: Final = re.compile(rb"(?i)\n(?:call-id|i)[ \t]*+:[ \t]*+([^\r\n]*)")
 _URI: Final = "sip:unreadable.invalid"
 
 
@@ -72,7 +72,7 @@ def answer_unreadable(data: bytes, addr: Address, error: ParseError) -> Message 
 
 def call_id_of(data: bytes) -> str:
     """For the log: the Call-ID of bytes that are no message, where they have a line that reads like one."""
-    found = _CALL_ID.search(data)
+    found = _CALL_ID.search(b"\n" + data)
     return "" if found is None else call_id_text(found[1].decode("utf-8", "surrogateescape"))
 
 

@@ -162,7 +162,7 @@ class Endpoint:
     async def aclose(self) -> None:
         """Stops in good order: what waits in the socket is read, handlers in flight finish, their answers leave.
 
-        That takes `drain_timeout` seconds at most; then it is `close`.
+        That takes `drain_timeout` seconds at most; then it is `close`, and returns when what that cancelled has ended.
         """
         self._serving.closed = True
         await self._serving.aclose()

@@ -3,6 +3,11 @@
 __all__ = ["HeaderError", "ParseError", "SerializeError", "SipError", "TransportError"]
 
 
+def behind_name(header: str, reason: str, between: str = " ") -> str:
+    """A reason behind its header's name, if any; alone where it begins with that."""
+    return f"{header}{between}{reason}" if header and not reason.startswith(f"{header} ") else reason
+
+
 class SipError(Exception):
     """The parent of all errors that sipstack raises on its own account."""
 
@@ -44,8 +49,7 @@ class HeaderError(SipError, ValueError):
         self.status = status
 
     def __str__(self) -> str:
-        where = f"{self.header}: " if self.header else ""
-        return f"{where}{self.reason} (character {self.offset})"
+        return f"{behind_name(self.header, self.reason, ': ')} (character {self.offset})"
 
 
 class SerializeError(SipError, ValueError):
