@@ -158,8 +158,12 @@ def measure(rounds: int) -> list[dict[str, Any]]:
 
 
 def growth(costs: list[float]) -> float:
-    """How many times more a byte costs in a larger input than in a smaller one, at the most."""
-    return max(larger / smaller for at, smaller in enumerate(costs) for larger in costs[at + 1 :])
+    """How many times more a byte costs in a larger input than in a smaller one, at the most.
+
+    What costs less than a nanosecond is copied, and that is dearer where the caches end.
+    """
+    paid = [max(1.0, cost) for cost in costs]
+    return max(larger / smaller for at, smaller in enumerate(paid) for larger in paid[at + 1 :])
 
 
 def _cost(operation: Operation, parse: Any, raw: bytes, rounds: int) -> float:

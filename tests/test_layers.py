@@ -10,8 +10,8 @@ import sipstack
 
 PACKAGE = Path(sipstack.__file__).parent
 LAYERS = """
-    _address _compat _limited_log _limits _printable _sip errors methods
-    _first_steps _first_steps_py _grammar _stats
+    _address _compat _limits _printable _sip errors methods
+    _first_steps _first_steps_py _grammar _limited_log _stats
     _values
     _params
     uri headers._counts headers._lists

@@ -1351,6 +1351,8 @@ def test_text(impl: ModuleType, message: Any):
     assert repr(impl.Message.response(200)) == "<Message 200 OK Call-ID=None>"
     hostile = impl.parse("A \x9b2J SIP/2.0\r\nCall-ID: \u202e\udcff\u00e9\r\n\r\n".encode("utf-8", "surrogateescape"))
     assert repr(hostile) == r"<Message A \x9b2J Call-ID=\u202e\xff" + "\u00e9>"  # it may be printed
+    long = impl.parse(b"A sip:%b SIP/2.0\r\nCall-ID: %b\r\n\r\n" % (b"u" * 30_000, b"\xff" * 30_000))
+    assert len(repr(long)) < 600
 
 
 def test_attributes_that_cannot_be_assigned(message: Any):

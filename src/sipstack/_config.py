@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, fields
 from typing import Final, NamedTuple, TypeAlias
 
-from ._limited_log import cut
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_PORT, MAX_SIZE
+from ._printable import cut
 from .errors import ParseError, behind_name
 from .message import Message
 from .methods import URI_SCHEMES

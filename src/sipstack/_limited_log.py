@@ -5,31 +5,11 @@ import time
 import traceback
 from typing import Final
 
+from ._printable import cut
+
 _BURST: Final = 5
 _INTERVAL: Final = 10.0  # seconds
-_LONGEST: Final = 200  # characters of a value
 _LINES: Final = 60  # of a traceback
-
-
-def cut(value: object, longest: int = _LONGEST) -> str:
-    """What a log line or an event's text has of a value: so many characters, all printable, and how many there are.
-
-    A handler that writes UTF-8 cannot write the lone surrogates that bytes are read as; a CR or LF would be a new line.
-    """
-    text = value if isinstance(value, str) else _text(value)
-    head = text[:longest]
-    if not head.isprintable():
-        head = "".join([one if one.isprintable() else one.encode("unicode_escape").decode() for one in head])
-    if len(text) <= longest and len(head) <= longest:
-        return head
-    return f"{head[:longest]}... ({len(text)} characters)"
-
-
-def _text(value: object) -> str:
-    try:
-        return str(value)
-    except Exception:  # an error of somebody else's, which must not become one of ours
-        return f"a {type(value).__name__} without a text"
 
 
 def call_id_text(call_id: str | None) -> str:

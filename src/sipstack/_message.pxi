@@ -402,7 +402,7 @@ cdef class Message:
 
     def __repr__(self):
         what = f"{self.status_code} {self.status_text}" if self.status_code else f"{self.method} {self.request_uri}"
-        return visible(f"<Message {what} Call-ID={self.call_id}>")
+        return f"<Message {cut(what)} Call-ID={cut(self.call_id)}>"
 
 
 cdef PyObject *refuse_new(PyTypeObject *cls, PyObject *arguments, PyObject *named) noexcept:

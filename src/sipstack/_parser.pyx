@@ -29,7 +29,7 @@ from ._forwarding import put_hop as put_any_hop
 from ._forwarding import take_routes as take_any_routes
 from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_PARTS, MAX_SIZE, MAX_VALUES, STATUS_CODES
 from ._node import Hop
-from ._printable import visible
+from ._printable import cut
 from ._view import Headers, check_own_view
 from ._writing import (
     DIALOG_METHODS, INSTEAD, TAG_KEY, as_bytes, check_content_length, check_source, encode_body, encode_method,

@@ -21,7 +21,7 @@ from ._forwarding import forward_request, forward_response, put_hop, take_routes
 from ._keys import need
 from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_PARTS, MAX_SIZE, MAX_VALUES
 from ._node import Leg
-from ._printable import visible
+from ._printable import cut
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers, check_own_view
 from ._writing import (
@@ -916,7 +916,7 @@ class Message:
 
     def __repr__(self) -> str:
         what = f"{self.method} {self.request_uri}" if self.is_request else f"{self.status_code} {self.status_text}"
-        return visible(f"<Message {what} Call-ID={self.call_id}>")
+        return f"<Message {cut(what)} Call-ID={cut(self.call_id)}>"
 
 
 def _read_only(name: str) -> Any:

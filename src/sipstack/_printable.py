@@ -2,6 +2,7 @@
 
 import unicodedata
 
+_LONGEST = 200  # characters of a value in a line of text
 _BYTES_A_COLUMN = 8  # are looked at: a letter with some combining marks
 
 
@@ -18,6 +19,20 @@ def visible(data: bytes | str) -> str:
     r"""Text as it is where it can be printed, and escaped where it cannot: `\x07`, `\xff`, `\u202e`."""
     text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
     return text if text.isprintable() else text.translate({ord(char): _visible(char) for char in set(text)})
+
+
+def cut(value: object, longest: int = _LONGEST) -> str:
+    """What a log line or an event's text has of a value: so many characters, all `visible`, and how many there are."""
+    text = value if isinstance(value, str) else _text(value)
+    head = visible(text[:longest])
+    return head if len(text) <= longest and len(head) <= longest else f"{head[:longest]}... ({len(text)} characters)"
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # an error of somebody else's, which must not become one of ours
+        return f"a {type(value).__name__} without a text"
 
 
 def _visible(char: str) -> str:

@@ -9,8 +9,8 @@ import time
 from typing import Any, TextIO
 
 from sipstack import IMPLEMENTATION, __version__
-from sipstack._limited_log import cut
 from sipstack._limits import DEFAULT_PORT, MAX_PORT
+from sipstack._printable import cut
 from sipstack.cli._numbers import between
 from sipstack.endpoint import Endpoint, EndpointConfig, Stats
 from sipstack.errors import ParseError, TransportError
