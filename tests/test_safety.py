@@ -432,7 +432,7 @@ WHOLE = {"forward_request", "forward_request, recorded", "forward_response", "ta
 """What the compiled core does with these messages in one go; the plain one in steps."""
 
 
-@pytest.mark.parametrize("interrupted", [with_finalizers, with_signals])
+@pytest.mark.parametrize("interrupted", [pytest.param(with_finalizers, marks=COLLECTS_LATE), with_signals])
 @pytest.mark.parametrize("edit", [name for name in EDITS if name != "sets the URI"])
 @pytest.mark.usefixtures("few_objects")
 def test_an_edit_in_the_middle_of_forwarding(impl: Any, edit: str, interrupted: Callable[..., Any]):
@@ -1056,7 +1056,7 @@ class Garbage:
 gc.set_threshold(1)
 Garbage()
 for _ in range(300):
-    message.vias, message.routes, message.reply(200), message.headers.items(), message.pop_via()
+    message.vias, message.routes, message.reply(200), message.headers.items(), message.pop_via(), message.pop_route()
     message.add_header("Via", "SIP/2.0/UDP h;x=\"a,b\"")
     message.add_header("Route", "\"x, y\" <sip:p;lr>")
 gc.set_threshold(0)
@@ -1147,7 +1147,7 @@ def test_a_function_is_counted_no_other_way_than_those_of_python():
     together(lambda: None)  # 3.13 stops to count such objects when the first thread starts
     heads = [ObjectHead.from_address(id(each)) for each in (math.sqrt, *[getattr(core, name) for name in core.__all__])]
     counted = {(head.collector & 64, head.local_count == 2**32 - 1) for head in heads}  # 64: counted when collected
-    assert counted <= {(64, False), (0, True)}
+    assert (0, False) not in counted
 
 
 def test_parse_is_a_function_of_its_module(impl: Any):

@@ -234,9 +234,9 @@ static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32
         const sip_byte *next = sip_via_param_end(p + 1, end, quoted);
         const sip_text name = sip_param_name(p + 1, next);
         int *seen = sip_is_word(name, "received") ? &received : sip_is_word(name, "rport") ? &rport : NULL;
-        /* A < or a comment that is overwritten may hide the comma that ends the Via: what is left of it goes too. */
+        /* A <, a comment or a quote that is overwritten may hide commas: what is left of the Via goes too. */
         const sip_text rest = sip_run(name.end, next);
-        if (seen != NULL && sip_hides_comma(rest)) next = end;
+        if (seen != NULL && (sip_hides_comma(rest) || (!quoted && sip_find(rest, '"')))) next = end;
         if (seen != NULL && *seen) {
             to = sip_put_text(to, sip_run(from, p));
             from = next;

@@ -98,8 +98,8 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
         key = lower(name)
         parts.append(via[done:start])
         done = end
-        # A < or a comment that is overwritten may hide the comma that ends the Via: what is left of it goes too.
-        hides = _HIDES_COMMA.search(rest) is not None
+        # A <, a comment or a quote that is overwritten may hide commas: what is left of the Via goes too.
+        hides = _HIDES_COMMA.search(rest) is not None or (plain is not via and '"' in via[start:end])
         if key not in written:
             written.add(key)
             blanks = "" if hides else rest[len(rest.rstrip(BLANK)) :]
