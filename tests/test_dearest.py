@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 import sipstack
+from benchmarks import calls, dearest
 from sipstack import Headers, Message, proxy
 from sipstack.message import core
-
-calls = pytest.importorskip("benchmarks.calls")
-dearest = pytest.importorskip("benchmarks.dearest")
 
 OF_THE_CALLER = {
     "request", "response",  # what they take is no message

@@ -476,7 +476,7 @@ def test_where_a_response_goes(via, target):
     ["h;received=6.6.6.6;rport=6;received=7.7.7.7;rport=7", "<null>;received=6.6.6.6;rport=x;received=7.7.7.7;rport",
      "0398765432100;branch=;received = 6.6.6.6 ;rport; received=7.7.7.7",
      'h;x="y;received=6.6.6.6;rport=6', 'h "a\\";received=6.6.6.6;rport=6, SIP/2.0/UDP b;received=7.7.7.7',
-     'h;received"=6.6.6.6;rport', 'h;x="y";z="\\";received=6.6.6.6;rport'],
+     'h;rport;received"=6.6.6.6', 'h;x="y";z="\\";received=6.6.6.6;rport'],
 )  # fmt: skip
 def test_a_forged_via_that_cannot_be_read_sends_no_answer_elsewhere(via):
     """18.2.1: the sender's received is overwritten, however often it is there, and the answer goes to the source."""
