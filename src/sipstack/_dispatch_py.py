@@ -296,7 +296,7 @@ class Dispatcher:
         try:
             unknown = unsupported_options(request, self.supported)
         except HeaderError as error:
-            return Fault(error.status, f"Require {error.reason}" if error.status == 400 else None, (), error)
+            return _fault(error)
         if not unknown:
             return None
         cause = Violation("Require", "names an option that is not supported", 420)
@@ -353,8 +353,7 @@ class Dispatcher:
         `decrement_max_forwards` as if all were well: what is not is 400, 416, 483.
         """
         if isinstance(error, HeaderError):
-            reason = behind_name(error.header, error.reason) if error.status == 400 else None
-            fault = Fault(error.status, reason, (), error)
+            fault = _fault(error)
             self.note_rejected(request, addr, fault)
             return fault
         self.counts["handler_errors"] += 1
@@ -447,11 +446,11 @@ class Dispatcher:
             self.steps = tasks.first_steps()
         steps = self.steps
         if steps is None:
-            tasks.start(request, coroutine, addr, target, data, invite)
+            tasks.start(None, request, coroutine, addr, target, data, invite)
             return
         try:
             if not steps.take(coroutine):
-                tasks.go_on(steps, request, coroutine, addr, target, data, invite)
+                tasks.start(steps, request, coroutine, addr, target, data, invite)
                 return
             result = steps.result
             if result is not None:
@@ -559,7 +558,7 @@ class Dispatcher:
         return result
 
 
-def _fault(found: Violation) -> Fault:
+def _fault(found: Violation | HeaderError) -> Fault:
     return Fault(found.status, behind_name(found.header, found.reason) if found.status == 400 else None, (), found)
 
 

@@ -65,6 +65,7 @@ class Tasks:
 
     def start(
         self,
+        steps: "FirstSteps | None",
         request: "Message",
         coroutine: Coroutine[Any, Any, Any],
         addr: "Address",
@@ -72,36 +73,21 @@ class Tasks:
         data: bytes,
         invite: Invite | None,
     ) -> None:
-        """Makes a task of a coroutine."""
+        """Makes a task of a coroutine; of the rest of it where `steps` have taken its first."""
         assert self.loop is not None
-        task = self.loop.create_task(self._follow(request, coroutine, coroutine, addr, target, data, invite))
-        self._keep(coroutine, task, invite)
-        if type(addr) is ReturnAddress:  # who had it received may cancel it before it begins
-            task.add_done_callback(partial(self._forget, coroutine, invite))
-
-    def go_on(
-        self,
-        steps: "FirstSteps",
-        request: "Message",
-        coroutine: Coroutine[Any, Any, Any],
-        addr: "Address",
-        target: "Address | None",
-        data: bytes,
-        invite: Invite | None,
-    ) -> None:
-        """Makes a task of the rest of a coroutine that has taken its first step."""
-        rest = steps.rest(coroutine)
-        task = steps.go_on(self._follow(request, coroutine, rest, addr, target, data, invite))
-        self._keep(coroutine, task, invite)
-        if invite is not None and invite.cancelled:  # by its own first step, when there was no task to cancel
-            task.cancel()
-
-    def _keep(self, coroutine: Coroutine[Any, Any, Any], task: "asyncio.Task[None]", invite: Invite | None) -> None:
+        work = coroutine if steps is None else steps.rest(coroutine)
+        follow = self._follow(request, coroutine, work, addr, target, data, invite)
+        task = self.loop.create_task(follow) if steps is None else steps.go_on(follow)
         self.started = task
         if not task.done():
             self._tasks[coroutine] = task
             if invite is not None:
                 invite.task = task
+        if steps is None:
+            if type(addr) is ReturnAddress:  # who had it received may cancel it before it begins
+                task.add_done_callback(partial(self._forget, coroutine, invite))
+        elif invite is not None and invite.cancelled:  # by its own first step, when there was no task to cancel
+            task.cancel()
 
     def _forget(self, coroutine: Coroutine[Any, Any, Any], invite: Invite | None, _: object = None) -> None:
         self._tasks.pop(coroutine, None)
