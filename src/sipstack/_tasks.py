@@ -112,8 +112,7 @@ class Tasks:
     def _sweep(self) -> bool:
         ended = [coroutine for coroutine, task in self._tasks.items() if task.done()]
         for coroutine in ended:
-            coroutine.close()
-            del self._tasks[coroutine]
+            self._forget(coroutine, None)
         if ended:
             self.invites.sweep()
         return bool(ended)
