@@ -6,6 +6,7 @@ Environment:
     SIPSTACK_REQUIRE_CLIENTS=1     a missing sipsak, sipp, kamailio, baresip or redis-server is a failure, not a skip
 """
 
+import asyncio
 import contextlib
 import importlib
 import os
@@ -18,12 +19,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from loops import LOOPS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CORPUS = REPOSITORY.parent / "shared" / "corpus"
@@ -173,6 +176,28 @@ def serve() -> Iterator[Callable[..., Server]]:
         if server.process.poll() is None:
             server.process.kill()
         server.process.communicate()
+
+
+@pytest.fixture(params=sorted(LOOPS))
+def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Runs a coroutine on one of the loops."""
+
+    def runner(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=LOOPS[request.param]) as it:
+            return it.run(asyncio.wait_for(coroutine, 60))
+
+    return runner
+
+
+@pytest.fixture
+def go() -> Callable[..., Any]:
+    """Runs a coroutine on the loop that is there always, for what does not depend on it."""
+
+    def runner(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner() as it:
+            return it.run(asyncio.wait_for(coroutine, 60))
+
+    return runner
 
 
 @pytest.fixture

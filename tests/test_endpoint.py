@@ -16,7 +16,8 @@ import threading
 import time
 
 import pytest
-from test_transport import BATCHES, HAS_IPV6, LOOPS, Clogged, refusing_socket, udp_socket, use_batch
+from loops import LOOPS
+from test_transport import BATCHES, HAS_IPV6, Clogged, refusing_socket, udp_socket, use_batch
 
 from sipstack import (
     Endpoint,
@@ -34,28 +35,6 @@ from sipstack import (
 from sipstack.transport import DatagramTransport, PeerAddress, UDPTransport
 
 SOURCE = ("127.0.0.1", 40_000)
-
-
-@pytest.fixture(params=sorted(LOOPS))
-def run(request):
-    """Runs a coroutine on one of the loops."""
-
-    def runner(coroutine):
-        with asyncio.Runner(loop_factory=LOOPS[request.param]) as it:
-            return it.run(asyncio.wait_for(coroutine, 60))
-
-    return runner
-
-
-@pytest.fixture
-def go():
-    """Runs a coroutine on the loop that is there always, for what does not depend on it."""
-
-    def runner(coroutine):
-        with asyncio.Runner() as it:
-            return it.run(asyncio.wait_for(coroutine, 60))
-
-    return runner
 
 
 @pytest.fixture(params=BATCHES)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from lossy import LossyWay
+from programs import running_kamailio
 from wire import US, Wire
 
 from sipstack import Message, NameAddr, parse, random_branch, random_token
@@ -960,7 +961,8 @@ class TestSipp:
     def test_through_kamailio(self, client, new_port, program, redis: RedisServer, tmp_path: Path) -> None:
         server = program("--algorithm", "MD5")
         edge = new_port()
-        with running_kamailio(client("kamailio"), "edge.cfg", edge, tmp_path, f'TARGET="127.0.0.1:{server.port}"'):
+        target = f'TARGET="127.0.0.1:{server.port}"'
+        with running_kamailio(client("kamailio"), "edge.cfg", edge, tmp_path, "-A", target):
             command = [client("sipp"), f"127.0.0.1:{edge}", "-sf", str(HERE / "sipp/register.xml"), "-nostdin"]
             command += ["-auth_uri", DOMAIN]
             command += ["-i", "127.0.0.1", "-p", str(new_port()), "-m", "20", "-r", "20", "-l", "5"]
@@ -973,29 +975,6 @@ class TestSipp:
         assert f"127.0.0.1:{edge}" in answer.get_header("Path")
         (row,) = json.loads(redis.client.get("sip:{sip:alice@example.com}"))
         assert f"127.0.0.1:{edge}" in row[1]
-
-
-@contextlib.contextmanager
-def running_kamailio(program: str, config: str, port: int, folder: Path, definition: str) -> Iterator[None]:
-    command = [program, "-f", str(HERE / "kamailio" / config), "-DD", "-E", "-m", "16", "-M", "4", "-A", definition]
-    command += ["-l", f"udp:127.0.0.1:{port}", "-w", str(folder), "-Y", str(folder)]
-    log = folder / "kamailio.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    try:
-        with UdpClient(port) as client:
-            end = time.monotonic() + 15
-            while client.ask(request("OPTIONS"), 0.2) is None:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 BARESIP = """\

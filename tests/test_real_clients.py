@@ -1,6 +1,5 @@
 """Real SIP programs against `sipstack serve`, and `sipstack ping` against a real server. Loopback only."""
 
-import contextlib
 import csv
 import re
 import subprocess
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from programs import ping, running_kamailio
 
 HERE = Path(__file__).parent
 
@@ -123,7 +123,8 @@ class TestOnEveryAddress:
     def test_sipp_gives_calls_up_through_kamailio(self, client, ringing: int, new_port, tmp_path: Path) -> None:
         """Which sends a CANCEL of its own, by the Via that it put on top of the INVITE."""
         target = f'TARGET="127.0.0.2:{ringing}"'
-        with running_kamailio(client("kamailio"), "relay.cfg", new_port(), tmp_path, "-A", target) as port:
+        port = new_port()
+        with running_kamailio(client("kamailio"), "relay.cfg", port, tmp_path, "-A", target):
             counts = sipp(client("sipp"), "cancel.xml", port, new_port(), 100, 50, tmp_path)
         assert (counts["SuccessfulCall(C)"], counts["FailedCall(C)"]) == (100, 0)
 
@@ -131,34 +132,8 @@ class TestOnEveryAddress:
 @pytest.fixture
 def kamailio(client, free_port: int, tmp_path: Path) -> Iterator[int]:
     """The port of a Kamailio that answers OPTIONS."""
-    with running_kamailio(client("kamailio"), "options.cfg", free_port, tmp_path) as port:
-        yield port
-
-
-@contextlib.contextmanager
-def running_kamailio(program: str, config: str, port: int, folder: Path, *arguments: str) -> Iterator[int]:
-    command = [program, "-f", str(HERE / "kamailio" / config), "-DD", "-E", "-m", "16", "-M", "4", *arguments]
-    command += ["-l", f"udp:127.0.0.1:{port}", "-w", str(folder), "-Y", str(folder)]
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        try:
-            end = time.monotonic() + 60
-            while ping(f"127.0.0.1:{port}", "-c", "1", "-W", "1").returncode:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-            yield port
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def ping(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return run([sys.executable, "-m", "sipstack", "ping", *arguments], timeout=120)
+    with running_kamailio(client("kamailio"), "options.cfg", free_port, tmp_path):
+        yield free_port
 
 
 class TestKamailio:

@@ -15,17 +15,6 @@ from sipstack import Endpoint, EndpointConfig, EventType, HeaderError, Message, 
 LOCAL = ("192.0.2.1", 5061)
 
 
-@pytest.fixture
-def go():
-    """Runs a coroutine on a loop, and finds fault with what it leaves."""
-
-    def runner(coroutine):
-        with asyncio.Runner() as it:
-            return it.run(asyncio.wait_for(coroutine, 20))
-
-    return runner
-
-
 def received(endpoint, data, addr=SOURCE):
     """What an endpoint writes for one message, as parsed ones."""
     out = []

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import pytest
 from test_endpoint import Memory, ask, being_served, ok, request_bytes, served, settle
-from test_transport import BATCHES, LOOPS, Clogged, opened, udp_socket, use_batch
+from test_transport import BATCHES, Clogged, opened, udp_socket, use_batch
 
 from sipstack import DatagramTransport, Endpoint, EndpointConfig, TransportError, _dispatch_py, endpoint, parse
 
@@ -28,15 +28,6 @@ def batch(request, monkeypatch):
     use_batch(request.param, monkeypatch)
     if request.param == "plain":
         monkeypatch.setattr(endpoint, "Dispatcher", _dispatch_py.Dispatcher)
-
-
-@pytest.fixture(params=sorted(LOOPS))
-def run(request):
-    def runner(coroutine):
-        with asyncio.Runner(loop_factory=LOOPS[request.param]) as it:
-            return it.run(asyncio.wait_for(coroutine, 60))
-
-    return runner
 
 
 def send(endpoint, message, addr):

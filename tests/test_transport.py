@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+from loops import LOOPS, NoReaderLoop
 
 from sipstack import TransportError, _udp_py, transport
 from sipstack._serving import make_transport
@@ -25,39 +26,6 @@ from sipstack.transport import DatagramTransport, PeerAddress, UDPTransport
 
 HAS_IPV6 = socket.has_ipv6
 BATCHES = ["plain", *(["mmsg"] if transport._udp is not _udp_py else [])]
-
-
-class NoReaderLoop(asyncio.SelectorEventLoop):
-    """A loop that cannot watch a descriptor for others, like Windows' proactor."""
-
-    def add_reader(self, *args):
-        raise NotImplementedError
-
-    def add_writer(self, *args):
-        raise NotImplementedError
-
-
-def loop_factories():
-    factories = {"asyncio": asyncio.SelectorEventLoop, "no_reader": NoReaderLoop}
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factories["uvloop"] = uvloop.new_event_loop
-    return factories
-
-
-LOOPS = loop_factories()
-
-
-@pytest.fixture(params=sorted(LOOPS))
-def run(request):
-    """Runs a coroutine on one of the loops."""
-
-    def runner(coroutine):
-        with asyncio.Runner(loop_factory=LOOPS[request.param]) as it:
-            return it.run(asyncio.wait_for(coroutine, 60))
-
-    return runner
 
 
 @pytest.fixture(params=BATCHES)
