@@ -686,7 +686,8 @@ class Message:
         """Send this request to a remote target by a route set: its Request-URI and Route (RFC 3261 12.2.1.1).
 
         Where the first hop is a strict router (no `lr`), it is the Request-URI, and the target ends the Route. A Route
-        that was there is replaced. Raises TypeError on a response, SerializeError for what cannot be written.
+        that was there is replaced. It is to be sent to `Hop.of_uri` of the first of the route set, else of the target.
+        Raises TypeError on a response, SerializeError for what cannot be written.
         """
         if not self.is_request:
             raise TypeError("set_route is for requests")
