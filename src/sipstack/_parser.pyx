@@ -27,7 +27,7 @@ from ._forwarding import forward_request as forward_any_request
 from ._forwarding import forward_response as forward_any_response
 from ._forwarding import put_hop as put_any_hop
 from ._forwarding import take_routes as take_any_routes
-from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_PARTS, MAX_SIZE, MAX_VALUES, STATUS_CODES
+from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_SIZE, MAX_VALUES, STATUS_CODES
 from ._node import Hop
 from ._printable import cut
 from ._view import Headers, check_own_view

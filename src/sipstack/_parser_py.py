@@ -309,8 +309,8 @@ class Message:
         an empty tuple, and so does an empty list (`Supported:`). `Via`, `Contact` and `Route` give what `vias`,
         `contacts` and `routes` do, which are faster. Raises HeaderError where one of the lines is malformed, and with
         status 513, before any is read, where there are more than `max_values` (lines and commas) or `max_parts`: what
-        stands between `;`, `&`, blanks, `(` and `%`. Quoted ones count too. Every other attribute that reads
-        values has the default limits: 128 values, 512 parts.
+        stands between `;`, `&`, blanks, `(`, `%`, `"` and backslashes. Quoted ones count too. Every other attribute
+        that reads values has the default limits: 128 values, 512 parts.
         """
         return parse_values(name, self.get_headers(name), max_values, max_parts)
 

@@ -71,6 +71,7 @@ cdef extern from "_values.h" nogil:
     ctypedef struct sip_cseq:
         sip_text method
         int64_t number
+    size_t SIP_MOST_PARTS
     bint sip_read_uri(sip_text text, sip_uri *uri)
     bint sip_read_via(sip_text text, sip_via *via)
     bint sip_read_address(sip_text text, sip_address *address)

@@ -115,6 +115,7 @@ def _tables():
     limits = {
         "LARGEST_MAX_SIZE": SIP_LONGEST, "MAX_CONTENT_LENGTH": SIP_LARGEST_CONTENT_LENGTH, "MAX_CSEQ": SIP_LARGEST_CSEQ,
         "LARGEST_MAX_FORWARDS": SIP_LARGEST_MAX_FORWARDS, "MAX_PORT": SIP_LARGEST_PORT,
+        "MAX_PARTS": SIP_MOST_PARTS,
     }
     return {name: {byte for byte in range(256) if sip_is(byte, kind)} for name, kind in classes.items()}, limits
 
