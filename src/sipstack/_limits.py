@@ -18,6 +18,11 @@ MAX_VALUES: Final = 128
 MAX_PARTS: Final = 512
 """The parts of these values. A value that the compiled core reads itself has no more bytes: see `_values.h`."""
 
+MAX_DESCRIBED: Final = 16_384
+"""The characters of headers and body that `describe` shows of a message."""
+MAX_DESCRIBED_VALUE: Final = 4096
+"""Those that it shows of one value."""
+
 MAX_BODY_PARTS: Final = 128
 """The parts of a multipart body, where the caller of `body_parts` names no other limit."""
 MAX_PART_HEADERS: Final = 512

@@ -57,6 +57,8 @@ cdef extern from "Python.h":
         void *tp_vectorcall
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void *PyUnicode_DATA(object text)
+    int PyUnicode_KIND(object text)
+    void PyUnicode_WRITE(int kind, void *data, Py_ssize_t at, Py_UCS4 character)
     bint PyUnicode_IS_ASCII(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)

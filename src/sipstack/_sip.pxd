@@ -55,6 +55,14 @@ cdef extern from "_head.h" nogil:
     bint sip_read_start_line(sip_start_line *line, sip_text text)
     bint sip_read_head(sip_head *head, sip_span *spans, uint32_t room, const sip_byte *data, const sip_byte *end)
 
+cdef extern from "_utf8.h" nogil:
+    ctypedef struct sip_chars:
+        size_t count
+        uint32_t largest
+        int escaped
+    uint32_t sip_next_char(const sip_byte **at, const sip_byte *end)
+    sip_chars sip_count_chars(sip_text text)
+
 cdef extern from "_values.h" nogil:
     ctypedef struct sip_uri:
         sip_text user, host, params
