@@ -19,6 +19,7 @@ from sipstack._sip cimport *
 from sys import modules
 
 from . import _derived, _keys
+from ._branches import SHORT, hash_long
 from ._describe import describe as describe_message
 from ._describe import describe_as_html
 from ._diagnose import check_limits, diagnose

@@ -107,7 +107,7 @@ cdef extern from "_forward.h" nogil:
         SIP_COOKIE_SIZE, SIP_HASH_SIZE, SIP_HOP_ROOM
     const char *SIP_COOKIE
     ctypedef struct sip_hash:
-        pass
+        unsigned int length
     ctypedef struct sip_hop:
         sip_text text, transport, host, signature
         int port
