@@ -1,6 +1,7 @@
 """How much one call reads: values over lines and commas, and their parts. Counted alike by both implementations."""
 
 import random
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -216,6 +217,12 @@ def test_take_routes_refuses(impl: ModuleType) -> None:
 def test_options(impl: ModuleType) -> None:
     assert len(unsupported_options(message(impl, ("Require", ",".join(map(str, range(VALUES))))), ())) == VALUES
     assert outcome(unsupported_options, message(impl, ("Require", ",".join(["a"] * 129))), ()) == TOO_MANY_VALUES
+    few = message(impl, ("Require", "a, b"))
+    assert unsupported_options(few, ["b"], max_values=2, max_parts=4) == ("a",)
+    assert outcome(partial(unsupported_options, max_values=1), few, ()) == TOO_MANY_VALUES
+    assert outcome(partial(unsupported_options, max_parts=4), message(impl, ("Require", " ".join("abcdef"))), ()) == (
+        TOO_MANY_PARTS
+    )
 
 
 # ---------------------------------------------------------------- other limits
