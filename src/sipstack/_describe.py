@@ -97,7 +97,7 @@ def _tree(item: object, label: str, depth: int) -> Iterator[str]:
         yield f"{indent}{_WORDS.get(type(item), type(item).__name__)} {_plain(item)}"
         return
     names = _names(type(item))  # type: ignore[arg-type]  # mypy asks whether its objects can be hashed
-    parts = [(name, getattr(item, name)) for name in names if hasattr(item, name)]
+    parts = [(name, getattr(item, name, None)) for name in names]  # once: many are read out of the parameters
     flat = [(name, part) for name, part in parts if not _is_nested(type(part)) and part not in (None, ()) and str(part)]
     yield f"{indent}{type(item).__name__}" + "".join(f" {name}={_plain(part)}" for name, part in flat)
     for name, part in parts:

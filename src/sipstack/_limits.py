@@ -20,7 +20,7 @@ MAX_PARTS: Final = 512
 
 MAX_DESCRIBED: Final = 16_384
 """The characters of headers and body that `describe` shows of a message."""
-MAX_DESCRIBED_VALUE: Final = 4096
+MAX_DESCRIBED_VALUE: Final = 2048
 """Those that it shows of one value."""
 
 MAX_BODY_PARTS: Final = 128

@@ -909,7 +909,7 @@ class Message:
         It is what `sipstack parse` shows, and a notebook. Nothing in it moves a terminal's cursor. A line that begins
         with `!` is a reason to refuse the message, one with `-` is to be ignored: see `validate`.
 
-        A value of more than 4,096 characters is cut, and so is what is behind 16,384 characters of headers and body.
+        A value of more than 2,048 characters is cut, and so is what is behind 16,384 characters of headers and body.
         """
         return describe(self)
 
