@@ -188,8 +188,8 @@ def received_statuses(endpoint, data):
     ("field", "value"),
     [("port", -1), ("port", 65_536), ("read_buf_size", 0), ("read_buf_size", 65_536), ("batch_size", 0),
      ("max_pending", -1), ("send_queue", -1), ("recv_buffer", 0), ("read_deadline", 0), ("drain_timeout", -1),
-     ("max_size", 0), ("max_headers", 0), ("max_values", 0), ("max_parts", 0), ("retry_after", -1), ("read_deadline", float("nan")),
-     ("answer_parse_errors", -1)],
+     ("max_size", 0), ("max_headers", 0), ("max_values", 0), ("max_parts", 0), ("retry_after", -1),
+     ("read_deadline", float("nan")), ("answer_parse_errors", -1)],
 )  # fmt: skip
 def test_values_out_of_range(field, value):
     with pytest.raises(ValueError, match=field):
@@ -936,7 +936,8 @@ def test_limits_of_the_values_that_validate_reads(way):
     words = request_bytes(Require=" ".join(["path"] * 514))
     for settings, data, status in [
         ({}, many, 513), ({"max_values": 129}, many, 200), ({"max_values": 128}, many, 513),
-        ({"max_values": 1}, request_bytes(Require="path"), 200), ({"max_values": 1}, request_bytes(Require="path,"), 513),
+        ({"max_values": 1}, request_bytes(Require="path"), 200),
+        ({"max_values": 1}, request_bytes(Require="path,"), 513),
         ({}, words, 513), ({"max_parts": 513}, words, 400), ({"max_parts": 512}, words, 513),
         ({"max_values": 1, "validate": False}, many, 200), ({"max_values": 1, "supported": None}, many, 200),
     ]:  # fmt: skip

@@ -93,15 +93,15 @@ def _understood(name: str, value: str) -> Iterator[str]:
 def _tree(item: object, label: str, depth: int) -> Iterator[str]:
     """A value's class and its parts on one line; values inside it below, each with a line of its own."""
     indent = _INDENT * depth + label
-    if not _is_nested(type(item)):
+    if not _is_nested(item):
         yield f"{indent}{_WORDS.get(type(item), type(item).__name__)} {_plain(item)}"
         return
     names = _names(type(item))  # type: ignore[arg-type]  # mypy asks whether its objects can be hashed
     parts = [(name, getattr(item, name, None)) for name in names]  # once: many are read out of the parameters
-    flat = [(name, part) for name, part in parts if not _is_nested(type(part)) and part not in (None, ()) and str(part)]
+    flat = [(name, part) for name, part in parts if not _is_nested(part) and part not in (None, ()) and str(part)]
     yield f"{indent}{type(item).__name__}" + "".join(f" {name}={_plain(part)}" for name, part in flat)
     for name, part in parts:
-        if _is_nested(type(part)):
+        if _is_nested(part):
             yield from _tree(part, f"{name}: ", depth + 1)
 
 
@@ -111,9 +111,8 @@ def _names(cls: type) -> tuple[str, ...]:
     return tuple(inspect.signature(cls).parameters)
 
 
-@cache
-def _is_nested(cls: type) -> bool:
-    return issubclass(cls, HeaderValue) and not issubclass(cls, Params)
+def _is_nested(part: object) -> bool:
+    return isinstance(part, HeaderValue) and type(part) is not Params
 
 
 def _plain(part: object) -> str:

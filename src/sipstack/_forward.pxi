@@ -271,7 +271,7 @@ cdef bint is_plain_target(sip_text text) noexcept:
 
 
 cdef int signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signature) noexcept:
-    """Whether a signature is of the side of the dialog whose tag is in From or To; -1 for another shape, or a long one."""
+    """Whether a signature is of the side of the dialog whose tag is in From or To; -1 for another or a long one."""
     cdef sip_byte[SIP_HASH_SIZE] digits
     cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)

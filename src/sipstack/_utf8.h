@@ -1,5 +1,5 @@
-/* UTF-8 as Python reads it with "surrogateescape": a byte that is no part of a character stands for itself, as half of a
- * surrogate pair. Python's own decoder takes five times as long over such a byte. */
+/* UTF-8 as Python reads it with "surrogateescape": a byte that is no part of a character stands for itself, as half of
+ * a surrogate pair. Python's own decoder takes five times as long over such a byte. */
 #ifndef SIPSTACK_UTF8_H
 #define SIPSTACK_UTF8_H
 
