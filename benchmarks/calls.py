@@ -19,6 +19,8 @@ from sipstack._limits import MAX_HEADERS
 from sipstack._parser_py import Message
 from sipstack.proxy import Hop, Node
 
+from . import examples
+
 SIZE = 65_535
 
 Call = Callable[[Any], Any]
@@ -80,7 +82,10 @@ BYTES: dict[str, Call] = {
     "is_stun": sipstack.is_stun,
     "is_signaling_noise_datagram": sipstack.is_signaling_noise_datagram,
     "StreamParser": lambda raw: list(StreamParser().feed(raw)),
-    "StreamParser pieces": lambda raw: _in_pieces(StreamParser(), raw),
+    "StreamParser pieces": lambda raw: _in_pieces(raw, 1024),
+    "StreamParser body": lambda raw: _in_pieces(b"A sip:a SIP/2.0\r\nl:65000\r\n\r\n" + raw[:65_000], 256),
+    "StreamParser keep-alives": lambda raw: list(StreamParser().feed(b"\r\n" * (len(raw) // 2))),
+    "StreamParser many": lambda raw: next(StreamParser().feed(b"A a SIP/2.0\nl:0\n\n" * (len(raw) // 18))),
     "read_message_from": lambda raw: sipstack.read_message_from(io.BytesIO(raw)),
 }
 
@@ -98,6 +103,7 @@ def calls(module: ModuleType) -> Calls:
     found["body_parts"] = (sipstack.body_parts, _multipart(parse))
     if parse is sipstack.parse:  # that of an endpoint and of a stream
         found |= {name: (call, bytes) for name, call in (BYTES | _endpoints()).items()}
+        found |= examples.calls(NODE, _to_us(module))
     return found
 
 
@@ -137,9 +143,10 @@ def _of_view(call: Call) -> Call:
     return lambda message: call(message.headers)
 
 
-def _in_pieces(parser: StreamParser, raw: bytes) -> None:
-    for at in range(0, len(raw), 1024):
-        list(parser.feed(raw[at : at + 1024]))
+def _in_pieces(raw: bytes, size: int) -> None:
+    parser = StreamParser()
+    for at in range(0, len(raw), size):
+        list(parser.feed(raw[at : at + size]))
 
 
 # --- what is made of the bytes before

@@ -25,6 +25,7 @@
 #include "_head.h"
 #include "_keys.h"
 #include "_rewrite.h"
+#include "_utf8.h"
 #include "_values.h"
 
 #if defined(__has_feature)
@@ -202,6 +203,32 @@ static void check_bytes(sip_text text)
     note((uint64_t)bad);
     CHECK(sip_find_id(text) == plain_id(text));
     note_part(sip_trim(text.p, text.end), text);
+}
+
+/* Every byte is in one character, written as its number says, or is escaped. */
+static void check_chars(sip_text text)
+{
+    static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
+    const sip_chars chars = sip_count_chars(text);
+    size_t count = 0;
+    uint32_t largest = 0x7F;
+    int escaped = 0;
+    while (text.p < text.end) {
+        const sip_byte *start = text.p;
+        const uint32_t c = sip_next_char(&text.p, text.end);
+        const size_t length = (size_t)(text.p - start);
+        CHECK(text.p > start && text.p <= text.end && length <= 4);
+        const int is_escaped = c >= 0xD800 && c < 0xE000;
+        if (is_escaped) CHECK(length == 1 && *start >= 0x80 && c == (SIP_ESCAPED | *start));
+        else CHECK(c >= lowest[length] && c <= 0x10FFFF);
+        if (!is_escaped) CHECK(length == 1 ? c == *start : (c & 0x3F) == (text.p[-1] & 0x3Fu));
+        escaped |= is_escaped;
+        largest = c > largest ? c : largest;
+        count++;
+    }
+    CHECK(chars.count == count && chars.largest == largest && chars.escaped == escaped);
+    note(count);
+    note(largest);
 }
 
 /* Against what C's own library reads, and what it writes. */
@@ -479,6 +506,7 @@ static void check_text(sip_text text)
 {
     static const char *const sources[] = {"192.0.2.1", "127.0.0.1", "2001:db8::1", "a"};
     check_bytes(text);
+    check_chars(text);
     check_number(text, 255);
     check_number(text, SIP_LARGEST_CONTENT_LENGTH);
     check_start_line(text);

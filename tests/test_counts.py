@@ -1,6 +1,7 @@
 """How much one call reads: values over lines and commas, and their parts. Counted alike by both implementations."""
 
 import random
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_the_top_via_costs_nothing_of_the_others(impl: ModuleType) -> None:
 # ---------------------------------------------------------------- parts
 
 
-@pytest.mark.parametrize("part", [";a", "; a", ";a=b", ';a="; ()%;"', " ", "\t", ";%41", ";("])
+@pytest.mark.parametrize("part", [";a", "; a", ";a=b", ';a="; ()%;"', " ", "\t", ";%41", ";(", ';a="', "\\"])
 @pytest.mark.parametrize("name", {**LISTS, **SINGLES})
 def test_parts_are_counted(impl: ModuleType, name: str, part: str) -> None:
     header, value = {**LISTS, **SINGLES}[name]
@@ -119,6 +120,38 @@ def test_parts_are_counted(impl: ModuleType, name: str, part: str) -> None:
     fits = f"{value}{part * (more // divides)}{rest};x".removesuffix(";x") + ("x" if not rest else "")
     assert attribute(impl, name, (header, fits)) != TOO_MANY_PARTS
     assert attribute(impl, name, (header, f"{fits};")) == TOO_MANY_PARTS
+
+
+@pytest.mark.parametrize("part", ["%", "&", "%41"])
+@pytest.mark.parametrize("name", {**LISTS, **SINGLES})
+def test_parts_of_a_token_or_of_a_value_without_quotes_count(impl: ModuleType, name: str, part: str) -> None:
+    header, value = {**LISTS, **SINGLES}[name]
+    more = PARTS - sum(map(value.count, DIVIDERS)) - 1
+    for text in (f"{value};x={part * more}", f"{value};{part * more}=1"):
+        if part == "&" and text.endswith("=1"):
+            continue
+        assert attribute(impl, name, (header, text)) != TOO_MANY_PARTS
+        assert attribute(impl, name, (header, text.replace(part, part + part[:1], 1))) == TOO_MANY_PARTS
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_parts_of_common_values_count_together(impl: ModuleType, name: str) -> None:
+    header, value = LISTS[name]
+    line = f"{value};x={'%' * 60}"
+    parts = sum(map(line.count, DIVIDERS))
+    most = PARTS // parts
+    for lines in ([(header, line)] * (most + 1), [(header, ",".join([line] * (most + 1)))]):
+        assert attribute(impl, name, *lines) == TOO_MANY_PARTS
+    assert len(attribute(impl, name, *[(header, line)] * most)) == most
+
+
+def test_parts_of_a_cseq_and_of_keys(impl: ModuleType) -> None:
+    assert attribute(impl, "cseq", ("CSeq", "1 " + "%" * PARTS)) == TOO_MANY_PARTS
+    assert attribute(impl, "cseq", ("CSeq", "1 " + "%" * (PARTS - 1))).num == 1
+    made = message(impl, ("Via", f"SIP/2.0/UDP h;branch=z9hG4bK1;x={'%' * PARTS}"))
+    assert outcome(made.transaction_key) == TOO_MANY_PARTS
+    node = Node(Hop("UDP", "192.0.2.1", 5060), key=bytes(16))
+    assert outcome(impl.forward_request, made, node, Hop("UDP", "192.0.2.2", 5060)) == TOO_MANY_PARTS
 
 
 @pytest.mark.parametrize("value", ["A{}<sip:a@h>", "<sip:a@h>,{}<sip:b@h>", "<sip:a@h>{},<sip:b@h>"])
@@ -184,6 +217,12 @@ def test_take_routes_refuses(impl: ModuleType) -> None:
 def test_options(impl: ModuleType) -> None:
     assert len(unsupported_options(message(impl, ("Require", ",".join(map(str, range(VALUES))))), ())) == VALUES
     assert outcome(unsupported_options, message(impl, ("Require", ",".join(["a"] * 129))), ()) == TOO_MANY_VALUES
+    few = message(impl, ("Require", "a, b"))
+    assert unsupported_options(few, ["b"], max_values=2, max_parts=4) == ("a",)
+    assert outcome(partial(unsupported_options, max_values=1), few, ()) == TOO_MANY_VALUES
+    assert outcome(partial(unsupported_options, max_parts=4), message(impl, ("Require", " ".join("abcdef"))), ()) == (
+        TOO_MANY_PARTS
+    )
 
 
 # ---------------------------------------------------------------- other limits

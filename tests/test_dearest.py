@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import sipstack
-from benchmarks import calls, dearest
+from benchmarks import calls, dearest, examples
 from sipstack import Headers, Message, proxy
 from sipstack.message import core
 
@@ -17,6 +17,7 @@ OF_THE_CALLER = {
     "Endpoint", "EndpointConfig", "UDPTransport",
     "read_message",  # is read_message_from for asyncio
 }  # fmt: skip
+OF_NO_MESSAGE = {"digest", "metrics"}  # the one is the registrar's; of the other's a handler reads the Request-URI
 ONE_VALUE = {  # of a text, which nobody has counted: the limits are those of what reads a message
     "parse_header", "parse_list", "parse_uri", "parse_cseq_num", "parse_rack", "split_list", "unescape_uri",
     "with_cseq_ack", "body_bytes_len",
@@ -41,6 +42,28 @@ def test_every_function_is_searched() -> None:
     functions = {name for name in (*sipstack.__all__, *proxy.__all__) if callable(getattr(sipstack, name, len))}
     functions = {name for name in functions if name.islower() or name in ("StreamParser", "Endpoint")}
     assert functions - searched() - OF_THE_CALLER - ONE_VALUE == {"headers", "methods"} & functions
+
+
+def test_every_example_is_searched() -> None:
+    programs = {path.stem for path in examples.EXAMPLES.glob("*.py")}
+    assert programs == {name for name in programs if name in searched()} | OF_NO_MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses", "responses"),
+    [("stateless_proxy", {}, 0), ("stateless_proxy response", {"4xx": 1}, 1), ("transactions", {"4xx": 1}, 0),
+     ("transactions response", {}, 1), ("call", {"1xx": 1}, 0), ("call BYE", {"4xx": 1}, 0),
+     ("registrar", {"4xx": 1}, 0), ("registrar INVITE", {"4xx": 1}, 0)],
+)  # fmt: skip
+def test_a_message_reaches_the_handler_of_an_example(
+    name: str, statuses: dict[str, int], responses: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    call, prepare = calls.calls(core)[name]
+    given = prepare(dearest.write((dearest.Field("Subject", (), (b"a",), ()),)))
+    call(given)
+    stats = given[0].stats
+    assert (stats.datagrams, stats.parse_errors, stats.handler_errors) == (1, 0, 0)
+    assert (stats.responses_by_class, stats.responses_received) == (statuses, responses)
 
 
 def test_each_call_works(impl: ModuleType) -> None:

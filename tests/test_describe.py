@@ -38,6 +38,21 @@ def test_too_much_is_shown_and_not_understood(impl: ModuleType):
     assert text.count("<sip:a>") == 128
 
 
+def test_what_is_long_is_cut(impl: ModuleType):
+    value, body = b"a" * 2047 + b"\xff" + b"b" * 4000, b"\xff" * 3000 + b"c" * 30_000
+    head = b"".join(b"X: %b\r\n" % value for _ in range(5))
+    text = impl.parse(b"A sip:b SIP/2.0\r\n" + head + b"\r\n" + body).describe()
+    lines = text.split("\n")
+    assert lines.count(f"X: {'a' * 2047}\\... (6048 characters)") == 5
+    assert "... (the rest is not shown)" in lines
+    assert lines[-1] == "! Content-Type: is missing, and there is a body (a server answers 400)"
+    assert len(text) < 16_384 + 1000
+    short = impl.parse(b"A sip:b SIP/2.0\r\nX: " + b"\xff" * 500 + b"\r\n\r\n" + b"a\n" * 1000).describe()
+    assert "X: " + r"\xff" * 500 + "\n" in short
+    assert short.count("\n    a") == 1000
+    assert "not shown" not in short
+
+
 def test_what_it_says(message: Any):
     message.set_header("CSeq", "7 BYE")
     message.set_header("Date", "today")

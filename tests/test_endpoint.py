@@ -149,6 +149,17 @@ def statuses(endpoint, data, addr=SOURCE):
     return [response.status_code for response, _ in answers(endpoint, data, addr)]
 
 
+def received_statuses(endpoint, data):
+    """The same for what came another way than over the transport."""
+    out = []
+
+    async def main():
+        await endpoint.receive(data, SOURCE, out.append)
+
+    asyncio.run(main())
+    return [parse(data).status_code for data in out]
+
+
 # ---------------------------------------------------------------- the configuration
 
 
@@ -156,8 +167,8 @@ def statuses(endpoint, data, addr=SOURCE):
     ("field", "value"),
     [("port", -1), ("port", 65_536), ("read_buf_size", 0), ("read_buf_size", 65_536), ("batch_size", 0),
      ("max_pending", -1), ("send_queue", -1), ("recv_buffer", 0), ("read_deadline", 0), ("drain_timeout", -1),
-     ("max_size", 0), ("max_headers", 0), ("retry_after", -1), ("read_deadline", float("nan")),
-     ("answer_parse_errors", -1)],
+     ("max_size", 0), ("max_headers", 0), ("max_values", 0), ("max_parts", 0), ("retry_after", -1),
+     ("read_deadline", float("nan")), ("answer_parse_errors", -1)],
 )  # fmt: skip
 def test_values_out_of_range(field, value):
     with pytest.raises(ValueError, match=field):
@@ -896,6 +907,22 @@ def test_schemes_are_judged_as_validate_does(uri, schemes):
     assert (response.status_code == 400) == (":" not in uri or uri[0] in "<1")
     if response.status_code == 400:
         assert response.status_text == "Request-URI URI has no scheme"
+
+
+@pytest.mark.parametrize("way", [statuses, received_statuses])
+def test_limits_of_the_values_that_validate_reads(way):
+    many = request_bytes(Require=",".join(["path"] * 129))
+    words = request_bytes(Require=" ".join(["path"] * 514))
+    for settings, data, status in [
+        ({}, many, 513), ({"max_values": 129}, many, 200), ({"max_values": 128}, many, 513),
+        ({"max_values": 1}, request_bytes(Require="path"), 200),
+        ({"max_values": 1}, request_bytes(Require="path,"), 513),
+        ({}, words, 513), ({"max_parts": 513}, words, 400), ({"max_parts": 512}, words, 513),
+        ({"max_values": 1, "validate": False}, many, 200), ({"max_values": 1, "supported": None}, many, 200),
+    ]:  # fmt: skip
+        endpoint = Endpoint(EndpointConfig(**{"supported": ["path"], **settings}))
+        endpoint.register_handler("OPTIONS", ok)
+        assert way(endpoint, data) == [status], (settings, data[:40])
 
 
 def test_limits_of_a_message():

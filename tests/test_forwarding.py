@@ -1,5 +1,6 @@
 """`sipstack.proxy`: section 16 of RFC 3261, step by step, on messages of both implementations."""
 
+import hashlib
 import inspect
 import pickle
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 from growth import assert_linear
 
 from sipstack import HeaderError, Message, PeerAddress, Via, parse_uri
-from sipstack._branches import siphash
+from sipstack._branches import SHORT, siphash
 from sipstack.proxy import (
     Hop,
     Node,
@@ -408,6 +409,33 @@ class TestBranch:
     def test_siphash_is_that_of_its_paper(self) -> None:
         assert siphash(KEY, bytes(range(15))) == 0xA129CA6149BE45E5
         assert siphash(KEY, b"") == 0x726FDB47DD0E0E31
+
+    @pytest.mark.parametrize("long", ["call_id", "uri", "tag"])
+    def test_what_is_long_is_hashed_alike_and_comes_back(self, both, long: str) -> None:
+        """Around the length from which on another hash is taken, and far beyond it."""
+        for length in [*range(SHORT - 120, SHORT + 20), 60_000]:
+            text, made = "a" * length, []
+            for impl in both:
+                request = make(
+                    impl, uri=f"sip:{text}@h" if long == "uri" else "sip:h", tags=(text if long == "tag" else "1", "")
+                )
+                if long == "call_id":
+                    request.set_header("Call-ID", text)
+                forward_request(request, NODE, TARGET, record_route=True)
+                made.append(request)
+                assert forward_response(request.reply(200), NODE) == ("UDP", "198.51.100.7", 6000)
+                back = make(impl, "BYE", uri="sip:b", routes=request.get_headers("Record-Route"), tags=("2", "1"))
+                for name, value in (("Call-ID", request.call_id), ("To", request.get_header("From"))):
+                    back.set_header(name, value)
+                assert take_routes(back, NODE).hop == ("UDP", "198.51.100.7", 6000)
+            assert bytes(made[0]) == bytes(made[1])
+
+    def test_what_is_long_is_hashed_with_the_key(self, impl: ModuleType) -> None:
+        text = "a" * SHORT
+        assert impl.Message._sign(KEY, text) == f"{siphash(KEY, text.encode()):016x}"
+        expected = hashlib.blake2b(f"{text}\na".encode(), key=KEY, digest_size=8).hexdigest()
+        assert impl.Message._sign(KEY, text, "a") == expected
+        assert impl.Message._sign(bytes(16), text, "a") != expected
 
     def test_a_loop_is_found_and_a_spiral_is_not(self, impl: ModuleType) -> None:
         request = make(impl, mf=9)

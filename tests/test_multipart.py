@@ -59,6 +59,11 @@ def test_parts_and_their_headers_are_limited(impl: ModuleType):
     many = message(impl, b"--b1\r\n" + header * 200 + b"\r\n\r\n--b1\r\n" + header * 313 + b"\r\n")
     kind, (reason, _, status) = outcome(body_parts, many)
     assert (kind, reason, status) == (ParseError, "too many headers", 513)
+    folded = b"A: b\r\n" + b" c\r\n" * 255
+    assert len(parts(impl, (b"--b1\r\n" + folded + b"\r\n") * 2)) == 2
+    folds = message(impl, (b"--b1\r\n" + folded + b"\r\n") * 2 + b"--b1\r\nA:\r\n\r\n")
+    assert outcome(body_parts, folds)[1][::2] == ("too many headers", 513)
+    assert len(body_parts(folds, max_headers=513)) == 3
     assert [len(part.headers) for part in body_parts(many, max_headers=513)] == [200, 313]
     assert parts(impl, b"--b1" * 1000 + b"\r\n--b1\r\n\r\na") == [((), b"a")]  # one line
 

@@ -5,6 +5,7 @@ Every test runs on both implementations. That they agree on everything else is t
 
 import copy
 import gc
+import itertools
 import pickle
 import sys
 import tracemalloc
@@ -312,6 +313,31 @@ def test_control_bytes_are_refused_but_behind_a_backslash(impl: ModuleType, cont
 
 def test_a_quoted_string_that_is_not_closed_may_hold_quoted_pairs(impl: ModuleType):
     assert request(impl, b'X: "a\\\x00').get_header("X") == '"a\\\x00'
+
+
+EDGES = b"a\x80\x8f\x90\x9f\xa0\xbf\xc1\xc2\xdf\xe0\xe1\xec\xed\xef\xf0\xf1\xf4\xf5"
+
+
+def test_bytes_are_read_as_python_reads_them(impl: ModuleType):
+    """Whatever they are: UTF-8 where they are that, and each other byte as surrogateescape has it."""
+    for first, second in itertools.product(range(0x80, 0x100), repeat=2):
+        same_text(impl, bytes([first, second]))
+    for length in (3, 4):
+        for some in itertools.product(EDGES, repeat=length):
+            same_text(impl, bytes(some))
+    for text in ("\xe9", "\u20ac\xe9", "\U0001f600", "\uffff", "\U0010ffff"):
+        for padding in range(18):
+            same_text(impl, b"a" * padding + text.encode() + b"a" * padding + b"\xe2\x82")
+            same_text(impl, b"a" * padding + text.encode() + b"a" * padding)
+
+
+def same_text(impl: ModuleType, data: bytes) -> None:
+    read = request(impl, b"X: <" + data + b">").get_header("X")
+    expected = (b"<" + data + b">").decode("utf-8", "surrogateescape")
+    assert read == expected
+    assert read.isascii() == expected.isascii()
+    assert hash(read) == hash(expected)
+    assert sys.getsizeof(read) == sys.getsizeof(expected)
 
 
 @pytest.mark.parametrize("byte", range(0x80, 0x100))

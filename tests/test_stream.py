@@ -457,6 +457,25 @@ def test_a_hook_that_feeds():
     assert (parser.pings, [one.body for one in found]) == (3, [b"1", b"2"])
 
 
+def test_a_hook_that_feeds_empty_lines():
+    parser = StreamParser(on_keepalive=lambda _: parser.feed(PING if parser.pings < 9 else message()))
+    found = list(parser.feed(PING * 3))
+    while parser.buffered:
+        found.extend(parser.feed(b""))
+    assert (len(found), parser.pings) == (3, 11)
+
+
+@pytest.mark.parametrize("client", [True, False])
+def test_keepalives_are_heard_one_by_one_and_counted_alike_without_a_hook(client: bool):
+    for pieces in ([b"\r\n" * 7], [b"\r\n"] * 7, [b"\n\r", b"\n\n\r", b"\n\r\n" + message(), b"\n\r\n"]):
+        heard = []
+        parsers = [StreamParser(client=client, on_keepalive=heard.append), StreamParser(client=client)]
+        counts = [[(list(parser.feed(piece)), parser.pings, parser.pongs) for piece in pieces] for parser in parsers]
+        assert counts[0] == counts[1]
+        assert heard == [PONG if client else PING] * (parsers[0].pongs if client else parsers[0].pings)
+        assert heard
+
+
 def test_empty_lines_cost_what_they_are_long():
     assert_linear(lambda size: lambda: list(StreamParser().feed(b"\r\n" * size)))
 

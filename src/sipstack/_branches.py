@@ -5,6 +5,7 @@ of where its responses go. The first finds a loop (RFC 5393). The second is the 
 an ACK to a failure (16.11), and tells a response to what we sent from one that somebody made up.
 """
 
+import hashlib
 import re
 from struct import unpack
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 TRANSPORT: Final = re.compile("[A-Z0-9-]++")
 """A transport as a Hop has it: narrower than a token (RFC 3261 25.1), for it stands in a parameter of a URI too."""
+SHORT: Final = 1024
+"""The bytes of a text that SipHash is taken of: in Python it is slow, and in most other places BLAKE2b is."""
 _64_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _WORDS: Final = 0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573
 
@@ -49,8 +52,16 @@ def _sip_rounds(a: int, b: int, c: int, d: int, words: tuple[int, ...], count: i
 
 
 def sign(key: bytes, *parts: str) -> str:
-    """A keyed hash of texts without line ends, as 16 digits. A message's `_sign` is this one, or the compiled one."""
-    return f"{siphash(key, chr(10).join(parts).encode('utf-8', 'surrogateescape')):016x}"
+    """A keyed hash of texts without line ends, as 16 digits. A message's `_sign` is this one, or the compiled one.
+
+    It is SipHash, and BLAKE2b (RFC 7693 2.5) of what is long.
+    """
+    data = "\n".join(parts).encode("utf-8", "surrogateescape")
+    return f"{siphash(key, data):016x}" if len(data) <= SHORT else hash_long(key, data)
+
+
+def hash_long(key: bytes, data: bytes) -> str:
+    return hashlib.blake2b(data, key=key, digest_size=8).hexdigest()
 
 
 def response_target(via: Via) -> tuple[str, str, int]:

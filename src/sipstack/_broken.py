@@ -15,7 +15,7 @@ from .methods import header_id
 __all__ = ["BrokenMessage", "read_broken"]
 
 _HEAD_END: Final = re.compile(grammar.HEAD_END.encode())
-_FOLD: Final = re.compile(rf"{grammar.FOLD}{grammar.LWS}".encode())
+_FOLD: Final = re.compile(rf"\n{grammar.LWS}".encode())
 _NAME: Final = re.compile(rf"({grammar.TOKEN}){grammar.SWS}:".encode())
 _CONTROL: Final = re.compile(f"[{grammar.CONTROL_CHARS}]".encode())
 _BLANK: Final = grammar.BLANK.encode()
@@ -64,8 +64,8 @@ def split_head(data: bytes) -> tuple[bytes, Iterator[tuple[bytes, bytes]], bytes
     end = _HEAD_END.search(data)
     *lines, rest = (data[: end.end()] if end else data).split(b"\n", MAX_HEADERS + 1)
     head = b"\n".join([*lines, rest[:1]])
-    if b"\n " in head or b"\n\t" in head:  # the expression is dear where it finds nothing
-        head = _FOLD.sub(b" ", head)
+    # An expression that may begin with a CR would be tried at each byte.
+    head = _FOLD.sub(b" ", head.replace(b"\r\n ", b"\n ").replace(b"\r\n\t", b"\n\t"))
     first, *lines = head.split(b"\n")
     return (first if lines else b"").removesuffix(b"\r"), _named(lines[:-1]), data[end.end() :] if end else b""
 

@@ -1,8 +1,8 @@
 /* Bytes: what kinds there are, runs of them, numbers. The ground floor of the plain C rooms.
  *
- * The C rooms (_bytes, _lines, _names, _head, _values, _rewrite, _keys) know bytes and nothing of Python. Each function
- * gets the end of what it may read and reads nothing at or behind it. Everything in them is called sip_ or SIP_. They
- * are fuzzed and sanitized without an interpreter: see fuzz/fuzz_core.c.
+ * The C rooms (_bytes, _utf8, _lines, _names, _head, _values, _rewrite, _keys) know bytes and nothing of Python. Each
+ * function gets the end of what it may read and reads nothing at or behind it. Everything in them is called sip_ or
+ * SIP_. They are fuzzed and sanitized without an interpreter: see fuzz/fuzz_core.c.
  */
 #ifndef SIPSTACK_BYTES_H
 #define SIPSTACK_BYTES_H

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, fields
 from typing import Final, NamedTuple, TypeAlias
 
-from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_PORT, MAX_SIZE
+from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_PARTS, MAX_PORT, MAX_SIZE, MAX_VALUES
 from ._printable import cut
 from .errors import ParseError, behind_name
 from .message import Message
@@ -121,6 +121,8 @@ class EndpointConfig:
         supported: option tags a Require may name; others get 420. None: do not look (a proxy's choice).
         use_maddr: let the Via's maddr say where a response goes. Off: whoever sends a request could aim it.
         max_size, max_headers: limits of one message, in bytes and headers; beyond them it is a parse error.
+        max_values, max_parts: limits of what `validate` reads of values, which is Require: see `Message.get_values`;
+            beyond them the answer is 513. What a handler reads has the limits of the call that reads it.
         counters: names of counters of the program's own: see `Endpoint.count`.
         drain_timeout: seconds that `aclose` waits for handlers in flight and for what the socket still holds.
         on_datagram: (raw, addr), for everything received, before it is looked at.
@@ -155,6 +157,8 @@ class EndpointConfig:
     use_maddr: bool = False
     max_size: int = MAX_SIZE
     max_headers: int = MAX_HEADERS
+    max_values: int = MAX_VALUES
+    max_parts: int = MAX_PARTS
     counters: Collection[str] = ()
     drain_timeout: float = 5.0
     on_datagram: Callable[[bytes, Address], object] | None = None
@@ -216,5 +220,7 @@ _RANGES: Final = (
     ("answer_parse_errors", 0, 1 << 20),
     ("max_size", 1, MAX_SIZE),
     ("max_headers", 1, MAX_SIZE),
+    ("max_values", 1, MAX_SIZE),
+    ("max_parts", 1, MAX_SIZE),
 )
 _CALLABLES: Final = tuple(f.name for f in fields(EndpointConfig) if f.name.startswith("on_") or "handler" in f.name)

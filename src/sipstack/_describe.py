@@ -6,8 +6,9 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING
 
+from ._limits import MAX_DESCRIBED, MAX_DESCRIBED_VALUE
 from ._params import Params
-from ._printable import pointed, visible
+from ._printable import cut, pointed, visible
 from .errors import HeaderError, behind_name
 from .headers import HeaderValue, Product, parse_header
 from .uri import parse_uri
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ._parser_py import Message
 
 _INDENT = "    "
+_MORE = "... (the rest is not shown)"
 _WORDS = {str: "text", int: "number", float: "number", tuple: "list"}
 
 
@@ -34,25 +36,45 @@ def _lines(message: "Message") -> Iterator[str]:
     violations = message.validate()
     is_too_much = any(violation.status == 513 for violation in violations)
     if message.is_request:
-        yield f"request {visible(message.method)}, {size} bytes"
-        yield f"Request-URI: {visible(message.request_uri)}"
-        yield from () if is_too_much else _understood("Request-URI", message.request_uri)
+        yield f"request {_shown(message.method)}, {size} bytes"
     else:
-        yield f"response {message.status_code} {visible(message.status_text)}, {size} bytes"
-    for name, value in message.headers.items():
-        yield f"{visible(name)}: {visible(value)}"
-        yield from () if is_too_much else _understood(name, value)
-    yield from _body(message.body)
+        yield f"response {message.status_code} {_shown(message.status_text)}, {size} bytes"
+    yield from _first(_parts(message, is_too_much))
     for violation in violations:
         mark, what = ("!", f"a server answers {violation.status}") if violation.serious else ("-", "to be ignored")
         yield f"{mark} {visible(behind_name(violation.header, violation.reason, ': '))} ({what})"
 
 
+def _first(lines: Iterator[str]) -> Iterator[str]:
+    """The first lines; those behind them are not even made."""
+    left = MAX_DESCRIBED
+    for line in lines:
+        left -= len(line)
+        if left < 0:
+            yield _MORE
+            return
+        yield line
+
+
+def _parts(message: "Message", is_too_much: bool) -> Iterator[str]:
+    uri = [("Request-URI", message.request_uri)] if message.is_request else []
+    for name, value in [*uri, *message.headers.items()]:
+        yield f"{_shown(name)}: {_shown(value)}"
+        yield from () if is_too_much else _understood(name, value)
+    yield from _body(message.body)
+
+
 def _body(body: bytes) -> Iterator[str]:
     yield f"body: {len(body)} bytes"
     if body:
-        lines = body.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
-        yield from (f"{_INDENT}{visible(line)}" for line in lines)
+        text = body[:MAX_DESCRIBED].decode("utf-8", "surrogateescape")
+        lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+        yield from (f"{_INDENT}{_shown(line)}" for line in lines)
+        yield from [_MORE] if len(body) > MAX_DESCRIBED else []
+
+
+def _shown(text: str) -> str:
+    return cut(text, MAX_DESCRIBED_VALUE)
 
 
 def _understood(name: str, value: str) -> Iterator[str]:
@@ -75,7 +97,7 @@ def _tree(item: object, label: str, depth: int) -> Iterator[str]:
         yield f"{indent}{_WORDS.get(type(item), type(item).__name__)} {_plain(item)}"
         return
     names = _names(type(item))  # type: ignore[arg-type]  # mypy asks whether its objects can be hashed
-    parts = [(name, getattr(item, name)) for name in names if hasattr(item, name)]
+    parts = [(name, getattr(item, name, None)) for name in names]  # once: many are read out of the parameters
     flat = [(name, part) for name, part in parts if not _is_nested(part) and part not in (None, ()) and str(part)]
     yield f"{indent}{type(item).__name__}" + "".join(f" {name}={_plain(part)}" for name, part in flat)
     for name, part in parts:
@@ -90,12 +112,12 @@ def _names(cls: type) -> tuple[str, ...]:
 
 
 def _is_nested(part: object) -> bool:
-    return isinstance(part, HeaderValue) and not isinstance(part, Params)
+    return isinstance(part, HeaderValue) and type(part) is not Params
 
 
 def _plain(part: object) -> str:
     """A part that needs no line of its own; text in quotes where a blank or nothing would be misread."""
     if isinstance(part, tuple) and all(isinstance(item, str | Product) for item in part):
         part = ", ".join(map(str, part))
-    text = visible(str(part))
+    text = _shown(str(part))
     return f'"{text}"' if isinstance(part, str) and (" " in text or not text) else text

@@ -18,11 +18,14 @@ _LINE_END = re.compile(grammar.LINE_END.encode())
 _TOKEN = re.compile(grammar.TOKEN.encode())
 _CONTROL = re.compile(f"[{grammar.CONTROL_CHARS}]".encode())
 _NOT_CONTROL = _CONTROL.sub(b"", bytes(range(256)))
+_MARK = b"\0"
+_LINE_ENDS_MARKED = bytes.maketrans(b"\r\n", _MARK * 2)
+_MARKED = bytes([byte if byte in b"\r\n" or byte in _NOT_CONTROL else 0 for byte in range(256)])
+_ALLOWED = (b"\\\\", b"\\" + _MARK, b"\r\n ", b"\r\n\t", b"\n ", b"\n\t")  # quoted-pairs first, then folds
 _VERSION = re.compile(grammar.SIP_VERSION.encode())
 _STATUS = re.compile(rf" ({grammar.DIGITS})(?= |\Z)".encode())
 _STATUS_CODE = re.compile(grammar.STATUS_CODE.encode())
 _FOLDED_LINES = re.compile(grammar.ANY_FOLDED_LINES.encode())
-_FIELD_VALUE = re.compile(grammar.FIELD_VALUE.encode())
 _CONTENT_LENGTH = header_id("Content-Length")
 
 
@@ -35,21 +38,17 @@ def check_limits(max_size: int, max_headers: int) -> None:
 
 
 def bad_control(value: bytes) -> int:
-    """The offset of the first control byte that a header value may not hold; -1 where there is none."""
-    controls = len(value.translate(None, _NOT_CONTROL))
-    if controls == 0 or _has_folds_alone(value, controls):
-        return -1
-    end = end_of(_FIELD_VALUE, value, 0)
-    if end == len(value):
-        return -1
-    found = _CONTROL.search(value, end)
-    return found.start() if found else -1
+    """The offset of the first control byte that a header value may not hold; -1 where there is none.
 
-
-def _has_folds_alone(value: bytes, controls: int) -> bool:
-    """Whether all control bytes are line ends with a blank behind them: found ten times as fast as by the grammar."""
-    ends = value.count(b"\n")
-    return ends == value.count(b"\n ") + value.count(b"\n\t") and controls == ends + value.count(b"\r\n")
+    It is what ends a FIELD_VALUE of the grammar. Here what is allowed is overwritten, all of a kind at once: the
+    expression, which stops at each of them, takes ten times as long.
+    """
+    if not value.translate(None, _NOT_CONTROL):
+        return -1
+    text = value.translate(_MARKED)
+    for allowed in _ALLOWED:
+        text = text.replace(allowed, b"x" * len(allowed))
+    return text.translate(_LINE_ENDS_MARKED).find(_MARK)
 
 
 def diagnose(data: bytes, max_size: int, max_headers: int) -> None:

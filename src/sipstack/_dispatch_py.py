@@ -294,7 +294,10 @@ class Dispatcher:
         """420 where a Require names what is not supported (RFC 3261 8.2.2.3, which excepts ACK and CANCEL)."""
         assert self.supported is not None
         try:
-            unknown = unsupported_options(request, self.supported)
+            limits = self.config
+            unknown = unsupported_options(
+                request, self.supported, max_values=limits.max_values, max_parts=limits.max_parts
+            )
         except HeaderError as error:
             return _fault(error)
         if not unknown:

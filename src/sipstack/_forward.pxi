@@ -28,7 +28,7 @@ cdef bint read_plain_via(Message m, Py_ssize_t at, sip_via *via) noexcept:
 
 
 cdef bint hash_dialog(Message m, sip_hash *signature) noexcept:
-    """Add Call-ID and From tag, which a hop in a Record-Route is signed with; whether they could be read."""
+    """Add Call-ID and From tag, which sign a hop in a Record-Route; whether they could be read and are short."""
     cdef sip_address parts
     cdef Py_ssize_t call_id = find_id(m, SIP_CALL_ID), address = find_id(m, SIP_FROM)
     if call_id < 0 or address < 0 or (spans(m)[call_id].bits | spans(m)[address].bits) & SIP_FOLDED:
@@ -37,13 +37,13 @@ cdef bint hash_dialog(Message m, sip_hash *signature) noexcept:
         return False
     sip_add_line_to_hash(signature, span_value(m, &spans(m)[call_id]))
     sip_add_to_hash(signature, parts.tag)
-    return True
+    return signature.length <= SHORT_TEXT
 
 
 cdef sip_byte *put_transaction(
     Message m, sip_byte *to, sip_hash hash, sip_text name, sip_text hop, sip_text branch
 ) noexcept:
-    """Write the part of the branch that stands for the transaction; NULL where the message is of another shape."""
+    """Write the part of the branch that stands for the transaction; NULL for another shape, or where it is long."""
     cdef Py_ssize_t call_id = find_id(m, SIP_CALL_ID)
     if call_id < 0 or spans(m)[call_id].bits & SIP_FOLDED:
         return NULL
@@ -51,11 +51,11 @@ cdef sip_byte *put_transaction(
     sip_add_line_to_hash(&hash, hop)
     sip_add_line_to_hash(&hash, span_value(m, &spans(m)[call_id]))
     sip_add_to_hash(&hash, branch)
-    return sip_put_hash(to, hash)
+    return put_short_hash(to, hash)
 
 
 cdef sip_byte *put_loop(Message m, sip_byte *to, sip_hash hash, sip_text name, sip_text hop) noexcept:
-    """Write the part of the branch that stands for where the request goes; NULL where a Route is folded."""
+    """Write the part of the branch that stands for where the request goes; NULL where it is long, or a Route folded."""
     cdef Py_ssize_t at
     sip_add_line_to_hash(&hash, sip_run(name.p, name.p))
     sip_add_line_to_hash(&hash, name)
@@ -67,7 +67,12 @@ cdef sip_byte *put_loop(Message m, sip_byte *to, sip_hash hash, sip_text name, s
                 return NULL
             sip_add_to_hash(&hash, sip_run(<const sip_byte *>b"\n", <const sip_byte *>b"\n" + 1))
             sip_add_to_hash(&hash, span_value(m, &spans(m)[at]))
-    return sip_put_hash(to, hash)
+    return put_short_hash(to, hash)
+
+
+cdef inline sip_byte *put_short_hash(sip_byte *to, sip_hash hash) noexcept:
+    """Write a hash; NULL where it is of so much that another one is taken: see sign."""
+    return sip_put_hash(to, hash) if hash.length <= SHORT_TEXT else NULL
 
 
 cdef bint is_in_loop(Message m, const sip_byte *part) noexcept:
@@ -85,6 +90,7 @@ cdef int forwards_left(Message m) except -9:
 
 
 cdef int INITIAL_FORWARDS = INITIAL_MAX_FORWARDS
+cdef unsigned int SHORT_TEXT = SHORT
 
 
 cdef int put_on_top(Message m, unsigned int id, sip_text value) except -1:
@@ -251,6 +257,8 @@ cdef sign(bytes key, tuple parts):
     cdef sip_byte[SIP_HASH_SIZE] digits
     if PyBytes_GET_SIZE(key) != KEY_SIZE:
         raise ValueError("key must have 16 bytes")
+    if PyBytes_GET_SIZE(text) > SHORT_TEXT:
+        return hash_long(key, text)
     cdef sip_hash hash = sip_start_hash(<const sip_byte *>PyBytes_AS_STRING(key))
     sip_add_to_hash(&hash, bytes_text(text))
     return to_str(sip_run(digits, sip_put_hash(digits, hash)), False)
@@ -263,7 +271,7 @@ cdef bint is_plain_target(sip_text text) noexcept:
 
 
 cdef int signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signature) noexcept:
-    """Whether a signature is of the side of the dialog whose tag is in From or To; -1 where that has another shape."""
+    """Whether a signature is of the side of the dialog whose tag is in From or To; -1 for another or a long one."""
     cdef sip_byte[SIP_HASH_SIZE] digits
     cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)
@@ -272,6 +280,8 @@ cdef int signs_dialog(Message m, sip_hash hash, unsigned int id, sip_text signat
     if parts.tag.p == NULL:
         return -1
     sip_add_to_hash(&hash, parts.tag)
+    if hash.length > SHORT_TEXT:
+        return -1
     sip_put_hash(digits, hash)
     return memcmp(digits, signature.p, SIP_HASH_SIZE) == 0
 

@@ -193,7 +193,7 @@ HEAD_END: Final = rf"\n{LINE_END}"
 """Where the header section ends: the end of its last line, and the empty line."""
 
 FIELD_VALUE: Final = rf"(?>[^\\{CONTROL_CHARS}]*+(?:(?:{QUOTED_PAIR}|{FOLD}|\\(?=[\r\n])|\\\Z)[^\\{CONTROL_CHARS}]*+)*)"
-"""The longest start of a header's value that holds no control byte but behind a backslash."""
+"""The longest start of a header's value that holds no control byte but behind a backslash; see bad_control."""
 
 BYTE_CLASSES: Final = {
     name: members(chars)

@@ -16,7 +16,12 @@ LARGEST_MAX_SIZE: Final = (1 << 22) - 1
 MAX_VALUES: Final = 128
 """The values that one call reads of a message, where the caller names no other limit: see `headers._counts`."""
 MAX_PARTS: Final = 512
-"""The parts of these values."""
+"""The parts of these values. A value that the compiled core reads itself has no more bytes: see `_values.h`."""
+
+MAX_DESCRIBED: Final = 16_384
+"""The characters of headers and body that `describe` shows of a message."""
+MAX_DESCRIBED_VALUE: Final = 2048
+"""Those that it shows of one value."""
 
 MAX_BODY_PARTS: Final = 128
 """The parts of a multipart body, where the caller of `body_parts` names no other limit."""

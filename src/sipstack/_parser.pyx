@@ -19,6 +19,7 @@ from sipstack._sip cimport *
 from sys import modules
 
 from . import _derived, _keys
+from ._branches import SHORT, hash_long
 from ._describe import describe as describe_message
 from ._describe import describe_as_html
 from ._diagnose import check_limits, diagnose
@@ -27,7 +28,7 @@ from ._forwarding import forward_request as forward_any_request
 from ._forwarding import forward_response as forward_any_response
 from ._forwarding import put_hop as put_any_hop
 from ._forwarding import take_routes as take_any_routes
-from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_PARTS, MAX_SIZE, MAX_VALUES, STATUS_CODES
+from ._limits import INITIAL_MAX_FORWARDS, MAX_HEADERS, MAX_SIZE, MAX_VALUES, STATUS_CODES
 from ._node import Hop
 from ._printable import cut
 from ._view import Headers, check_own_view
@@ -57,6 +58,8 @@ cdef extern from "Python.h":
         void *tp_vectorcall
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void *PyUnicode_DATA(object text)
+    int PyUnicode_KIND(object text)
+    void PyUnicode_WRITE(int kind, void *data, Py_ssize_t at, Py_UCS4 character)
     bint PyUnicode_IS_ASCII(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)

@@ -309,8 +309,8 @@ class Message:
         an empty tuple, and so does an empty list (`Supported:`). `Via`, `Contact` and `Route` give what `vias`,
         `contacts` and `routes` do, which are faster. Raises HeaderError where one of the lines is malformed, and with
         status 513, before any is read, where there are more than `max_values` (lines and commas) or `max_parts`: what
-        stands between `;`, `&`, blanks, `(` and `%`. Quoted ones count too. Every other attribute that reads
-        values has the default limits: 128 values, 512 parts.
+        stands between `;`, `&`, blanks, `(`, `%`, `"` and backslashes. Quoted ones count too. Every other attribute
+        that reads values has the default limits: 128 values, 512 parts.
         """
         return parse_values(name, self.get_headers(name), max_values, max_parts)
 
@@ -909,6 +909,8 @@ class Message:
 
         It is what `sipstack parse` shows, and a notebook. Nothing in it moves a terminal's cursor. A line that begins
         with `!` is a reason to refuse the message, one with `-` is to be ignored: see `validate`.
+
+        A value of more than 2,048 characters is cut, and so is what is behind 16,384 characters of headers and body.
         """
         return describe(self)
 

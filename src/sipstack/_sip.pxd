@@ -55,6 +55,14 @@ cdef extern from "_head.h" nogil:
     bint sip_read_start_line(sip_start_line *line, sip_text text)
     bint sip_read_head(sip_head *head, sip_span *spans, uint32_t room, const sip_byte *data, const sip_byte *end)
 
+cdef extern from "_utf8.h" nogil:
+    ctypedef struct sip_chars:
+        size_t count
+        uint32_t largest
+        int escaped
+    uint32_t sip_next_char(const sip_byte **at, const sip_byte *end)
+    sip_chars sip_count_chars(sip_text text)
+
 cdef extern from "_values.h" nogil:
     ctypedef struct sip_uri:
         sip_text user, host, params
@@ -71,6 +79,7 @@ cdef extern from "_values.h" nogil:
     ctypedef struct sip_cseq:
         sip_text method
         int64_t number
+    size_t SIP_MOST_PARTS
     bint sip_read_uri(sip_text text, sip_uri *uri)
     bint sip_read_via(sip_text text, sip_via *via)
     bint sip_read_address(sip_text text, sip_address *address)
@@ -98,7 +107,7 @@ cdef extern from "_forward.h" nogil:
         SIP_COOKIE_SIZE, SIP_HASH_SIZE, SIP_HOP_ROOM
     const char *SIP_COOKIE
     ctypedef struct sip_hash:
-        pass
+        unsigned int length
     ctypedef struct sip_hop:
         sip_text text, transport, host, signature
         int port

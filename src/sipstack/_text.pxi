@@ -16,9 +16,23 @@ cdef inline str to_str(sip_text text, bint high):
     """The str of wire bytes, "" for nothing; where all are ASCII it is made without a second look at them."""
     cdef Py_ssize_t length = sip_length(text)
     if high or length < 2:
-        return PyUnicode_DecodeUTF8(<const char *>text.p, length, "surrogateescape") if length else ""
+        return decoded(text) if length else ""
     cdef str made = PyUnicode_New(length, 127)
     sip_put(<sip_byte *>PyUnicode_DATA(made), text.p, length)
+    return made
+
+
+cdef str decoded(sip_text text):
+    """The str of bytes that are UTF-8, or anything."""
+    cdef sip_chars chars = sip_count_chars(text)
+    if not chars.escaped:
+        return PyUnicode_DecodeUTF8(<const char *>text.p, sip_length(text), NULL)
+    cdef str made = PyUnicode_New(chars.count, chars.largest)
+    cdef int kind = PyUnicode_KIND(made)
+    cdef void *to = PyUnicode_DATA(made)
+    cdef size_t at
+    for at in range(chars.count):
+        PyUnicode_WRITE(kind, to, at, sip_next_char(&text.p, text.end))
     return made
 
 
@@ -115,6 +129,7 @@ def _tables():
     limits = {
         "LARGEST_MAX_SIZE": SIP_LONGEST, "MAX_CONTENT_LENGTH": SIP_LARGEST_CONTENT_LENGTH, "MAX_CSEQ": SIP_LARGEST_CSEQ,
         "LARGEST_MAX_FORWARDS": SIP_LARGEST_MAX_FORWARDS, "MAX_PORT": SIP_LARGEST_PORT,
+        "MAX_PARTS": SIP_MOST_PARTS,
     }
     return {name: {byte for byte in range(256) if sip_is(byte, kind)} for name, kind in classes.items()}, limits
 

@@ -12,6 +12,7 @@
 
 #define SIP_NO_PORT (-1)
 #define SIP_MOST_PARAMS 8 /* values with more go to their class: names are compared each with each */
+#define SIP_MOST_PARTS 512 /* values of more bytes may have more parts than are read: see headers/_counts.py */
 
 typedef struct {
     sip_text user, host, params; /* of a tel URI the number is in user */
@@ -179,6 +180,7 @@ static int sip_are_uri_params(const sip_byte *p, const sip_byte *end)
 static int sip_read_uri(sip_text text, sip_uri *uri)
 {
     const sip_byte *p = text.p, *end = text.end;
+    if (sip_length(text) > SIP_MOST_PARTS) return 0;
     uri->user = uri->host = uri->params = SIP_NOTHING;
     uri->port = SIP_NO_PORT;
     uri->tel = end - p > 4 && memcmp(p, "tel:", 4) == 0;
@@ -243,7 +245,7 @@ static int sip_read_via(sip_text text, sip_via *via)
         p = sip_read_param(p + 1, end, &names, &name, &value);
         if (p != NULL && !sip_note_via_param(via, name, value)) return 0;
     }
-    if (p == NULL || (p < end && *p != ',')) return 0;
+    if (p == NULL || (p < end && *p != ',') || p - text.p > SIP_MOST_PARTS) return 0;
     if (via->params.p != NULL) via->params.end = p;
     via->end = p;
     return 1;
@@ -278,6 +280,7 @@ static int sip_read_address(sip_text text, sip_address *address)
     const sip_byte *p = text.p, *end = text.end, *uri_end;
     sip_param_names names;
     sip_text name, value;
+    if (sip_length(text) > SIP_MOST_PARTS) return 0;
     names.count = 0;
     address->params = address->tag = SIP_NOTHING;
     p = sip_read_display(p, end, &address->display);
@@ -310,6 +313,7 @@ static int sip_read_address(sip_text text, sip_address *address)
 static int sip_read_cseq(sip_text text, sip_cseq *cseq)
 {
     const sip_byte *p = text.p;
+    if (sip_length(text) > SIP_MOST_PARTS) return 0;
     while (p < text.end && sip_is_digit(*p) && p - text.p < 10) p++;
     cseq->number = sip_number(sip_run(text.p, p), SIP_LARGEST_CSEQ);
     if (cseq->number < 0 || p == text.end || *p != ' ') return 0;

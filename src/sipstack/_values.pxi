@@ -98,9 +98,7 @@ parse_one_via = Via.parse
 # How many values and parts are read is limited, and counted beforehand: see headers/_counts.py. Of the common shape
 # there is so little in one value that nobody needs to count, but for what may stand in names.
 
-cdef size_t MOST_VALUES = MAX_VALUES, MOST_PARTS = MAX_PARTS
-cdef enum:
-    COMMON_PARTS = 20  # of a value without its names: eight parameters, eight of its URI, a blank
+cdef size_t MOST_VALUES = MAX_VALUES
 
 
 cdef uint8_t[256] is_divider
@@ -110,7 +108,7 @@ for divider in DIVIDERS:
 
 
 cdef inline size_t names_of(const sip_address *parts) noexcept:
-    """Bytes of an address in which anything may stand."""
+    """Bytes of an address in which a comma may stand."""
     return sip_length(parts.display) + sip_length(parts.uri.user)
 
 
@@ -148,7 +146,7 @@ cdef int check_lines(Message m, unsigned int id) except -1:
             parts += is_divider[line.p[0]]
             line.p += 1
         at = find_id(m, id, at + 1)
-    if values > MOST_VALUES or parts > MOST_PARTS:
+    if values > MOST_VALUES or parts > SIP_MOST_PARTS:
         check_counts(NAMES[id], m.get_headers(NAMES[id]))
     return 0
 
@@ -206,16 +204,16 @@ cdef tuple every_via(Message m, bint counted=False):
     """`counted`: that they are not too many is known. Otherwise it is found out where it might not be so."""
     cdef list found = []
     cdef uint32_t edits = m.edits
-    cdef size_t lines = 0
+    cdef size_t bytes_seen = 0
     cdef bint common
     cdef sip_via parts
     cdef sip_text line
     cdef Py_ssize_t at = find_id(m, SIP_VIA)
     while at >= 0:
         line = span_value(m, &spans(m)[at])
-        lines += 1
+        bytes_seen += sip_length(line)
         common = not spans(m)[at].bits & SIP_FOLDED and sip_read_via(line, &parts) and parts.end == line.end
-        if not counted and (not common or lines * COMMON_PARTS > MOST_PARTS):
+        if not counted and (not common or bytes_seen > SIP_MOST_PARTS):
             check_lines(m, SIP_VIA)
             return every_via(m, True)
         if common:
@@ -246,7 +244,8 @@ cdef bint read_hop(sip_text element, unsigned int id, sip_address *parts) noexce
 
 cdef struct counts:
     size_t values  # of the common shape
-    size_t others  # bytes that may be anything: those of names, and between elements
+    size_t others  # bytes that may be commas: those of names, and between elements
+    size_t bytes_seen
 
 
 cdef bint are_plain_addresses(sip_text line, unsigned int id, counts *seen) noexcept:
@@ -256,6 +255,7 @@ cdef bint are_plain_addresses(sip_text line, unsigned int id, counts *seen) noex
     if line.p == line.end or (line.end - 1)[0] == c",":
         return False
     seen.others += sip_length(line)
+    seen.bytes_seen += sip_length(line)
     while line.p < line.end:
         element = next_element(&line)
         if not read_hop(element, id, &parts):
@@ -267,15 +267,14 @@ cdef bint are_plain_addresses(sip_text line, unsigned int id, counts *seen) noex
 
 
 cdef inline bint may_be_too_many(const counts *seen) noexcept:
-    cdef size_t parts = seen.values * COMMON_PARTS + seen.others
-    return seen.values + seen.others > MOST_VALUES or parts > MOST_PARTS
+    return seen.values + seen.others > MOST_VALUES or seen.bytes_seen > SIP_MOST_PARTS
 
 
 cdef tuple every_address(Message m, unsigned int id, parser, bint counted=False):
     """`counted` as in every_via."""
     cdef list found = []
     cdef uint32_t edits = m.edits
-    cdef counts seen = counts(0, 0)
+    cdef counts seen = counts(0, 0, 0)
     cdef bint plain, alone
     cdef sip_address parts
     cdef Py_ssize_t at = find_id(m, id)
@@ -285,6 +284,7 @@ cdef tuple every_address(Message m, unsigned int id, parser, bint counted=False)
         if alone:
             seen.values += 1
             seen.others += names_of(&parts)
+            seen.bytes_seen += sip_length(span_value(m, &spans(m)[at]))
         else:
             plain = plain and are_plain_addresses(span_value(m, &spans(m)[at]), id, &seen)
         if not counted and (not plain or may_be_too_many(&seen)):

@@ -21,7 +21,7 @@ from .errors import HeaderError, SerializeError
 _QUOTED_STRING: Final = re.compile(QUOTED_STRING)
 _CONTROL: Final = re.compile(f"[{CONTROL_CHARS}]")
 _UNWRITABLE: Final = re.compile(f"[{CONTROL_CHARS}{NO_UTF8_CHARS}]")
-_UPPER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+_LETTERS: Final = [(chr(code), chr(code + 32)) for code in range(ord("A"), ord("Z") + 1)]
 
 
 class HeaderValue:
@@ -124,7 +124,11 @@ def assign(value: HeaderValue, /, **slots: object) -> None:
 
 def lower(text: str) -> str:
     """Lower case for the letters A to Z alone, as the RFC's case-insensitive comparing means it."""
-    return text.lower() if text.isascii() else text.translate(_UPPER)
+    if text.isascii():
+        return text.lower()
+    for upper, letter in _LETTERS:  # a table for str.translate would be looked at for each character
+        text = text.replace(upper, letter)
+    return text
 
 
 def canonical_host(host: str) -> str:
@@ -133,7 +137,7 @@ def canonical_host(host: str) -> str:
     An IPv4-mapped address is another one than the IPv4 address in it: their bits are not the same (RFC 5954 4.2).
     """
     if ":" not in host:
-        return host.lower() if host.isascii() else host.translate(_UPPER)
+        return lower(host)
     address = read_ipv6(host.removeprefix("[").removesuffix("]"))
     if address is None:
         return lower(host)

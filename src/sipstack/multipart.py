@@ -74,7 +74,8 @@ def body_parts(
     What stands before the first delimiter and behind the last is left out; where the last is missing, the body's end is
     that of its last part. Raises HeaderError for a Content-Type that is missing, malformed, or of no multipart with a
     boundary, and ParseError for a body in which there is no part, or a part whose headers are malformed; with status
-    513 where more than `max_parts` lines begin as a delimiter, or the parts have more than `max_headers` headers.
+    513 where more than `max_parts` lines begin as a delimiter, or the parts have more than `max_headers` headers; each
+    line of a folded one counts.
     """
     content_type = whole.content_type
     boundary = "" if content_type is None else content_type.params.get("boundary") or ""
@@ -84,8 +85,8 @@ def body_parts(
     body = whole.body
     parts: list[BodyPart] = []
     for start, end in _spans(body, boundary, max_parts):
-        parts.append(_read_part(body, start, end, max_headers))
-        max_headers -= len(parts[-1].headers)
+        part, max_headers = _read_part(body, start, end, max_headers)
+        parts.append(part)
     return tuple(parts)
 
 
@@ -116,23 +117,24 @@ def _line_of(mark: bytes, body: bytes, position: int) -> int:
     return found + 1 if found >= 0 else -1
 
 
-def _read_part(body: bytes, position: int, end: int, max_headers: int) -> BodyPart:
-    """A part between two delimiters: a line end, headers, an empty line, and its bytes."""
+def _read_part(body: bytes, position: int, end: int, max_lines: int) -> tuple[BodyPart, int]:
+    """A part between two delimiters: a line end, headers, an empty line, its bytes; and how many lines may follow."""
     headers: list[tuple[str, str]] = []
     line_end = _LINE_END.match(body, position, end)
     position = line_end.end() if line_end else end
     while position < end:
         line_end = _LINE_END.match(body, position, end)
         if line_end:
-            return BodyPart(tuple(headers), body[line_end.end() : end])
+            return BodyPart(tuple(headers), body[line_end.end() : end]), max_lines
         found = _HEADER.match(body, position, end)
         if found is None:
             raise ParseError("header of a part is malformed", position)
-        if len(headers) == max_headers:
+        max_lines -= 1 + found[2].count(b"\n")
+        if max_lines < 0:
             raise ParseError("too many headers", position, 513)
         headers.append((found[1].decode("ascii"), unfold(found[2]).decode("utf-8", "surrogateescape")))
         position = found.end()
-    return BodyPart(tuple(headers), b"")
+    return BodyPart(tuple(headers), b""), max_lines
 
 
 def join_parts(

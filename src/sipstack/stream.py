@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn, cast
 from weakref import WeakKeyDictionary
 
 from ._diagnose import check_limits
-from ._grammar import CONTENT_LENGTHS, HEAD_END, LINE_END, read_content_length
+from ._grammar import CONTENT_LENGTHS, EMPTY_LINES, HEAD_END, read_content_length
 from ._limits import LINES_A_HEADER, MAX_HEADERS, MAX_SIZE
 from .errors import HeaderError, ParseError
 from .message import Message, parse
@@ -26,8 +26,8 @@ PONG: Final = b"\r\n"
 
 _NO_HEAD_YET: Final = -1
 _LINE: Final = -1
-_EMPTY_LINE: Final = re.compile(LINE_END.encode())
-_EMPTY_LINES: Final = frozenset((b"\n", b"\r\n"))  # the same, of whole lines
+_EMPTY_LINES: Final = re.compile(EMPTY_LINES.encode())
+_EMPTY_LINE: Final = frozenset((b"\n", b"\r\n"))
 _HEAD_END: Final = re.compile(HEAD_END.encode())
 _CONTENT_LENGTHS: Final = re.compile(CONTENT_LENGTHS.encode())
 _NOISE: Final = b" \t\r\n\0"
@@ -74,7 +74,7 @@ class StreamParser:
 
     __slots__ = (
         "_buffer", "_empty_lines", "_error", "_lines", "_max_headers", "_max_size", "_on_keepalive", "_searched",
-        "_wanted", "client", "pings", "pongs",
+        "_unreported", "_wanted", "client", "pings", "pongs",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +101,7 @@ class StreamParser:
         self._lines = 0  # in front of it
         self._wanted = _NO_HEAD_YET  # the length of the message whose head is complete
         self._empty_lines = 0  # since the last message
+        self._unreported = 0  # pings or pongs that nobody has heard of yet
         self._error: ParseError | None = None
 
     def __repr__(self) -> str:
@@ -182,20 +183,27 @@ class StreamParser:
         return True
 
     def _skip_empty_lines(self) -> None:
-        while found := _EMPTY_LINE.match(self._buffer):
-            del self._buffer[: found.end()]  # first: the hook may raise, or feed more
-            self._empty_lines += 1
+        """Take the empty lines off the buffer, all at once, and report what they are."""
+        while end := _EMPTY_LINES.match(self._buffer).end():  # type: ignore[union-attr]  # it matches nothing too
+            lines = self._buffer.count(b"\n", 0, end)
+            del self._buffer[:end]  # first: the hook may raise, or feed more
+            before, self._empty_lines = self._empty_lines, self._empty_lines + lines
+            self._unreported += lines if self.client else self._empty_lines // 2 - before // 2
+            self._report()
+        if self._unreported:  # where the hook raised
             self._report()
 
     def _report(self) -> None:
-        if self.client:
-            self.pongs += 1
-        elif self._empty_lines % 2:
-            return
-        else:
-            self.pings += 1
-        if self._on_keepalive is not None:
-            self._on_keepalive(PONG if self.client else PING)
+        hook = self._on_keepalive
+        while self._unreported:
+            now = self._unreported if hook is None else 1
+            self._unreported -= now
+            if self.client:
+                self.pongs += now
+            else:
+                self.pings += now
+            if hook is not None:
+                hook(PONG if self.client else PING)
 
 
 def _too_large(max_size: int) -> ParseError:
@@ -254,7 +262,7 @@ def _reading(
             return None
         if not line.endswith(b"\n"):
             raise ParseError("stream ended inside a message", len(data) + len(line))
-        empty = line in _EMPTY_LINES
+        empty = line in _EMPTY_LINE
         if empty and not data:
             next(keepalive.feed(line), None)
             half.empty_lines = keepalive._empty_lines

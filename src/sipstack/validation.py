@@ -155,15 +155,18 @@ def check_scheme(message: "Message", schemes: Collection[str]) -> list[Violation
     return []
 
 
-def unsupported_options(message: "Message", supported: Collection[str]) -> tuple[str, ...]:
+def unsupported_options(
+    message: "Message", supported: Collection[str], *, max_values: int = MAX_VALUES, max_parts: int = MAX_PARTS
+) -> tuple[str, ...]:
     """The option tags of Require that are not in `supported`, for a 420 and its Unsupported header (8.2.2.3).
 
-    An ACK or a CANCEL is never asked. Tags are compared in any case. Raises HeaderError for a malformed Require.
+    An ACK or a CANCEL is never asked. Tags are compared in any case. The limits are those of `Message.get_values`.
+    Raises HeaderError for a malformed Require.
     """
     if message.method in (ACK, CANCEL):
         return ()
     known = {tag.lower() for tag in _need_several(supported, "supported")}
-    tags = map(str, message.get_values("Require"))
+    tags = map(str, message.get_values("Require", max_values=max_values, max_parts=max_parts))
     return tuple(dict.fromkeys(tag for tag in tags if tag.lower() not in known))
 
 

@@ -11,8 +11,8 @@ from typing import Final
 from .._limits import MAX_PARTS, MAX_VALUES
 from ..errors import HeaderError
 
-DIVIDERS: Final = ";& \t(%"
-"""What divides a value into parts: parameters, headers of a URI, words, comments, escapes."""
+DIVIDERS: Final = ';& \t(%"\\'
+"""What divides a value into parts: parameters, headers of a URI, words, comments, escapes, quotes, quoted-pairs."""
 _DIVIDERS: Final = DIVIDERS.encode()
 
 
