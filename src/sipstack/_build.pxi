@@ -330,7 +330,7 @@ cdef Message copy(Message m):
 cdef inline sip_text body_text(Message m) noexcept:
     if m.new_body is not None:
         return bytes_text(m.new_body)
-    return sip_run(wire(m) + m.body_at, bytes_text(m.raw).end)
+    return sip_run(wire(m) + m.body_at, wire(m) + field_size(<PyObject *>m.raw))
 
 
 cdef bytes body_of(Message m):
