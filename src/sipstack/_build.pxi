@@ -74,6 +74,7 @@ cdef bint is_visible(sip_text text) noexcept:
 cdef int append_headers(Message m, headers, uint32_t copied) except -1:
     """Append the caller's headers; none of those that a reply has copied, which are the first `copied`."""
     cdef sip_span span
+    cdef sip_text n, v
     cdef unsigned int id
     if type(headers) is dict:
         headers = (<dict>headers).items()
@@ -89,8 +90,9 @@ cdef int append_headers(Message m, headers, uint32_t copied) except -1:
                 continue
             span = write_header(m, header_name(name), header_value(name, value))
         else:
-            make_header_room(m, id, ascii_text(<str>name), ascii_text(<str>value))
-            span = put_line(m, id, ascii_text(<str>name), ascii_text(<str>value))
+            n, v = ascii_text(<str>name), ascii_text(<str>value)
+            make_header_room(m, id, n, v)
+            span = put_line(m, id, n, v)
         if copied and is_among_first(m, copied, sip_id(&span)):
             if sip_id(&span) != SIP_TIMESTAMP:
                 refuse_copied(name)
@@ -330,7 +332,7 @@ cdef Message copy(Message m):
 cdef inline sip_text body_text(Message m) noexcept:
     if m.new_body is not None:
         return bytes_text(m.new_body)
-    return sip_run(wire(m) + m.body_at, bytes_text(m.raw).end)
+    return sip_run(wire(m) + m.body_at, wire(m) + field_size(<PyObject *>m.raw))
 
 
 cdef bytes body_of(Message m):

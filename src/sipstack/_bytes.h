@@ -147,13 +147,19 @@ SIP_INLINE const sip_byte *sip_find(sip_text text, char byte)
     return text.p == text.end ? NULL : memchr(text.p, byte, sip_length(text));
 }
 
-/* Whether two runs are the same but for the case of A to Z. */
-SIP_INLINE int sip_same(sip_text a, sip_text b)
+/* Whether two runs of one length are the same but for the case of A to Z. */
+static int sip_same_letters(sip_text a, sip_text b)
 {
-    if (sip_length(a) != sip_length(b)) return 0;
     for (; a.p < a.end; a.p++, b.p++)
         if (sip_lower(*a.p) != sip_lower(*b.p)) return 0;
     return 1;
+}
+
+/* Whether two runs are the same but for the case of A to Z, which nearly all write alike. */
+SIP_INLINE int sip_same(sip_text a, sip_text b)
+{
+    if (sip_length(a) != sip_length(b)) return 0;
+    return b.p == b.end || memcmp(a.p, b.p, sip_length(b)) == 0 || sip_same_letters(a, b);
 }
 
 /* Whether a run is this word in any case; the word is a literal. */

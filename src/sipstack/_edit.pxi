@@ -19,7 +19,7 @@ cdef inline void forget(Message m) noexcept:
 
 cdef inline int make_text_room(Message m, size_t size) except -1:
     """Make room for `size` more bytes of text."""
-    return 0 if m.text_size + size <= <size_t>PyBytes_GET_SIZE(m.text) else grow_text(m, size)
+    return 0 if m.text_size + size <= <size_t>field_size(<PyObject *>m.text) else grow_text(m, size)
 
 
 cdef int grow_text(Message m, size_t size) except -1:
@@ -40,7 +40,8 @@ cdef int grow_text(Message m, size_t size) except -1:
 
 cdef inline int make_table_room(Message m, size_t headers) except -1:
     """Make room for so many more headers."""
-    return 0 if (m.count + headers) * sizeof(sip_span) <= <size_t>PyBytes_GET_SIZE(m.table) else grow_table(m, headers)
+    cdef size_t room = field_size(<PyObject *>m.table)
+    return 0 if (m.count + headers) * sizeof(sip_span) <= room else grow_table(m, headers)
 
 
 cdef int grow_table(Message m, size_t headers) except -1:
@@ -282,7 +283,9 @@ cdef Py_ssize_t remove(Message m, name, bint every, list values) except -1:
 
 
 cdef inline Py_ssize_t body_size(Message m) noexcept:
-    return PyBytes_GET_SIZE(m.raw) - m.body_at if m.new_body is None else PyBytes_GET_SIZE(m.new_body)
+    if m.new_body is None:
+        return field_size(<PyObject *>m.raw) - m.body_at
+    return field_size(<PyObject *>m.new_body)
 
 
 cdef sip_span write_content_length(Message m, Py_ssize_t length) except *:

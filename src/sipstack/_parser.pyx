@@ -56,6 +56,9 @@ cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         newfunc tp_new
         void *tp_vectorcall
+    # Of a field of a message: as an object, Cython would count a reference to it at each call.
+    char *field_start "PyBytes_AS_STRING"(PyObject *data)
+    Py_ssize_t field_size "PyBytes_GET_SIZE"(PyObject *data)
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void *PyUnicode_DATA(object text)
     int PyUnicode_KIND(object text)

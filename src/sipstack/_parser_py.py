@@ -26,8 +26,8 @@ from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
 from ._view import Headers, check_own_view
 from ._writing import (
     DIALOG_METHODS, INSTEAD, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source,
-    encode_body, encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_pairs,
-    lines_apart, refuse_copied,
+    encode_body, encode_method, encode_name, encode_status, encode_tag, encode_uri, encode_value, header_items,
+    header_pair, lines_apart, refuse_copied,
 )  # fmt: skip
 from .errors import HeaderError, ParseError
 from .headers import (
@@ -392,13 +392,11 @@ class Message:
     def _items(self) -> list[tuple[str, str]]:
         start, raw = self._start, self._raw  # in this order: who edits takes raw away before
         if raw is not None:
-            head = raw[start.end() : self._body_at]
-            lines = head.count(b"\n")
-            if lines == head.count(b"\r\n"):  # no bare LF, which the pattern would look for a CR behind
-                text = _text(head)
-                found: list[tuple[str, str]] = _PAIRS.findall(text)
-                if len(found) == lines - 1 and " \r" not in text and "\t\r" not in text:  # no fold
-                    return found
+            head = _text(raw[start.end() : self._body_at])
+            found: list[tuple[str, str]] = _PAIRS.findall(head)
+            whole = len(found) == head.count("\n") - 1  # no fold, no LF alone
+            if whole and " \r" not in head and "\t\r" not in head:
+                return found
         return [(line[0].decode(), _value(line)) for line in [*self._table()]]
 
     def _count(self) -> int:
@@ -1026,7 +1024,8 @@ def _build(start: bytes, lines: list[Line], headers: HeaderSource, body: bytes) 
     """A message of a start line, headers that were copied, and the caller's headers."""
     message = _message(None, _START.match(start), 0, lines, body)
     copied = {_IDS[line[0]] for line in lines}
-    for name, value in header_pairs(headers):
+    for pair in header_items(headers):
+        name, value = pair if type(pair) is tuple and len(pair) == 2 else header_pair(pair)
         for part in (value,) if type(value) is str else lines_apart(name, value) or (value,):
             line = _new_line(name, part)
             number = _IDS[line[0]]

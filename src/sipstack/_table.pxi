@@ -2,15 +2,15 @@
 
 
 cdef inline sip_span *spans(Message m) noexcept:
-    return <sip_span *>PyBytes_AS_STRING(m.table)
+    return <sip_span *>field_start(<PyObject *>m.table)
 
 
 cdef inline const sip_byte *wire(Message m) noexcept:
-    return <const sip_byte *>PyBytes_AS_STRING(m.raw)
+    return <const sip_byte *>field_start(<PyObject *>m.raw)
 
 
 cdef inline sip_byte *owned(Message m) noexcept:
-    return <sip_byte *>PyBytes_AS_STRING(m.text)
+    return <sip_byte *>field_start(<PyObject *>m.text)
 
 
 cdef inline const sip_byte *base(Message m, const sip_span *span) noexcept:

@@ -70,11 +70,10 @@ static const sip_byte *sip_read_port(const sip_byte *p, const sip_byte *end, int
 static const sip_byte *sip_read_ipv4(const sip_byte *p, const sip_byte *end)
 {
     for (int numbers = 1;; numbers++, p++) {
-        const sip_byte *last = end - p > 3 ? p + 3 : end;
-        int number = 0;
-        if (p == end || !sip_is_digit(*p)) return NULL;
-        while (p < last && sip_is_digit(*p)) number = number * 10 + (*p++ - '0');
-        if (number > 255) return NULL;
+        const sip_byte *start = p;
+        unsigned number = 0;
+        while (p < end && sip_is_digit(*p)) number = number * 10 + (*p++ - '0');
+        if (p == start || p - start > 3 || number > 255) return NULL;
         if (numbers == 4) return p;
         if (p == end || *p != '.') return NULL;
     }

@@ -112,9 +112,9 @@ def header_pair(item: Any) -> tuple[str, Any]:
 
 def header_items(headers: HeaderSource) -> Iterable[Any]:
     """What should be pairs: see `header_pair`."""
-    if isinstance(headers, (str, bytes)) or not (hasattr(headers, "items") or hasattr(headers, "__iter__")):
-        raise TypeError(f"headers must be a mapping or (name, value) pairs, not {type(headers).__name__}")
     items = getattr(headers, "items", None)
+    if isinstance(headers, (str, bytes)) or (items is None and not hasattr(headers, "__iter__")):
+        raise TypeError(f"headers must be a mapping or (name, value) pairs, not {type(headers).__name__}")
     return headers if items is None else items()  # type: ignore[return-value]  # what has items() is a mapping
 
 
