@@ -6,7 +6,7 @@
  * The messages are checked as they stand first, then mutated until the time (5 s) or the executions are used up. An
  * execution is a whole message or the value of one header, and everything in the rooms that the Cython code calls is
  * called on it. The same seed (it is printed) and number of executions give the same inputs and the same digest of all
- * results, with SSE2 and without: fuzz/sanitize.sh compares the two. What breaks an invariant, crashes, or takes ten
+ * results, with SSE2 and without: .ci/sanitize compares the two. What breaks an invariant, crashes, or takes ten
  * seconds is written to FILE (fuzz_core.found); give that as the only MESSAGE, with -n 0, to see it again.
  *
  * Each input and output has a block of exactly its length. With ASan it comes from malloc; without, it ends at a page

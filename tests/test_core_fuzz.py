@@ -1,6 +1,6 @@
 """The plain C rooms of the compiled core, fuzzed for two seconds without an interpreter (fuzz/fuzz_core.c).
 
-`fuzz/sanitize.sh` does the same for longer, with the sanitizers, with SSE2 and without.
+`.ci/sanitize --core` does the same for longer, with the sanitizers, with SSE2 and without.
 """
 
 import shutil

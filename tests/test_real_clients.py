@@ -42,7 +42,7 @@ class TestSipsak:
         for _ in range(10):
             assert run([client("sipsak"), "-s", f"sip:probe@127.0.0.1:{server.port}"]).returncode == 0
         assert server.stop() == 0
-        assert int(re.findall(r"([0-9]+) requests", server.output)[-1]) >= 10  # more where the machine was busy
+        assert int(re.findall(r"([0-9]+) requests[^/]", server.output)[-1]) >= 10  # more where the machine was busy
 
 
 def sipp(

@@ -358,6 +358,73 @@ def test_those_that_die_before_they_serve_or_fail_are_replaced_slowly(program, t
     assert it.stop() == 0
 
 
+# Root may start processes over every limit. So the program is somebody else by its real user, who has no right to do so;
+# it is denied them at SIGUSR1, and has them again at SIGUSR2.
+LIMITED = PROGRAM.replace(
+    "endpoint.run(",
+    """
+import ctypes, resource, signal
+if os.getuid() == 0:
+    os.setresuid(65_534, 0, 0)
+    libc, head, sets = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(head, sets) == 0
+    sets[0], sets[1] = (words & ~(1 << 21 | 1 << 24) for words in sets[:2])  # CAP_SYS_ADMIN, CAP_SYS_RESOURCE
+    assert libc.capset(head, sets) == 0
+
+def limit_processes(number, frame=None):
+    soft, hard = limits
+    resource.setrlimit(resource.RLIMIT_NPROC, (1 if number == signal.SIGUSR1 else soft, hard))
+
+limits = resource.getrlimit(resource.RLIMIT_NPROC)
+signal.signal(signal.SIGUSR1, limit_processes)
+signal.signal(signal.SIGUSR2, limit_processes)
+endpoint.run(""",
+)
+DENIED = LIMITED.replace("endpoint.run(", "limit_processes(signal.SIGUSR1)\nendpoint.run(")
+
+
+def pauses_of_the_denied(it, index):
+    it.read(0.05)
+    said = rf"ERROR:sipstack\._workers:worker {index} could not be started, tried again in ([0-9.]+) s: .Errno [0-9]+. \w"
+    return [float(pause) for pause in re.findall(said, it.output[2])]
+
+
+def test_no_process_is_left_for_a_worker_that_died(program, clients):
+    it = program(text=LIMITED)
+    before = it.pids
+    it.process.send_signal(signal.SIGUSR1)
+    os.kill(int(before[0]), signal.SIGKILL)
+    wait_until(lambda: len(pauses_of_the_denied(it, 0)) >= 3)
+    assert pauses_of_the_denied(it, 0)[:3] == [0.1, 0.2, 0.4]
+    for sock in clients:
+        sock.sendto(request_bytes(), ("127.0.0.1", it.port))
+    assert select.select(clients, [], [], 60)[0]  # the other one serves
+    it.process.send_signal(signal.SIGUSR2)
+    for sock in clients:
+        assert parse(sock.recv(4000)).status_code == 200
+    wait_until(lambda: it.read(0.05) or it.pids[0] != before[0])
+    assert it.pids[1] == before[1]
+    assert it.stop() == 0
+    assert "Traceback" not in it.output[2]
+
+
+def test_no_process_is_left_for_the_first_workers(program, clients):
+    it = program(text=DENIED)
+    wait_until(lambda: min(len(pauses_of_the_denied(it, index)) for index in (0, 1)) >= 2)
+    it.process.send_signal(signal.SIGUSR2)
+    for sock in clients:
+        assert ask(sock, it.port).status_code == 200
+    assert it.stop() == 0
+    assert "Traceback" not in it.output[2]
+
+
+def test_a_program_without_workers_ends_at_a_signal(program):
+    it = program(text=DENIED)
+    wait_until(lambda: pauses_of_the_denied(it, 1))
+    assert it.stop() == 0
+    assert it.output[1].rstrip().endswith("over")
+
+
 def test_workers_do_not_outlive_their_parent(program):
     it = program()
     pids = it.pids

@@ -77,6 +77,12 @@ class _Child:
     due: float | None = 0.0  # None while somebody is there
     short_lives: int = 0
 
+    def pause(self, longest: float) -> float:
+        """Seconds to wait before the next one is started."""
+        if self.short_lives < 2:
+            return 0.0
+        return min(longest, _FIRST_PAUSE * 2.0 ** min(self.short_lives - 2, 16))
+
 
 @dataclass
 class Supervisor:
@@ -165,6 +171,12 @@ class Supervisor:
             pid = os.fork()
             if pid == 0:
                 self._be_worker(index)
+        except OSError as error:  # no process or no memory left: the others serve, and there may be some again
+            child.short_lives = max(child.short_lives, 1) + 1
+            pause = child.pause(_LONGEST_PAUSE)
+            child.due = time.monotonic() + pause
+            _logger.error("worker %d could not be started, tried again in %.1f s: %s", index, pause, error)
+            return
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         child.pid, child.born, child.due = pid, time.monotonic(), None
@@ -204,10 +216,7 @@ class Supervisor:
             self.on_death(index)
             now = time.monotonic()
             child.short_lives = 0 if now - child.born >= _LONG_LIFE else child.short_lives + 1
-            pause = 0.0
-            if child.short_lives > 1:
-                longest = _SERVED_PAUSE if self._served[index] else _LONGEST_PAUSE
-                pause = min(longest, _FIRST_PAUSE * 2.0 ** min(child.short_lives - 2, 16))
+            pause = child.pause(_SERVED_PAUSE if self._served[index] else _LONGEST_PAUSE)
             self._served[index] = 0
             child.due = now + pause
             if not self._stopping:
