@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipstack import HeaderError, Message, ParseError, SipUri
-from sipstack._values import escape, quote, unquote
+from sipstack._values import escape, lower, quote, unquote
 from sipstack.headers import NameAddr, Via, parse_header
 from sipstack.headers._counts import DIVIDERS
 from sipstack.methods import HEADER_NAMES
@@ -383,3 +383,8 @@ def test_building_is_not_limited(impl: ModuleType) -> None:
     made: Message = impl.Message.request("INVITE", "sip:a@b", headers=[("Via", VIA)] * 300)
     assert len(made.get_headers("Via")) == 300
     assert outcome(lambda: made.vias) == TOO_MANY_VALUES
+
+
+@given(st.text() | st.text("AZaz@[`{\xc9\u212a\udc80"))
+def test_lower_case_is_that_of_ascii_letters(text: str) -> None:
+    assert lower(text) == "".join(char.lower() if "A" <= char <= "Z" else char for char in text)

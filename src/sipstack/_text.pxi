@@ -15,16 +15,22 @@ cdef inline sip_text ascii_text(str text) noexcept:
 cdef inline str to_str(sip_text text, bint high):
     """The str of wire bytes, "" for nothing; where all are ASCII it is made without a second look at them."""
     cdef Py_ssize_t length = sip_length(text)
-    if high or length < 2:
-        return decoded(text) if length else ""
-    cdef str made = PyUnicode_New(length, 127)
-    sip_put(<sip_byte *>PyUnicode_DATA(made), text.p, length)
+    if length < 2:
+        return PyUnicode_DecodeUTF8(<const char *>text.p, length, "surrogateescape") if length else ""
+    return decoded(text) if high else ascii_to_str(text)
+
+
+cdef inline str ascii_to_str(sip_text text):
+    cdef str made = PyUnicode_New(sip_length(text), 127)
+    sip_put(<sip_byte *>PyUnicode_DATA(made), text.p, sip_length(text))
     return made
 
 
 cdef str decoded(sip_text text):
     """The str of bytes that are UTF-8, or anything."""
     cdef sip_chars chars = sip_count_chars(text)
+    if chars.count == sip_length(text) and not chars.escaped:
+        return ascii_to_str(text)
     if not chars.escaped:
         return PyUnicode_DecodeUTF8(<const char *>text.p, sip_length(text), NULL)
     cdef str made = PyUnicode_New(chars.count, chars.largest)

@@ -27,7 +27,7 @@ PONG: Final = b"\r\n"
 _NO_HEAD_YET: Final = -1
 _LINE: Final = -1
 _EMPTY_LINES: Final = re.compile(EMPTY_LINES.encode())
-_EMPTY_LINE: Final = frozenset((b"\n", b"\r\n"))
+_EMPTY_LINE: Final = (b"\r\n", b"\n")
 _HEAD_END: Final = re.compile(HEAD_END.encode())
 _CONTENT_LENGTHS: Final = re.compile(CONTENT_LENGTHS.encode())
 _NOISE: Final = b" \t\r\n\0"
@@ -184,7 +184,8 @@ class StreamParser:
 
     def _skip_empty_lines(self) -> None:
         """Take the empty lines off the buffer, all at once, and report what they are."""
-        while end := _EMPTY_LINES.match(self._buffer).end():  # type: ignore[union-attr]  # it matches nothing too
+        while self._buffer.startswith(_EMPTY_LINE):
+            end = _EMPTY_LINES.match(self._buffer).end()  # type: ignore[union-attr]  # it matches nothing too
             lines = self._buffer.count(b"\n", 0, end)
             del self._buffer[:end]  # first: the hook may raise, or feed more
             before, self._empty_lines = self._empty_lines, self._empty_lines + lines
