@@ -306,11 +306,8 @@ cdef inline sip_text without_zeros(sip_text text) noexcept:
 
 cdef bytes hexadecimal(uint64_t number):
     """Its sixteen digits."""
-    cdef char[16] digits
-    cdef int at
-    for at in range(16):
-        digits[15 - at] = b"0123456789abcdef"[number & 15]
-        number >>= 4
+    cdef sip_byte[16] digits
+    sip_put_hex(sip_put_hex(digits, <uint32_t>(number >> 32)), <uint32_t>number)
     return digits[:16]
 
 

@@ -106,7 +106,7 @@ SIP_INLINE unsigned sip_find_id(sip_text text)
         if (length != sip_length(text)) continue;
         if (length <= 16) return sip_id(name);
         const sip_text rest = sip_run(name->text + 16, name->text + length);
-        if (sip_same(sip_run(text.p + 16, text.end), rest)) return sip_id(name);
+        if (sip_same_letters(sip_run(text.p + 16, text.end), rest)) return sip_id(name);
     }
 }
 

@@ -249,8 +249,8 @@ static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32
         p = next;
     }
     *asked = rport;
-    const sip_text host = sip_sent_by_host(sip_run(first.p, params));
-    if (!received && !rport && sip_same(host, source)) return sip_put_text(to, value);
+    if (!received && !rport && sip_same(sip_sent_by_host(sip_run(first.p, params)), source))
+        return sip_put_text(to, value);
     to = sip_put_text(to, sip_run(from, end));
     if (!received) to = sip_put_text(sip_put(to, ";received=", 10), source);
     if (end == value.end)

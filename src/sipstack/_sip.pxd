@@ -118,6 +118,7 @@ cdef extern from "_forward.h" nogil:
     sip_hash sip_start_hash(const sip_byte *key)
     void sip_add_to_hash(sip_hash *h, sip_text text)
     void sip_add_line_to_hash(sip_hash *h, sip_text text)
+    sip_byte *sip_put_hex(sip_byte *to, uint32_t number)
     sip_byte *sip_put_hash(sip_byte *to, sip_hash h)
     bint sip_is_plain_via(const sip_via *via)
     sip_text sip_response_host(const sip_via *via)
