@@ -194,6 +194,42 @@ class TestAnswering:
 
         play(scene)
 
+    def test_a_source_that_may_be_forged_gets_one_bye(self):
+        """Nobody there has shown that he gets what we send: 13.3.1.4 wants a BYE, and not that it comes."""
+
+        async def scene(bench):
+            await bench.arrive(make_invite())
+            await bench.at(34)
+            assert not bench.phone.calls
+            assert bench.sizes[1] == 0
+
+        said = ["0 180 INVITE", *(f"{1 + second:g} 200 INVITE" for second in drops(11)), "33 BYE"]
+        bench = play(scene)
+        assert bench.said == said
+        bye = bench.last
+        assert not bye.validate()
+        assert bye.via.branch.startswith("z9hG4bK")
+
+    @pytest.mark.parametrize("method", ["ACK", "OPTIONS", "INVITE"])
+    def test_who_has_shown_that_he_is_there_is_sent_it_again(self, method):
+        async def scene(bench):
+            invite = make_invite()
+            await bench.arrive(invite)
+            await bench.at(1)
+            await bench.arrive(within(invite, bench.last, method, 2))
+            await bench.at(400)
+
+        assert [said.partition(" ")[2] for said in play(scene).said].count("BYE") == 11
+
+    @pytest.mark.parametrize("call_id", [b"", b" ", b"\t"])
+    def test_no_call_without_a_call_id(self, call_id):
+        async def scene(bench):
+            data = bytes(make_invite()).replace(b"Call-ID: call-1", b"Call-ID: " + call_id)
+            bench.wire.receiver.deliver([(data, ALICE)])
+            await bench.at(0.1)
+
+        assert play(scene).said == ["0 400 INVITE"]
+
     @pytest.mark.parametrize("contact", [None, "*", "<sip:a", "<>"])
     def test_no_dialog_without_a_contact(self, contact):
         async def scene(bench):
@@ -439,6 +475,27 @@ class TestPlacing:
             assert not bench.phone.calls
 
         self.play(scene)
+
+    @pytest.mark.parametrize("later", [True, False])
+    def test_an_answer_that_makes_no_dialog_and_then_one_that_does(self, later):
+        """A first 2xx without a To tag; nobody waits for the second any more."""
+
+        async def scene(bench):
+            asking = self.ask(bench, talk=5)
+            await bench.at(0.1)
+            invite = bench.last
+            second, first = self.answer(invite), self.answer(invite)
+            first.set_header("To", "<sip:bob@example.com>")
+            await bench.arrive(*([first] if later else [first, second]))
+            if later:
+                assert (await asking).status_code == 200
+                await bench.arrive(second)
+            assert bench.last.method == "BYE"
+            await bench.arrive(bench.last.reply(200), second)
+            await asking
+            assert not bench.phone.calls
+
+        assert self.play(scene).said == ["0 INVITE", "0.101 ACK", "0.101 BYE", "0.101 ACK"]
 
     def test_the_other_side_hangs_up_and_asks_before(self):
         async def scene(bench):
