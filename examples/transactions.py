@@ -475,11 +475,9 @@ class Transactions:
         elif not work.cancelled() and (error := work.exception()) is not None:
             log.error("the handler of ACK failed", exc_info=error)
 
-    def _busy(self, request: Message) -> Message | None:
-        """503; nothing where that is more than twice as long as the request, whose source may be forged."""
+    def _busy(self, request: Message) -> Message:
         self.endpoint.count(REFUSED)
-        response = request.reply(503, headers={"Retry-After": self.endpoint.config.retry_after})
-        return response if len(bytes(response)) <= 2 * len(bytes(request)) else None
+        return request.reply(503, headers={"Retry-After": self.endpoint.config.retry_after})
 
     # --- client
 
