@@ -34,6 +34,7 @@ from sipstack.validation import unsupported_options
 DEFAULT_EXPIRES, MAX_EXPIRES = 3600, 7200  # seconds; what is not under the first is never too brief (10.3 step 7)
 MAX_BINDINGS = 10  # of one address-of-record
 MAX_LENGTH = 512  # characters of a Contact, of a Path, of a Call-ID
+MAX_SIZE = 16_384  # bytes of a message
 REDIS_TIMEOUT = 2.0  # seconds for all that one request asks of Redis
 RETRY_AFTER = 5  # seconds
 SUPPORTED = ("path", "outbound")
@@ -188,7 +189,9 @@ class Registrar:
         self, listen: Address, digest: Digest, locations: Locations, transport: DatagramTransport | None = None
     ) -> None:
         self.domain, self.digest, self.locations = digest.realm, digest, locations
-        config = EndpointConfig(host=listen[0], port=listen[1], schemes=("sip",), supported=None)
+        config = EndpointConfig(
+            host=listen[0], port=listen[1], schemes=("sip",), supported=None, max_size=MAX_SIZE
+        )
         handlers = dict.fromkeys((INVITE, MESSAGE, OPTIONS, REFER, SUBSCRIBE), self.on_request)
         self.transactions = Transactions(config, {REGISTER: self.on_register, **handlers}, transport=transport)
 
