@@ -189,9 +189,7 @@ class Registrar:
         self, listen: Address, digest: Digest, locations: Locations, transport: DatagramTransport | None = None
     ) -> None:
         self.domain, self.digest, self.locations = digest.realm, digest, locations
-        config = EndpointConfig(
-            host=listen[0], port=listen[1], schemes=("sip",), supported=None, max_size=MAX_SIZE
-        )
+        config = EndpointConfig(host=listen[0], port=listen[1], schemes=("sip",), supported=None, max_size=MAX_SIZE)
         handlers = dict.fromkeys((INVITE, MESSAGE, OPTIONS, REFER, SUBSCRIBE), self.on_request)
         self.transactions = Transactions(config, {REGISTER: self.on_register, **handlers}, transport=transport)
 

@@ -210,6 +210,31 @@ class TestAnswering:
         assert not bye.validate()
         assert bye.via.branch.startswith("z9hG4bK")
 
+    def test_how_much_it_gets(self):
+        """As the page says it."""
+
+        def ask(method: str, more=b"") -> bytes:
+            head = b"v:SIP/2.0/UDP a;branch=z9hG4bK1\r\nf:<sip:a>;tag=1\r\nt:<sip:a>\r\ni:1\r\n"
+            line = method.encode()
+            return b"%b sip:a SIP/2.0\r\n%bCSeq:1 %b\r\nMax-Forwards:9\r\n%b\r\n" % (line, head, line, more)
+
+        routes = b"Record-Route:" + b",".join(b"<sip:p%d;lr>" % number for number in range(70)) + b"\r\n"
+        contact = b"m:<sip:a>\r\n"
+        page = (HERE.parent / "docs" / "how-to" / "transactions.md").read_text(encoding="utf-8")
+        for row, request in (
+            ("INVITE to `call.py answer`", ask("INVITE", contact)),
+            ("the same with 70 Record-Routes, which are copied", ask("INVITE", contact + routes)),
+            ("BYE to `call.py answer`", ask("BYE")),
+        ):
+
+            async def scene(bench, request=request):
+                bench.wire.receiver.deliver([(request, ALICE)])
+                await bench.at(40)
+
+            sent = sum(len(bytes(message)) for _, message, _ in play(scene).wire.sent)
+            times = f"{sent / len(request):.2g}"
+            assert re.search(rf"\| {row} \| {len(request):,} \| .* \| {sent:,} \| {times} \|", page)
+
     @pytest.mark.parametrize("method", ["ACK", "OPTIONS", "INVITE"])
     def test_who_has_shown_that_he_is_there_is_sent_it_again(self, method):
         async def scene(bench):

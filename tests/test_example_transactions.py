@@ -1054,7 +1054,6 @@ class TestClient:
 
         assert play(scene).said == ["0 INVITE", "0.101 ACK"]
 
-
     def test_what_nobody_asked_for_is_not_looked_at(self, monkeypatch):
         """A hostile response may cost a thousand times what it costs to see that nobody waits for it."""
         looked = []
