@@ -331,18 +331,13 @@ async def wait(event: asyncio.Event, seconds: float) -> None:
 
 async def place(phone: Phone, uri: Uri, talk: float, patience: float) -> int:
     """Places one call; the exit status of the program."""
-    async with phone.transactions.endpoint as endpoint:
-        serving = asyncio.create_task(endpoint.serve())
-        await asyncio.sleep(0)
-        try:
+    try:
+        async with phone.transactions.endpoint:
             response = await phone.call(uri, talk=talk, patience=patience)
-            return 0 if response.status_code < 300 else 1
-        except (TimeoutError, HeaderError, OSError) as error:
-            log.error("%s", error)
-            return 1
-        finally:
-            await endpoint.aclose()
-            await serving
+    except (TimeoutError, HeaderError, OSError) as error:
+        log.error("%s", error)
+        return 1
+    return 0 if response.status_code < 300 else 1
 
 
 def parse_hop(text: str) -> Hop:
