@@ -378,7 +378,7 @@ class Transactions:
         counters = (*config.counters, FORGOTTEN, REFUSED)
         config = replace(config, on_sip_response=self._on_response, answer_cancel=False, counters=counters)
         self.endpoint = Endpoint(config, transport=transport)
-        self.handlers = dict(handlers)
+        self.handlers = {method.upper(): handler for method, handler in handlers.items()}
         for method in (*handlers, ACK, CANCEL):
             self.endpoint.register_handler(method, self._on_request)
         self.limit, self.memory, self.kept = limit, memory, 0

@@ -668,6 +668,17 @@ class TestFlood:
         assert (await bench.ask(register(ONE, call_id="c" * 17_000))).status_code == 513
         assert len(transactions.servers) < 50
 
+    @pytest.mark.parametrize(("method", "uri"), [("REGISTER", f"sip:{DOMAIN}"), ("INVITE", "sip:a")])
+    async def test_how_much_a_forged_source_gets(self, bench: Bench, method: str, uri: str) -> None:
+        """As docs/how-to/transactions.md says it."""
+        head = "v:SIP/2.0/UDP a;branch=z9hG4bK1\r\nf:<sip:a>;tag=1\r\nt:<sip:a>\r\ni:1\r\n"
+        made = f"{method} {uri} SIP/2.0\r\n{head}CSeq:1 {method}\r\nMax-Forwards:9\r\n\r\n".encode()
+        answer = await bench.ask(made)
+        sent = len(bytes(answer))
+        page = (HERE.parent / "docs/how-to/transactions.md").read_text(encoding="utf-8")
+        row = f"| {method} to `registrar.py` | {len(made)} | {answer.status_code} | {sent} | {sent / len(made):.1f} |"
+        assert row in page
+
     async def test_the_source_of_a_refused_invite_gets_one_answer(self, bench: Bench) -> None:
         """Whoever it is: nobody there may have sent one."""
         for uri in (f"sip:nobody@{DOMAIN}", f"sip:alice@{DOMAIN}", "sip:example.org"):

@@ -260,6 +260,12 @@ class TestServerNonInvite:
         assert bench.said == ["0 405 BYE", "0 501 NONSENSE"]
         assert bench.wire.sent[0][1].get_header("Allow") == "OPTIONS, ACK, CANCEL"
 
+    def test_a_name_in_small_letters(self):
+        async def scene(bench):
+            await bench.arrive(make_request("OPTIONS"))
+
+        assert play(scene, {"options": lambda request, addr: request.reply(200)}).said == ["0 200 OPTIONS"]
+
     @pytest.mark.parametrize("result", ["text", 5, make_request("BYE")])
     def test_a_handler_that_answers_nonsense(self, result):
         async def later(request, addr):
