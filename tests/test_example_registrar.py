@@ -730,10 +730,18 @@ class TestRedirect:
 
 
 class TestRedisIsAway:
+    async def test_a_flood_fills_no_log(self, bench: Bench, redis: RedisServer, caplog, monkeypatch) -> None:
+        monkeypatch.setattr(registrar_module, "LOG_PAUSE", 1000.0)
+        redis.client.rpush("sip:{sip:alice@example.com}", "x")  # which fails as well
+        for _ in range(20):
+            assert (await bench.ask(request("INVITE"))).status_code == 503
+        assert len(caplog.records) == 1
+
     async def test_it_is_told_and_logged_and_comes_back(
         self, client, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server = RedisServer(client("redis-server"), tmp_path)
+        monkeypatch.setattr(registrar_module, "LOG_PAUSE", 0.0)
         async with running(Bench(server)) as bench:
             try:
                 assert (await bench.register(ONE)).status_code == 200
