@@ -67,6 +67,7 @@ class Call:
     target: Uri
     route_set: tuple[NameAddr, ...]
     addr: Address  # where our requests go
+    known: bool  # whether they have shown that they get what we send: a source may be forged
     early: bool = False  # whether its INVITE, which came, waits for our answer
     sent: int = 0  # the CSeq of our last request
     heard: int = 0  # and of theirs
@@ -116,12 +117,12 @@ class Phone:
         if request.to_tag:
             await self.change(self.call_of(request), request, addr)
             return
-        assert request.cseq
-        identity = request.call_id, request.from_tag, str(request.cseq.num)
+        number = request.need_cseq.num
+        identity = request.call_id, request.from_tag, str(number)
         if identity in self._invites:
             raise HeaderError("came by another way too", status=482)  # 8.2.2.2
         call = self.keep(request.reply(200), target_of(request), request.route_set, addr, sent=True)
-        call.heard, call.early = request.cseq.num, True
+        call.heard, call.early = number, True
         self._invites.add(identity)
         try:
             self.transactions.respond(request, request.reply(180, headers=self.contact()), addr)
@@ -145,21 +146,23 @@ class Phone:
 
     async def answer(self, call: Call, request: Message, addr: Address) -> bool:
         """Sends 200 until its ACK has come (13.3.1.4). Whether it has come, or a BYE."""
-        assert request.cseq
-        acknowledged = call.unacknowledged[request.cseq.num] = asyncio.Event()
+        number = request.need_cseq.num
+        acknowledged = call.unacknowledged[number] = asyncio.Event()
         ok = request.reply(200, headers=self.offer(), body=self.sdp)
         pause, waited = T1, 0.0
         while waited < LONG and not acknowledged.is_set():
             self.transactions.respond(request, ok, addr)
             await wait(acknowledged, min(pause, LONG - waited))
             pause, waited = min(2 * pause, T2), waited + pause
-        del call.unacknowledged[request.cseq.num]
+        del call.unacknowledged[number]
         return acknowledged.is_set()
 
     def on_ack(self, request: Message, _: Address) -> None:
         call = self.calls.get(request.dialog_id() or "")
-        if call and request.cseq and request.cseq.num in call.unacknowledged:
-            call.unacknowledged[request.cseq.num].set()
+        if call is not None:
+            call.known = True
+            if acknowledged := call.unacknowledged.get(request.need_cseq.num):
+                acknowledged.set()
 
     def on_bye(self, request: Message, _: Address) -> Message:
         self.forget(self.call_of(request))
@@ -175,10 +178,11 @@ class Phone:
         call = self.calls.get(request.dialog_id() or "")
         if call is None:
             raise HeaderError("of no call", status=481)
-        assert request.cseq
-        if request.cseq.num <= call.heard:
+        call.known = True
+        number = request.need_cseq.num
+        if number <= call.heard:
             raise HeaderError("out of order", "CSeq", status=500)
-        call.heard = request.cseq.num
+        call.heard = number
         return call
 
     # --- calls of our own
@@ -209,7 +213,7 @@ class Phone:
                 ack = call.request(ACK)
                 ack.push_via(self.transactions.make_via())
                 acks[name] = ack, call.addr
-                if len(acks) > 1 or asked.cancelled():  # one is enough (13.2.2.4), and none where we are gone
+                if len(acks) > 1 or asked.done():  # one is enough (13.2.2.4), and none where nobody waits for it
                     self.begin(self.hang_up(call))
             self.transactions.endpoint.send_soon(*acks[name])
 
@@ -248,23 +252,34 @@ class Phone:
 
     def keep(self, response: Message, target: Uri, routes: tuple[NameAddr, ...], addr: Address, *, sent: bool) -> Call:
         """The call of a 2xx: one that we have sent, or have got."""
-        name = response.dialog_id(sent=sent)
-        assert name, "it was validated"
-        assert response.from_, "so it has these"
-        assert response.to
-        assert response.call_id
-        local, remote = (response.to, response.from_) if sent else (response.from_, response.to)
-        self.calls[name] = Call(name, response.call_id, local, remote, target, routes, addr, sent=not sent)
-        return self.calls[name]
+        name, call_id = response.dialog_id(sent=sent), response.call_id
+        if not name or not call_id:
+            raise HeaderError("is empty", "Call-ID")
+        local, remote = response.need_from, response.need_to
+        if sent:
+            local, remote = remote, local
+        call = Call(name, call_id, local, remote, target, routes, addr, known=not sent, sent=not sent)
+        self.calls[name] = call
+        return call
 
     async def hang_up(self, call: Call) -> None:
-        """Sends BYE, where none has come; none where the caller waits for our answer (15)."""
+        """Sends BYE, where none has come; none where the caller waits for our answer (15).
+
+        Who never acknowledged our answer (13.3.1.4), nor sent anything else within the call, may be nobody: it is sent
+        to him once.
+        """
         if call.ended.is_set():
             return
         self.forget(call)
-        if not call.early:
-            with contextlib.suppress(TimeoutError, SipError):
-                await self.transactions.request(call.request(BYE), call.addr)
+        if call.early:
+            return
+        bye = call.request(BYE)
+        with contextlib.suppress(TimeoutError, SipError):
+            if call.known:
+                await self.transactions.request(bye, call.addr)
+            else:
+                bye.push_via(self.transactions.make_via())
+                self.transactions.endpoint.send_soon(bye, call.addr)
 
     def forget(self, call: Call) -> None:
         call.end()
@@ -316,18 +331,13 @@ async def wait(event: asyncio.Event, seconds: float) -> None:
 
 async def place(phone: Phone, uri: Uri, talk: float, patience: float) -> int:
     """Places one call; the exit status of the program."""
-    async with phone.transactions.endpoint as endpoint:
-        serving = asyncio.create_task(endpoint.serve())
-        await asyncio.sleep(0)
-        try:
+    try:
+        async with phone.transactions.endpoint:
             response = await phone.call(uri, talk=talk, patience=patience)
-            return 0 if response.status_code < 300 else 1
-        except (TimeoutError, HeaderError, OSError) as error:
-            log.error("%s", error)
-            return 1
-        finally:
-            await endpoint.aclose()
-            await serving
+    except (TimeoutError, HeaderError, OSError) as error:
+        log.error("%s", error)
+        return 1
+    return 0 if response.status_code < 300 else 1
 
 
 def parse_hop(text: str) -> Hop:

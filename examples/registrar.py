@@ -34,8 +34,10 @@ from sipstack.validation import unsupported_options
 DEFAULT_EXPIRES, MAX_EXPIRES = 3600, 7200  # seconds; what is not under the first is never too brief (10.3 step 7)
 MAX_BINDINGS = 10  # of one address-of-record
 MAX_LENGTH = 512  # characters of a Contact, of a Path, of a Call-ID
+MAX_SIZE = 16_384  # bytes of a message
 REDIS_TIMEOUT = 2.0  # seconds for all that one request asks of Redis
 RETRY_AFTER = 5  # seconds
+LOG_PAUSE = 1.0  # seconds between two lines of the log about Redis: strangers decide how often it is asked
 SUPPORTED = ("path", "outbound")
 
 log = logging.getLogger("registrar")
@@ -188,7 +190,8 @@ class Registrar:
         self, listen: Address, digest: Digest, locations: Locations, transport: DatagramTransport | None = None
     ) -> None:
         self.domain, self.digest, self.locations = digest.realm, digest, locations
-        config = EndpointConfig(host=listen[0], port=listen[1], schemes=("sip",), supported=None)
+        self._logged = -math.inf
+        config = EndpointConfig(host=listen[0], port=listen[1], schemes=("sip",), supported=None, max_size=MAX_SIZE)
         handlers = dict.fromkeys((INVITE, MESSAGE, OPTIONS, REFER, SUBSCRIBE), self.on_request)
         self.transactions = Transactions(config, {REGISTER: self.on_register, **handlers}, transport=transport)
 
@@ -204,7 +207,9 @@ class Registrar:
         except Refused as refused:
             return request.reply(refused.status, refused.reason, headers=refused.headers)
         except (RedisError, OSError) as error:  # a TimeoutError is an OSError
-            log.warning("Redis failed for Call-ID %.80r: %s %s", request.call_id, type(error).__name__, error)
+            if (now := time.monotonic()) >= self._logged + LOG_PAUSE:
+                self._logged = now
+                log.warning("Redis failed for Call-ID %.80r: %s %s", request.call_id, type(error).__name__, error)
             return request.reply(503, headers={"Retry-After": RETRY_AFTER})
 
     async def register(self, request: Message) -> Message:

@@ -69,8 +69,7 @@ class Targets:
     async def watch(self, host: str) -> None:
         """Keeps asking the targets whether they are alive, from a port of its own."""
         prober = Endpoint(EndpointConfig(host=host, port=0, on_sip_response=self._on_answer))
-        async with prober, asyncio.TaskGroup() as tasks:
-            tasks.create_task(prober.serve())
+        async with prober:
             for number in itertools.count(1):
                 for hop in self._probed.values():
                     self.judge(hop, up=False)

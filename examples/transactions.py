@@ -12,10 +12,12 @@ top Via or forwards the request does so on a copy.
 - INVITE: a 100 is sent after 0.2 s without a response. A CANCEL cancels the coroutine handler, which has five seconds
   to answer itself; else the INVITE gets 487. An ACK to a failure ends here; the handler of ACK gets the others. A 2xx
   is sent once for each `respond`: to repeat it until its ACK has come is the handler's part (13.3.1.4).
-- A method without a handler gets 405 or 501.
-- There are `limit` server transactions at most. Beyond it the oldest that is answered is forgotten; where all of
-  them wait for an answer, the request gets 503. So memory is bounded by `limit` times two messages of the
-  endpoint's `max_size`.
+- A failure of an INVITE is repeated until its ACK where a provisional response went before it. Where it is the first
+  response the INVITE is still repeated itself, and answered each time: a forged source gets one (8.2.7).
+- A method without a handler gets the endpoint's 405 or 501.
+- There are `limit` server transactions at most, with `memory` bytes of messages. Beyond that the oldest that are
+  answered are forgotten; where the others leave no room, the request gets 503. `Stats.counters` has both:
+  `transactions_forgotten`, `transactions_refused`.
 
 **Client.** `response = await request(message, addr)` sends a request until it is answered, and returns its final
 response. A message without a Via gets one. `on_response` is called with every response: the provisional ones, the
@@ -43,11 +45,12 @@ from sipstack import (
     Endpoint,
     EndpointConfig,
     Handler,
+    HeaderError,
     Message,
     TransportError,
     random_branch,
 )
-from sipstack.methods import ACK, CANCEL, INVITE, METHODS
+from sipstack.methods import ACK, CANCEL, INVITE
 from sipstack.proxy import Hop
 
 T1, T2, T4 = 0.5, 4.0, 5.0  # seconds: a round trip, the longest pause of most retransmissions, a message's life
@@ -55,6 +58,8 @@ LONG = 64 * T1  # timers B, D, F, H, J, L, M
 SOON = 0.2  # an INVITE that is not answered until then gets a 100
 PATIENCE = 180.0  # for the next response to an INVITE that rings: a proxy's timer C
 ENDLESS = 1e9  # as good as math.inf
+
+FORGOTTEN, REFUSED = "transactions_forgotten", "transactions_refused"  # counters
 
 log = logging.getLogger("transactions")
 
@@ -171,6 +176,8 @@ class ServerTransaction(Transaction):
         self.response: Message | None = None
         self.work: asyncio.Future[Message | None] | None = None  # its coroutine handler
         self.given_up = 0  # the status that answers it where the handler does not
+        self.size = 0  # bytes of both messages
+        self._weigh()
         if self.is_invite:
             self.enter(State.PROCEEDING, PATIENCE, SOON)
         else:
@@ -181,7 +188,9 @@ class ServerTransaction(Transaction):
         success = 200 <= response.status_code < 300
         if self.state not in UNANSWERED and not (self.state is State.ACCEPTED and success):
             return
+        is_first = self.response is None
         self.response = response
+        self._weigh()
         self.send()
         if response.status_code < 200:
             self.state = State.PROCEEDING
@@ -194,7 +203,13 @@ class ServerTransaction(Transaction):
             elif success:
                 self.enter(State.ACCEPTED, LONG)  # L
             else:
-                self.enter(State.COMPLETED, LONG, T1)  # H and G
+                self.enter(State.COMPLETED, LONG, math.inf if is_first else T1)  # H and G
+
+    def _weigh(self) -> None:
+        """Counts what is kept of it among the layer's."""
+        size = len(bytes(self.request)) + (0 if self.response is None else len(bytes(self.response)))
+        self.layer.kept += size - self.size
+        self.size = size
 
     def send(self) -> None:
         """Sends the last response; 100 to an INVITE that has none."""
@@ -253,6 +268,8 @@ class ServerTransaction(Transaction):
         if self.state in UNANSWERED and self.work is not None:
             self.work.cancel()
         self.layer.answered.pop(self.key, None)
+        self.layer.kept -= self.size
+        self.size = 0
         super().forget()
 
 
@@ -346,6 +363,7 @@ class Transactions:
 
     Attributes:
         endpoint: what it stands on: `run`, `serve`, `stats`.
+        kept: bytes of the messages of server transactions.
     """
 
     def __init__(
@@ -354,14 +372,16 @@ class Transactions:
         handlers: Mapping[str, Handler],
         *,
         limit: int = 20_000,
+        memory: int = 1 << 26,
         transport: DatagramTransport | None = None,
     ) -> None:
-        config = replace(
-            config, no_route_handler=self._on_request, on_sip_response=self._on_response, answer_cancel=False
-        )
+        counters = (*config.counters, FORGOTTEN, REFUSED)
+        config = replace(config, on_sip_response=self._on_response, answer_cancel=False, counters=counters)
         self.endpoint = Endpoint(config, transport=transport)
-        self.handlers = dict(handlers)
-        self.limit = limit
+        self.handlers = {method.upper(): handler for method, handler in handlers.items()}
+        for method in (*handlers, ACK, CANCEL):
+            self.endpoint.register_handler(method, self._on_request)
+        self.limit, self.memory, self.kept = limit, memory, 0
         self.wheel = Wheel(self.endpoint)
         self.clients: dict[str, ClientTransaction] = {}
         self.servers: dict[str, ServerTransaction] = {}
@@ -379,20 +399,17 @@ class Transactions:
     def _on_request(self, request: Message, addr: Address) -> Message | Awaitable[None] | None:
         key = _server_key(request, addr)
         transaction = self.servers.get(key)
-        handler = self.handlers.get(request.method)
         if request.method == CANCEL:
             return self._on_cancel(request, addr)
         if request.method == ACK:
-            if (transaction is None or transaction.passes_ack()) and handler is not None:
-                return self._begin(handler, request, addr, None)
+            if (transaction is None or transaction.passes_ack()) and ACK in self.handlers:
+                return self._begin(request, addr, None)
         elif transaction is not None:
             transaction.come_again()
-        elif handler is None:
-            return self._refuse(request)
-        elif not self._make_room():
+        elif not self._make_room(len(bytes(request))):
             return self._busy(request)
         else:
-            return self._begin(handler, request, addr, ServerTransaction(self, key, request, addr))
+            return self._begin(request, addr, ServerTransaction(self, key, request, addr))
         return None
 
     def _on_cancel(self, request: Message, addr: Address) -> Message:
@@ -407,17 +424,22 @@ class Transactions:
             invite.give_up(487)
         return request.reply(200)
 
-    def _make_room(self) -> bool:
-        if len(self.servers) >= self.limit and self.answered:
+    def _make_room(self, size: int) -> bool:
+        """Whether there is room for one more, whose request has so many bytes."""
+        while self._is_full(size) and self.answered:
             next(iter(self.answered.values())).forget()
-        return len(self.servers) < self.limit
+            self.endpoint.count(FORGOTTEN)
+        return not self._is_full(size)
+
+    def _is_full(self, size: int) -> bool:
+        return len(self.servers) >= self.limit or self.kept + size > self.memory
 
     def _begin(
-        self, handler: Handler, request: Message, addr: Address, transaction: ServerTransaction | None
+        self, request: Message, addr: Address, transaction: ServerTransaction | None
     ) -> Message | Awaitable[None] | None:
         """Asks the handler, of an ACK without a transaction."""
         try:
-            result = handler(request, addr)
+            result = self.handlers[request.method](request, addr)
             if inspect.isawaitable(result):
                 return self._start(result, request, transaction)
             if result is not None and transaction is not None:
@@ -453,12 +475,8 @@ class Transactions:
         elif not work.cancelled() and (error := work.exception()) is not None:
             log.error("the handler of ACK failed", exc_info=error)
 
-    def _refuse(self, request: Message) -> Message:
-        if request.method not in METHODS:
-            return request.reply(501)
-        return request.reply(405, headers={"Allow": ", ".join((CANCEL, *self.handlers))})
-
     def _busy(self, request: Message) -> Message:
+        self.endpoint.count(REFUSED)
         return request.reply(503, headers={"Retry-After": self.endpoint.config.retry_after})
 
     # --- client
@@ -497,10 +515,11 @@ class Transactions:
         return f"SIP/2.0/UDP {Hop('UDP', *own).sent_by};branch={random_branch()};rport"
 
     def _on_response(self, response: Message, _: Address) -> None:
-        if any(found.serious for found in response.validate()) or len(response.vias) > 1:
-            return  # it cannot be acted on, or is not for us (8.1.3)
-        transaction = self.clients.get(response.transaction_key())
-        if transaction is not None:
+        try:
+            transaction = self.clients.get(response.transaction_key())
+        except HeaderError:
+            return  # nobody can tell whom it is for
+        if transaction is not None and _is_usable(response):  # asked last, for that costs the most
             transaction.receive(response)
 
 
@@ -511,6 +530,11 @@ def now() -> float:
 def _server_key(request: Message, addr: Address, method: str | None = None) -> str:
     """17.2.3, and the host it came from: a stranger who sees or guesses a branch gets nothing for it."""
     return f"{addr[0]} {request.transaction_key(method)}"
+
+
+def _is_usable(response: Message) -> bool:
+    """Whether it can be acted on, and is for us (8.1.3)."""
+    return not any(found.serious for found in response.validate()) and len(response.vias) == 1
 
 
 async def _wait(work: asyncio.Future[Message | None]) -> None:

@@ -634,6 +634,19 @@ class TestPing:
             assert main(["ping", "-W", "30", "-c", "1", f"127.0.0.1:{port}"]) == 0
         assert capsys.readouterr().out.replace("\n", "").isprintable()
 
+    @pytest.mark.parametrize("name", ["Server", "User-Agent", "reason"])
+    @pytest.mark.parametrize("text", ["x" * 60_000, "\xe9" * 20_000, "\u202e" * 20_000])
+    def test_a_line_is_not_as_long_as_what_came(self, name: str, text: str, capsys) -> None:
+        def answer(data: bytes) -> list[bytes]:
+            response = parse(data).reply(200, headers={} if name == "reason" else {name: text})
+            return [bytes(response).replace(b"200 OK", b"200 " + text.encode() if name == "reason" else b"200 OK")]
+
+        with responder(answer) as port:
+            assert main(["ping", "-W", "30", "-c", "1", f"127.0.0.1:{port}"]) == 0
+        output = capsys.readouterr().out
+        assert max(map(len, output.splitlines())) < 400
+        assert f"({len(text)} characters)" in output
+
     def test_unknown_host(self, capsys) -> None:
         assert main(["ping", "-c", "1", "-4", "::1"]) == 2
         assert "sipstack ping: " in capsys.readouterr().err

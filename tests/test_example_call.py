@@ -194,6 +194,67 @@ class TestAnswering:
 
         play(scene)
 
+    def test_a_source_that_may_be_forged_gets_one_bye(self):
+        """Nobody there has shown that he gets what we send: 13.3.1.4 wants a BYE, and not that it comes."""
+
+        async def scene(bench):
+            await bench.arrive(make_invite())
+            await bench.at(34)
+            assert not bench.phone.calls
+            assert bench.sizes[1] == 0
+
+        said = ["0 180 INVITE", *(f"{1 + second:g} 200 INVITE" for second in drops(11)), "33 BYE"]
+        bench = play(scene)
+        assert bench.said == said
+        bye = bench.last
+        assert not bye.validate()
+        assert bye.via.branch.startswith("z9hG4bK")
+
+    def test_how_much_it_gets(self):
+        """As the page says it."""
+
+        def ask(method: str, more=b"") -> bytes:
+            head = b"v:SIP/2.0/UDP a;branch=z9hG4bK1\r\nf:<sip:a>;tag=1\r\nt:<sip:a>\r\ni:1\r\n"
+            line = method.encode()
+            return b"%b sip:a SIP/2.0\r\n%bCSeq:1 %b\r\nMax-Forwards:9\r\n%b\r\n" % (line, head, line, more)
+
+        routes = b"Record-Route:" + b",".join(b"<sip:p%d;lr>" % number for number in range(70)) + b"\r\n"
+        contact = b"m:<sip:a>\r\n"
+        page = (HERE.parent / "docs" / "how-to" / "transactions.md").read_text(encoding="utf-8")
+        for row, request in (
+            ("INVITE to `call.py answer`", ask("INVITE", contact)),
+            ("the same with 70 Record-Routes, which are copied", ask("INVITE", contact + routes)),
+            ("BYE to `call.py answer`", ask("BYE")),
+        ):
+
+            async def scene(bench, request=request):
+                bench.wire.receiver.deliver([(request, ALICE)])
+                await bench.at(40)
+
+            sent = sum(len(bytes(message)) for _, message, _ in play(scene).wire.sent)
+            times = f"{sent / len(request):.2g}"
+            assert re.search(rf"\| {row} \| {len(request):,} \| .* \| {sent:,} \| {times} \|", page)
+
+    @pytest.mark.parametrize("method", ["ACK", "OPTIONS", "INVITE"])
+    def test_who_has_shown_that_he_is_there_is_sent_it_again(self, method):
+        async def scene(bench):
+            invite = make_invite()
+            await bench.arrive(invite)
+            await bench.at(1)
+            await bench.arrive(within(invite, bench.last, method, 2))
+            await bench.at(400)
+
+        assert [said.partition(" ")[2] for said in play(scene).said].count("BYE") == 11
+
+    @pytest.mark.parametrize("call_id", [b"", b" ", b"\t"])
+    def test_no_call_without_a_call_id(self, call_id):
+        async def scene(bench):
+            data = bytes(make_invite()).replace(b"Call-ID: call-1", b"Call-ID: " + call_id)
+            bench.wire.receiver.deliver([(data, ALICE)])
+            await bench.at(0.1)
+
+        assert play(scene).said == ["0 400 INVITE"]
+
     @pytest.mark.parametrize("contact", [None, "*", "<sip:a", "<>"])
     def test_no_dialog_without_a_contact(self, contact):
         async def scene(bench):
@@ -439,6 +500,27 @@ class TestPlacing:
             assert not bench.phone.calls
 
         self.play(scene)
+
+    @pytest.mark.parametrize("later", [True, False])
+    def test_an_answer_that_makes_no_dialog_and_then_one_that_does(self, later):
+        """A first 2xx without a To tag; nobody waits for the second any more."""
+
+        async def scene(bench):
+            asking = self.ask(bench, talk=5)
+            await bench.at(0.1)
+            invite = bench.last
+            second, first = self.answer(invite), self.answer(invite)
+            first.set_header("To", "<sip:bob@example.com>")
+            await bench.arrive(*([first] if later else [first, second]))
+            if later:
+                assert (await asking).status_code == 200
+                await bench.arrive(second)
+            assert bench.last.method == "BYE"
+            await bench.arrive(bench.last.reply(200), second)
+            await asking
+            assert not bench.phone.calls
+
+        assert self.play(scene).said == ["0 INVITE", "0.101 ACK", "0.101 BYE", "0.101 ACK"]
 
     def test_the_other_side_hangs_up_and_asks_before(self):
         async def scene(bench):

@@ -13,6 +13,7 @@ import pytest
 from wire import Wire
 
 from sipstack import EndpointConfig, HeaderError, Message, TransportError, parse
+from sipstack.methods import METHODS
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
@@ -66,9 +67,10 @@ class Recorder(Wire):
 class Bench:
     """Transactions on a wire in memory."""
 
-    def __init__(self, handlers=None, *, limit=1000, **options) -> None:
+    def __init__(self, handlers=None, *, limit=1000, memory=1 << 20, **options) -> None:
         self.wire = Recorder()
-        self.it = Transactions(EndpointConfig(**options), handlers or {}, limit=limit, transport=self.wire)
+        config = EndpointConfig(**options)
+        self.it = Transactions(config, handlers or {}, limit=limit, memory=memory, transport=self.wire)
 
     async def arrive(self, *messages: Message, source=ALICE) -> None:
         """These come in; what happens at once has happened."""
@@ -106,6 +108,7 @@ def play(scene, handlers=None, *, failures=0, **options) -> Bench:
             await asyncio.sleep(400)
             assert bench.sizes == (0, 0)
             assert not bench.it.answered
+            assert bench.it.kept == 0
             assert not bench.it.wheel._slots
             endpoint.close()
         await serving
@@ -255,7 +258,13 @@ class TestServerNonInvite:
 
         bench = play(scene, {"OPTIONS": served()[0]})
         assert bench.said == ["0 405 BYE", "0 501 NONSENSE"]
-        assert bench.wire.sent[0][1].get_header("Allow") == "CANCEL, OPTIONS"
+        assert bench.wire.sent[0][1].get_header("Allow") == "OPTIONS, ACK, CANCEL"
+
+    def test_a_name_in_small_letters(self):
+        async def scene(bench):
+            await bench.arrive(make_request("OPTIONS"))
+
+        assert play(scene, {"options": lambda request, addr: request.reply(200)}).said == ["0 200 OPTIONS"]
 
     @pytest.mark.parametrize("result", ["text", 5, make_request("BYE")])
     def test_a_handler_that_answers_nonsense(self, result):
@@ -290,21 +299,43 @@ class TestServerInvite:
         assert bench.said == said
         assert len(handler.asked) == 1
 
-    def test_a_failure_until_timer_h(self):
+    @pytest.mark.parametrize("first", [100, 180])
+    def test_a_failure_until_timer_h(self, first):
+        handler, handlers = served(first, 486)
+
         async def scene(bench):
+            handler.bench = bench
             await bench.arrive(make_request())
             await bench.at(31.9)
             assert bench.sizes == (1, 0)
             await bench.at(32.1)
             assert bench.sizes == (0, 0)
 
-        bench = play(scene, {"INVITE": lambda request, addr: request.reply(486)})
-        assert bench.said == [f"{second:g} 486 INVITE" for second in drops(11)]
+        bench = play(scene, handlers)
+        assert bench.said == [f"0 {first} INVITE"] + [f"{second:g} 486 INVITE" for second in drops(11)]
+
+    def test_a_failure_that_is_the_first_response_waits_for_the_invite_to_come_again(self):
+        """8.2.7: whose INVITE it was repeats that until something comes, and who forged it does not."""
+
+        async def scene(bench):
+            await bench.arrive(make_request())
+            await bench.at(0.5)
+            await bench.arrive(make_request())
+            await bench.at(31.9)
+            assert bench.sizes == (1, 0)
+            await bench.arrive(make_request(), make_request("ACK"), make_request())
+            await bench.at(37.1)
+            assert bench.sizes == (0, 0)
+
+        bench = play(scene, {"INVITE": lambda request, addr: request.reply(486), "ACK": pytest.fail})
+        assert bench.said == ["0 486 INVITE", "0.501 486 INVITE", "31.901 486 INVITE"]
 
     def test_a_failure_until_its_ack_which_is_absorbed_for_timer_i(self):
         acks = []
+        handler, handlers = served(180, 486)
 
         async def scene(bench):
+            handler.bench = bench
             await bench.arrive(make_request())
             await bench.at(0.6)
             await bench.arrive(make_request())  # completed: again
@@ -316,8 +347,8 @@ class TestServerInvite:
             assert bench.sizes == (0, 0)
             await bench.arrive(make_request("ACK"))
 
-        handlers = {"INVITE": lambda request, addr: request.reply(486), "ACK": lambda *ack: acks.append(ack)}
-        assert play(scene, handlers).said == ["0 486 INVITE", "0.5 486 INVITE", "0.601 486 INVITE"]
+        handlers["ACK"] = lambda *ack: acks.append(ack)
+        assert play(scene, handlers).said[1:] == ["0 486 INVITE", "0.5 486 INVITE", "0.601 486 INVITE"]
         assert len(acks) == 1  # the last, which nobody knows
 
     def test_a_success_is_left_to_the_handler_for_timer_l(self):
@@ -616,6 +647,70 @@ class TestFlood:
         said = play(scene, {"OPTIONS": lambda request, addr: request.reply(200)}, limit=50).said
         assert said == ["0 200 OPTIONS"] * 500
 
+    @pytest.mark.parametrize("method", ["OPTIONS", "INVITE"])
+    @pytest.mark.parametrize("long", ["request", "response"])
+    def test_those_that_are_long_are_fewer(self, long, method):
+        """What is kept is bounded in bytes too."""
+        body = b"x" * 10_000
+
+        async def scene(bench):
+            for number in range(100):
+                body_of_it = body if long == "request" else b""
+                await bench.arrive(make_request(method, branch=f"z9hG4bK{number}", body=body_of_it))
+                kept = [one for it in bench.it.servers.values() for one in (it.request, it.response)]
+                assert bench.it.kept == sum(len(bytes(message)) for message in kept) < 120_000
+            assert 8 <= bench.sizes[0] <= 11
+            assert bench.it.endpoint.stats.counters["transactions_forgotten"] == 100 - bench.sizes[0]
+
+        def handler(request, addr):
+            return request.reply(200, body=body if long == "response" else b"")
+
+        said = play(scene, {method: handler}, memory=110_000).said
+        assert said == [f"0 200 {method}"] * 100
+
+    def test_long_ones_that_wait_for_an_answer(self):
+        handler, handlers = served(180, 486, after=1)
+
+        async def scene(bench):
+            handler.bench = bench
+            await bench.arrive(*(make_request(branch=f"z9hG4bK{one}", body=b"x" * 10_000) for one in range(100)))
+            assert bench.sizes == (10, 0)
+            await bench.arrive(make_request(branch="z9hG4bKlong", body=b"x" * 60_000))
+            counters = bench.it.endpoint.stats.counters
+            assert counters == {"transactions_forgotten": 0, "transactions_refused": 91}
+            await bench.at(2.5)
+            await bench.arrive(*(make_request("ACK", branch=f"z9hG4bK{one}") for one in range(10)))
+
+        bench = play(scene, handlers, memory=110_000)
+        assert len(handler.asked) == 10
+        assert bench.said[:91] == ["0 503 INVITE"] * 91
+
+    def test_a_repeated_answer_counts_once(self):
+        async def scene(bench):
+            await bench.arrive(make_request())
+            before = bench.it.kept
+            for _ in range(11):
+                bench.it.respond(make_request(), make_request().reply(200, body=b"x" * 1000), ALICE)
+            assert before < bench.it.kept < before + 1100
+
+        play(scene, {"INVITE": lambda request, addr: request.reply(200), "ACK": lambda *_: None})
+
+    @pytest.mark.parametrize("handlers", [{}, dict.fromkeys({*METHODS} - {"BYE"}, lambda *_: None), served()[1]])
+    @pytest.mark.parametrize("limits", [{"limit": 0}, {"max_pending": 0}])
+    @pytest.mark.parametrize("method", ["INVITE", "BYE", "CANCEL", "NONSENSE"])
+    def test_what_nobody_handles_is_answered_with_twice_its_length_at_most(self, handlers, limits, method):
+        """As the endpoint itself does it: who forges a source must not gain by us."""
+        request = b"%b sip:a SIP/2.0\r\nv:SIP/2.0/UDP a\r\nf:a:b\r\nt:a:b\r\ni:1\r\nCSeq:1 %b\r\n\r\n"
+        request %= method.encode(), method.encode()
+
+        async def scene(bench):
+            bench.wire.receiver.deliver([(request, ALICE)])
+            await bench.at(0.1)
+            sent = sum(len(bytes(message)) for _, message, _ in bench.wire.sent)
+            assert sent <= 2 * len(request + b";received=198.51.100.7"), bench.wire.sent
+
+        play(scene, handlers, retry_after=(1 << 31) - 1, **limits)
+
     @pytest.mark.parametrize(("limit", "max_pending"), [(50, 1000), (1000, 50)])
     def test_thousands_of_half_open_invites(self, limit, max_pending):
         handler, handlers = served(180, 0, 0, after=150)
@@ -631,6 +726,7 @@ class TestFlood:
             assert [message.status_code for message in refused] == [503] * 2950
             assert {message.get_header("Retry-After") for message in refused} == {"7"}
             assert bench.it.endpoint.stats.overloaded == 0  # the endpoint never has to
+            assert bench.it.endpoint.stats.counters["transactions_refused"] == 2950
             await bench.at(331)
             assert len(handler.cancelled) == 50
 
@@ -964,6 +1060,22 @@ class TestClient:
 
         assert play(scene).said == ["0 INVITE", "0.101 ACK"]
 
+    def test_what_nobody_asked_for_is_not_looked_at(self, monkeypatch):
+        """A hostile response may cost a thousand times what it costs to see that nobody waits for it."""
+        looked = []
+        monkeypatch.setattr(example, "_is_usable", lambda response: not looked.append(response))
+
+        async def scene(bench):
+            asking = await self.ask(bench, new_request())
+            await bench.at(0.1)
+            await bench.arrive(make_request().reply(200))
+            assert not looked
+            await bench.arrive(bench.wire.sent[0][1].reply(600))
+            assert len(looked) == 1
+            await asking
+
+        play(scene)
+
 
 def new_request(method="INVITE") -> Message:
     """A request that has no Via yet."""
@@ -1111,25 +1223,24 @@ def test_a_hook_that_edits_a_response_edits_each_once():
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_cancel_when_the_handler_has_just_ended(answers):
     """What it returned counts: it takes the call for accepted."""
+    answered = asyncio.Event()
+
+    async def ring(request, addr):
+        await answered.wait()
+        return request.reply(200) if answers else None
 
     async def scene(bench):
-        async def ring(request, addr):
-            await answered
-            return request.reply(200) if answers else None
-
-        answered = asyncio.get_running_loop().create_future()
-        bench.it.handlers["INVITE"] = ring
         invite = make_request()
         await bench.arrive(invite)
         [transaction] = bench.it.servers.values()
-        answered.set_result(None)
+        answered.set()
         while not transaction.work.done():
             await asyncio.sleep(0)
         await bench.arrive(parse(bytes(invite)).cancel())
         await bench.at(0.4)
         assert sorted(bench.said) == sorted(["0 200 CANCEL", "0 200 INVITE" if answers else "0 487 INVITE"])
 
-    play(scene)
+    play(scene, {"INVITE": ring})
 
 
 def test_patience_that_is_no_number():

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from sipstack._grammar import is_ipv6
 from sipstack._limits import DEFAULT_PORT
-from sipstack._printable import visible
+from sipstack._printable import cut
 from sipstack.cli._numbers import between
 from sipstack.errors import HeaderError, ParseError
 from sipstack.message import Message, parse
@@ -159,7 +159,7 @@ class _Pinger:
             response = parse(data)
             number, branch = response.need_cseq.num, response.need_via.branch
         except (ParseError, HeaderError) as error:
-            print(f"{len(data)} bytes that are no SIP response: {error}", flush=True)
+            print(f"{len(data)} bytes that are no SIP response: {cut(error)}", flush=True)
             return
         if response.is_request or branch != self._branch(number) or response.status_code < 200:
             return
@@ -170,8 +170,8 @@ class _Pinger:
         self.round_trips.append((now - sent) * 1000)
         server = response.get_header("Server") or response.get_header("User-Agent")
         print(
-            f"{response.status_code} {visible(response.status_text)} from {self.target.hostport}: seq={number} "
-            f"bytes={len(data)} time={(now - sent) * 1000:.3f} ms" + (f" server={visible(server)}" if server else ""),
+            f"{response.status_code} {cut(response.status_text)} from {self.target.hostport}: seq={number} "
+            f"bytes={len(data)} time={(now - sent) * 1000:.3f} ms" + (f" server={cut(server)}" if server else ""),
             flush=True,
         )
         if not str(response.status_code).startswith(self.expect):
@@ -182,7 +182,7 @@ class _Pinger:
         number = next(iter(self.pending), None)
         if number is not None:
             del self.pending[number]
-            print(f"seq={number} {error.strerror or error}", flush=True)
+            print(f"seq={number} {error.strerror or cut(error)}", flush=True)
 
     def expire(self, now: float) -> None:
         """Gives up the requests that have waited long enough."""

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=workers, default=1, metavar="N", help="processes that share the port (1)")
     add("--uvloop", action="store_true", help="run on uvloop, which must be installed")
     add("--interval", type=seconds, default=10.0, metavar="SECONDS", help="between two log lines of counters (10)")
-    add("-v", "--verbose", action="store_true", help="log each request and what is no SIP message")
+    add("-v", "--verbose", action="store_true", help="log each request and what is no SIP message, all of them")
 
 
 def _host(text: str) -> str:
@@ -184,7 +184,7 @@ def _verbose_hooks() -> dict[str, Any]:
         _logger.info("%s from %s:%d: %d", wanted, *addr, response.status_code)
 
     def unreadable(raw: bytes, addr: Address, error: ParseError) -> None:
-        _logger.info("%d bytes from %s:%d are no SIP message: %s", len(raw), *addr, error)
+        _logger.info("%d bytes from %s:%d are no SIP message: %s", len(raw), *addr, cut(error))
 
     return {"on_response_sent": answered, "on_parse_err": unreadable}
 
