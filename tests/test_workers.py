@@ -358,8 +358,8 @@ def test_those_that_die_before_they_serve_or_fail_are_replaced_slowly(program, t
     assert it.stop() == 0
 
 
-# Root may start processes over every limit. So the program is another user's, who may not: it is denied them at SIGUSR1,
-# and has them again at SIGUSR2.
+# Root may start processes over every limit. So the program is another user's, who may not: it is denied them at
+# SIGUSR1, and has them again at SIGUSR2.
 LIMITED = PROGRAM.replace(
     "endpoint.run(",
     """
