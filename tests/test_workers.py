@@ -358,8 +358,8 @@ def test_those_that_die_before_they_serve_or_fail_are_replaced_slowly(program, t
     assert it.stop() == 0
 
 
-# Root may start processes over every limit. So the program is somebody else by its real user, who has no right to do so;
-# it is denied them at SIGUSR1, and has them again at SIGUSR2.
+# Root may start processes over every limit. So the program is another user's, who may not: it is denied them at
+# SIGUSR1, and has them again at SIGUSR2.
 LIMITED = PROGRAM.replace(
     "endpoint.run(",
     """
@@ -385,7 +385,7 @@ DENIED = LIMITED.replace("endpoint.run(", "limit_processes(signal.SIGUSR1)\nendp
 
 def pauses_of_the_denied(it, index):
     it.read(0.05)
-    said = rf"ERROR:sipstack\._workers:worker {index} could not be started, tried again in ([0-9.]+) s: .Errno [0-9]+. \w"
+    said = rf"ERROR:.*:worker {index} could not be started, tried again in ([0-9.]+) s: .Errno [0-9]+. \w"
     return [float(pause) for pause in re.findall(said, it.output[2])]
 
 
