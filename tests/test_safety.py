@@ -47,7 +47,7 @@ ODD = (
     "CSeq: 1\r\n INVITE\r\n"
     "RAck: 1 1 INVITE\r\n"
     "Max-Forwards: 070\r\n"
-    'Contact: "a,b" <sip:a@b>;q=0.5, <sip:c@d>;expires=6\r\n'
+    'Contact: "a,b" <sip:a:pw@b>;q=0.5,\r\n <sip:c@d>;expires=6\r\n'
     'Content-Type: multipart/mixed; boundary="a;b"\r\n'
     "X-Empty:\r\n"
     "Subject: second\r\n"
