@@ -1216,13 +1216,13 @@ def test_stamp_received(impl: ModuleType, via: str, host: str, port: int, stampe
 
 
 VIA_PIECES = (
-    "SIP/2.0/UDP ", "h", "192.0.2.1", ":5060", ";", "=", ";rport", ";rport=6", ";RECEIVED=6.6.6.6", "received", '"', "\\",
-    "<", ">", "(", " (", ")", ",", " ", "\t", ", SIP/2.0/UDP i", ";branch=z9hG4bK1", "\udce9", ";x=",
+    "SIP/2.0/UDP ", "h", "192.0.2.1", ":5060", ";", "=", ";rport", ";rport=6", ";RECEIVED=6.6.6.6", "received", '"',
+    "\\", "<", ">", "(", " (", ")", ",", " ", "\t", ", SIP/2.0/UDP i", ";branch=z9hG4bK1", "\udce9", ";x=",
 )  # fmt: skip
 
 
 @given(pieces=st.lists(st.sampled_from(VIA_PIECES), max_size=24))
-@example(pieces=['SIP/2.0/UDP h;h=6.6.6.6\t(\udce9;rport=666...),a'])
+@example(pieces=["SIP/2.0/UDP h;h=6.6.6.6\t(\udce9;rport=666...),a"])
 @example(pieces=['SIP/2.0/UDP h;y="a;rport=2";x (";rport=1),b'])
 @example(pieces=['SIP/2.0/UDP h;x=<";rport=9;>;y="a;rport=1";z=<">,b'])
 @example(pieces=['h;y="a;rport=1;x="b;received="c'])

@@ -9,7 +9,7 @@ from . import _grammar as grammar
 from ._address import WILDCARDS, Address, PeerAddress, sent_by
 from ._branches import TRANSPORT, response_target, write_hop
 from ._limits import MAX_PORT, default_port
-from ._values import canonical_host, parse_number
+from ._values import canonical_host, need_int, need_str, parse_number
 from .errors import HeaderError
 from .headers import Via
 from .uri import SipUri, Uri
@@ -140,6 +140,7 @@ class Node:
             raise ValueError("a node listens somewhere")
         if key is not None and len(key) != _KEY_SIZE:
             raise ValueError(f"key must have {_KEY_SIZE} bytes")
+        listeners = tuple(map(_plain, listeners))
         for hop in listeners:
             if not _is_hop(hop):
                 raise ValueError(f"{hop!r} is no place to listen")
@@ -152,7 +153,7 @@ class Node:
             else:
                 own.add((host, port))
         slots: dict[str, object] = {
-            "listeners": tuple(Hop(*hop) for hop in listeners),
+            "listeners": listeners,
             "aliases": aliases,
             "_own": frozenset(own),
         }
@@ -234,15 +235,16 @@ class Node:
         """
         leg = self._legs.get(hop)
         if leg is None:
-            if _canonical(hop.host) in WILDCARDS or self.is_own(hop.host, hop.port):
+            to = _plain(hop)
+            if _canonical(to.host) in WILDCARDS or self.is_own(to.host, to.port):
                 raise HeaderError("request would be sent to ourselves", status=482)
-            if not _is_hop(hop):
+            if not _is_hop(to):
                 raise HeaderError("next hop is none", status=500)
-            own = self.listener(hop)
+            own = self.listener(to)
             if own.host in WILDCARDS:
                 raise HeaderError("no address of our own is known", status=500)
             via = f"SIP/2.0/{own.transport} {own.sent_by};branch="
-            leg = Leg(own, own.sent_by, via, write_hop(*hop), (record_route("sip", own),))
+            leg = Leg(own, own.sent_by, via, write_hop(*to), (record_route("sip", own),))
             if len(self._legs) >= _MOST_KEPT:
                 self._legs.clear()
             self._legs[hop] = leg
@@ -267,6 +269,12 @@ def _canonical(host: str) -> str:
     if ":" not in host:
         return host.rstrip(".")
     return host.removeprefix("::ffff:") if "." in host else host
+
+
+def _plain(hop: Hop) -> Hop:
+    """A hop of plain texts and a plain number, which is what is written. Raises TypeError."""
+    transport, host, port = hop
+    return Hop(need_str(transport, "transport"), need_str(host, "host"), need_int(port, "port"))
 
 
 def _is_hop(hop: Hop) -> bool:

@@ -23,6 +23,7 @@ from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_PA
 from ._node import Leg
 from ._printable import cut
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
+from ._values import need_str
 from ._view import Headers, check_own_view
 from ._writing import (
     DIALOG_METHODS, INSTEAD, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source,
@@ -91,7 +92,7 @@ def parse(
     if type(data) is not bytes:
         data = as_bytes(data)
     if max_size != MAX_SIZE or max_headers != MAX_HEADERS:
-        check_limits(max_size, max_headers)
+        max_size, max_headers = check_limits(max_size, max_headers)
     line = _START.match(data) if len(data) <= max_size else None
     headers = _UNFOLDED.match(data, line.end()) if line else None
     if line and headers:
@@ -757,7 +758,7 @@ class Message:
         `rport` is overwritten, in a Via that cannot be read too. Returns whether the response goes to that address and
         port (there is an `rport`); otherwise it goes to that address and the port of the sent-by.
         """
-        host, port = check_source(host, port), int.__index__(port)
+        host, port = check_source(host, port)
         with _EDITING:
             while True:
                 at, line = self._find(VIA)
@@ -829,7 +830,8 @@ class Message:
         """
         if not self.is_request:
             raise TypeError("reply is for requests")
-        start = b"SIP/2.0 %b\r\n" % encode_status(status, reason)
+        line = encode_status(status, reason)
+        start, status = b"SIP/2.0 %b\r\n" % line, int(line[:3])
         tag = None if to_tag is None else encode_tag(to_tag)
         data = encode_body(body)
         asked = [*self._table()]  # one state of the request for all that is copied
@@ -942,9 +944,8 @@ def _wanted(name: str) -> tuple[int, bytes]:
     known = _NAMES.get(name) if type(name) is str else None
     if known:
         return known[0], b""
-    if not isinstance(name, str):
-        raise TypeError(f"header name must be str, not {type(name).__name__}")
-    return header_id(name), str.encode(name, "utf-8", "replace").lower()
+    text = need_str(name, "header name")
+    return header_id(text), text.encode("utf-8", "replace").lower()
 
 
 def _first_of(lines: list[Line], number: int) -> Line | None:

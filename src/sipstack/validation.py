@@ -17,7 +17,7 @@ from ._limits import MAX_PARTS, MAX_VALUES
 from ._values import Flaws, lower
 from .errors import HeaderError
 from .headers import MAGIC_COOKIE, READERS, STAR, CSeq, NameAddr, parse_max_forwards, parse_value
-from .headers._counts import check_counts
+from .headers._counts import check_counts, need_counts
 from .methods import (
     ACK,
     CANCEL,
@@ -126,6 +126,8 @@ def validate(
     all headers with a structure together: over them it is a finding with status 513, and no value is read.
     """
     _need_several(schemes, "schemes")
+    if max_values != MAX_VALUES or max_parts != MAX_PARTS:
+        max_values, max_parts = need_counts(max_values, max_parts)
     found = message.check()
     if message.is_request:
         found += check_scheme(message, schemes) or _read("Request-URI", lambda: _check_request_uri(message.request_uri))
@@ -163,6 +165,8 @@ def unsupported_options(
     An ACK or a CANCEL is never asked. Tags are compared in any case. The limits are those of `Message.get_values`.
     Raises HeaderError for a malformed Require.
     """
+    if max_values != MAX_VALUES or max_parts != MAX_PARTS:
+        max_values, max_parts = need_counts(max_values, max_parts)
     if message.method in (ACK, CANCEL):
         return ()
     known = {tag.lower() for tag in _need_several(supported, "supported")}

@@ -35,7 +35,7 @@ def split_list(value: str) -> list[str]:
 def list_parts(value: str) -> list[tuple[int, str]]:
     """The parts that split_list finds, each with the place where it starts."""
     if type(value) is not str:
-        need_str(value, "value")
+        value = need_str(value, "value")
     if "," not in value:
         return [_trimmed(value, 0, len(value))] if value.strip(BLANK) else []
     return list(each_part(value))
