@@ -383,3 +383,40 @@ def test_building_is_not_limited(impl: ModuleType) -> None:
     made: Message = impl.Message.request("INVITE", "sip:a@b", headers=[("Via", VIA)] * 300)
     assert len(made.get_headers("Via")) == 300
     assert outcome(lambda: made.vias) == TOO_MANY_VALUES
+
+
+# ---------------------------------------------------------------- what real devices send
+
+RCS = (
+    '+g.3gpp.icsi-ref="urn%3Aurn-7%3A3gpp-service.ims.icsi.mmtel,urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.session";'
+    '+g.3gpp.iari-ref="urn%3Aurn-7%3A3gpp-application.ims.iari.rcs.fthttp,urn%3Aurn-7%3A3gpp-application.ims.iari.rcse";'
+    '+g.oma.sip-im;+g.3gpp.smsip;+g.3gpp.mid-call;+g.3gpp.srvcc-alerting;audio;video;+g.gsma.rcs.botversion="#=1,#=2";'
+    '+g.gsma.callcomposer;+g.3gpp.accesstype="cellular2";+sip.instance="<urn:gsma:imei:35824005-944763-1>";reg-id=1;'
+    "expires=600000;q=1.0"
+)
+BINDING = f"<sip:310410123456789@[2001:db8:1:c9c7:0:49:8b25:bd01]:50000;transport=tcp;ob>;{RCS}"
+DIVERTED = (
+    "<sip:+493012340000@ims.example.com;user=phone;cause=302?Privacy=history&Reason=SIP%3Bcause%3D486%3Btext%3D%22Busy"
+    "%20Here%22&Reason=Q.850%3Bcause%3D17%3Btext%3D%22User%20busy%22>;index=1.1;mp=1"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "count"),
+    [
+        ("Contact", BINDING, 10),
+        ("History-Info", DIVERTED, 20),
+        ("Supported", "timer", 40),
+        ("Accept-Contact", f"*;{RCS};require;explicit", 8),
+        ("Identity", "eyJhbGciOiJFUzI1NiJ9." * 50 + 'b.c;info=<https://cert.example.org/p.cer>;alg=ES256;ppt="div"', 5),
+        ("P-Asserted-Identity", '"The Marketing Department Of Example And Sons (Berlin)" <tel:+4930123456>', 2),
+    ],
+)
+def test_what_real_devices_send_is_read(impl: ModuleType, name: str, value: str, count: int) -> None:
+    is_list = name != "Identity"
+    for lines in ([value] * count, [", ".join([value] * count)])[: 1 + is_list]:
+        read = message(impl, *[(name, line) for line in lines])
+        assert len(read.get_values(name)) == count
+        assert not any(found.status == 513 for found in read.validate())
+    if name == "Contact":
+        assert len(read.contacts) == count

@@ -310,8 +310,8 @@ class Message:
         an empty tuple, and so does an empty list (`Supported:`). `Via`, `Contact` and `Route` give what `vias`,
         `contacts` and `routes` do, which are faster. Raises HeaderError where one of the lines is malformed, and with
         status 513, before any is read, where there are more than `max_values` (lines and commas) or `max_parts`: what
-        stands between `;`, `&`, blanks, `(`, `%`, `"` and backslashes. Quoted ones count too. Every other attribute
-        that reads values has the default limits: 128 values, 512 parts.
+        stands between `;`, `&`, blanks, `(`, `%`, `"` and backslashes. Quoted ones count too. ValueError is for a limit
+        that is none. Every other attribute that reads values has the default limits: 128 values, 512 parts.
         """
         return parse_values(name, self.get_headers(name), max_values, max_parts)
 
@@ -830,8 +830,8 @@ class Message:
         """
         if not self.is_request:
             raise TypeError("reply is for requests")
-        line = encode_status(status, reason)
-        start, status = b"SIP/2.0 %b\r\n" % line, int(line[:3])
+        text = encode_status(status, reason)
+        start, status = b"SIP/2.0 %b\r\n" % text, int(text[:3])  # the number, whatever a subclass says of it
         tag = None if to_tag is None else encode_tag(to_tag)
         data = encode_body(body)
         asked = [*self._table()]  # one state of the request for all that is copied
@@ -864,7 +864,8 @@ class Message:
         """Everything a server would check before it acts; see `sipstack.validation.validate`.
 
         `schemes` are those of Request-URIs that are served. The limits are those of `get_values`, for all headers with
-        a structure together: over them it is a finding with status 513, and no value is read.
+        a structure together: over them it is a finding with status 513, and no value is read. ValueError is for a limit
+        that is none.
         """
         return validate_message(self, schemes=schemes, max_values=max_values, max_parts=max_parts)
 

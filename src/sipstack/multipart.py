@@ -75,7 +75,7 @@ def body_parts(
     that of its last part. Raises HeaderError for a Content-Type that is missing, malformed, or of no multipart with a
     boundary, and ParseError for a body in which there is no part, or a part whose headers are malformed; with status
     513 where more than `max_parts` lines begin as a delimiter, or the parts have more than `max_headers` headers; each
-    line of a folded one counts.
+    line of a folded one counts. ValueError is for a limit that is none.
     """
     if max_parts != MAX_BODY_PARTS or max_headers != MAX_PART_HEADERS:
         max_parts, max_headers = need_limit(max_parts, "max_parts"), need_limit(max_headers, "max_headers")

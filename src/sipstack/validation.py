@@ -124,6 +124,7 @@ def validate(
 
     `schemes` are those of Request-URIs that are served, in any case. The limits are those of `Message.get_values`, for
     all headers with a structure together: over them it is a finding with status 513, and no value is read.
+    Raises ValueError for a limit that is none.
     """
     _need_several(schemes, "schemes")
     if max_values != MAX_VALUES or max_parts != MAX_PARTS:
@@ -163,7 +164,7 @@ def unsupported_options(
     """The option tags of Require that are not in `supported`, for a 420 and its Unsupported header (8.2.2.3).
 
     An ACK or a CANCEL is never asked. Tags are compared in any case. The limits are those of `Message.get_values`.
-    Raises HeaderError for a malformed Require.
+    Raises HeaderError for a malformed Require, ValueError for a limit that is none.
     """
     if max_values != MAX_VALUES or max_parts != MAX_PARTS:
         max_values, max_parts = need_counts(max_values, max_parts)

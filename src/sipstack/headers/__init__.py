@@ -86,7 +86,8 @@ def parse_header(name: str, value: str, *, max_values: int = MAX_VALUES, max_par
 
     One field's value at a time; a header that is a list gives a tuple. A header without a structure, or an unknown
     one, gives the text without the blanks round it. Raises HeaderError, with the header's name, and with status 513
-    where there are more than `max_values` values or `max_parts` parts (see `Message.get_values`).
+    where there are more than `max_values` values or `max_parts` parts (see `Message.get_values`); ValueError for a
+    limit that is none.
     """
     if type(name) is not str or type(value) is not str:
         name, value = need_str(name, "name"), need_str(value, "value")
