@@ -23,7 +23,7 @@ from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_PA
 from ._node import Leg
 from ._printable import cut
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
-from ._values import need_str
+from ._values import need_int, need_str
 from ._view import Headers, check_own_view
 from ._writing import (
     DIALOG_METHODS, INSTEAD, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source,
@@ -830,8 +830,8 @@ class Message:
         """
         if not self.is_request:
             raise TypeError("reply is for requests")
-        text = encode_status(status, reason)
-        start, status = b"SIP/2.0 %b\r\n" % text, int(text[:3])  # the number, whatever a subclass says of it
+        status = need_int(status, "status")
+        start = b"SIP/2.0 %b\r\n" % encode_status(status, reason)
         tag = None if to_tag is None else encode_tag(to_tag)
         data = encode_body(body)
         asked = [*self._table()]  # one state of the request for all that is copied

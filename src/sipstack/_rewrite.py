@@ -91,9 +91,9 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
     there, which the response goes back by.
     """
     via = split_first(value)[0].rstrip(BLANK)
-    hidden = _hidden_parts(via)
+    hidden = _hidden_parts(via) if '"' in via or "<" in via or "(" in via else []
     # Something of the same length for each quote, which ends a name too.
-    plain = via.replace('"', "=") if _has_stray_quote(via, hidden) else via
+    plain = via.replace('"', "=") if hidden and _has_stray_quote(via, hidden) else via
     before = len(value) - len(value.lstrip(f"{BLANK},"))
     values = {"received": host, "rport": str(port)}
     written: set[str] = set()
@@ -101,7 +101,7 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
     parts, done = [value[:before]], 0
     for start, end, name, rest in _parameters(plain, "received|rport"):
         key = lower(name)
-        until = _outside(via, hidden, start)
+        until = _outside(via, hidden, start) if hidden else start
         parts.append(via[done:until])
         done = end
         # A <, a comment or a quote that is overwritten may hide commas: what is left of the Via goes too.

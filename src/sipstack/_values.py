@@ -257,14 +257,17 @@ def is_int(value: object) -> bool:
 
 def need_limit(value: object, what: str, least: int = 0, most: int | None = None) -> int:
     """A limit that a caller sets, an int or what stands for one; ValueError where nothing can be within it."""
+    number = value if type(value) is int else _index(value, what)
+    if number >= least and (most is None or number <= most):
+        return number
+    wanted = f"not be negative, as {number} is" if most is None else f"be from {least} to {most}, not {number}"
+    raise ValueError(f"{what} must {wanted}")
+
+
+def _index(value: object, what: str) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{what} must be int, not {type(value).__name__}")
-    number = index(value)
-    if most is None and number < least:
-        raise ValueError(f"{what} must not be negative, as {number} is")
-    if most is not None and not least <= number <= most:
-        raise ValueError(f"{what} must be from {least} to {most}, not {number}")
-    return number
+    return index(value)
 
 
 def need_token(value: object, what: str) -> str:

@@ -152,12 +152,12 @@ encode_tag = partial(_encode_token, what="tag")
 def _value_text(name: str, value: object) -> str:
     if isinstance(value, str):
         return str.__str__(value)
+    if is_int(value):
+        return str(need_int(value, "value"))
     if isinstance(value, AnyUri) and canonical_name(name) in URI_IN_ANGLES:
         return f"<{value}>"  # without them its parameters would be the header's (RFC 3261 20)
     if isinstance(value, HeaderValue):
         return str(value)
-    if is_int(value):
-        return str(need_int(value, "value"))
     raise TypeError(f"value of {name} must be str, int, a header value or several, not {type(value).__name__}")
 
 
@@ -259,9 +259,10 @@ def check_content_length(value: bytes, length: int) -> None:
 
 def check_source(host: str, port: int) -> tuple[str, int]:
     """A source address as it may be written into a Via: without a zone."""
-    if not isinstance(host, str) or not is_int(port):
-        raise TypeError("host must be str and port int")
-    host, port = need_str(host, "host"), need_int(port, "port")
+    if type(host) is not str or type(port) is not int:
+        if not isinstance(host, str) or not is_int(port):
+            raise TypeError("host must be str and port int")
+        host, port = need_str(host, "host"), need_int(port, "port")
     found = _SOURCE.fullmatch(host.partition("%")[0])
     if not found:
         raise SerializeError(f"source address {host!r} is no host")
