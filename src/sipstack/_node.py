@@ -39,6 +39,13 @@ class Hop(_Parts):
 
     # No slots: the address is kept in the instance. A batch of datagrams knows the peer by the identity of that tuple.
 
+    def __new__(cls, transport: str, host: str, port: int) -> Self:
+        """Raises TypeError."""
+        if type(transport) is not str or type(host) is not str or type(port) is not int:
+            transport, host = need_str(transport, "transport"), need_str(host, "host")
+            port = need_int(port, "port")
+        return tuple.__new__(cls, (transport, host, port))
+
     @cached_property
     def address(self) -> Address:
         """Host and port, as sockets have them."""
@@ -140,7 +147,6 @@ class Node:
             raise ValueError("a node listens somewhere")
         if key is not None and len(key) != _KEY_SIZE:
             raise ValueError(f"key must have {_KEY_SIZE} bytes")
-        listeners = tuple(map(_plain, listeners))
         for hop in listeners:
             if not _is_hop(hop):
                 raise ValueError(f"{hop!r} is no place to listen")
@@ -153,7 +159,7 @@ class Node:
             else:
                 own.add((host, port))
         slots: dict[str, object] = {
-            "listeners": listeners,
+            "listeners": tuple(Hop(*hop) for hop in listeners),
             "aliases": aliases,
             "_own": frozenset(own),
         }
@@ -235,16 +241,15 @@ class Node:
         """
         leg = self._legs.get(hop)
         if leg is None:
-            to = _plain(hop)
-            if _canonical(to.host) in WILDCARDS or self.is_own(to.host, to.port):
+            if _canonical(hop.host) in WILDCARDS or self.is_own(hop.host, hop.port):
                 raise HeaderError("request would be sent to ourselves", status=482)
-            if not _is_hop(to):
+            if not _is_hop(hop):
                 raise HeaderError("next hop is none", status=500)
-            own = self.listener(to)
+            own = self.listener(hop)
             if own.host in WILDCARDS:
                 raise HeaderError("no address of our own is known", status=500)
             via = f"SIP/2.0/{own.transport} {own.sent_by};branch="
-            leg = Leg(own, own.sent_by, via, write_hop(*to), (record_route("sip", own),))
+            leg = Leg(own, own.sent_by, via, write_hop(*hop), (record_route("sip", own),))
             if len(self._legs) >= _MOST_KEPT:
                 self._legs.clear()
             self._legs[hop] = leg
@@ -269,12 +274,6 @@ def _canonical(host: str) -> str:
     if ":" not in host:
         return host.rstrip(".")
     return host.removeprefix("::ffff:") if "." in host else host
-
-
-def _plain(hop: Hop) -> Hop:
-    """A hop of plain texts and a plain number, which is what is written. Raises TypeError."""
-    transport, host, port = hop
-    return Hop(need_str(transport, "transport"), need_str(host, "host"), need_int(port, "port"))
 
 
 def _is_hop(hop: Hop) -> bool:

@@ -66,7 +66,8 @@ static const sip_byte *sip_closing(const sip_byte *p, const sip_byte *end)
     return p == NULL ? NULL : p + 1;
 }
 
-/* Where the first element of a list ends: at a comma outside quotes, <> and comments. The same as headers.split_list. */
+/* Where the first element of a list ends: at a comma outside quotes, <> and comments. The same as
+ * headers.split_list. */
 static const sip_byte *sip_element_end(sip_text list)
 {
     const sip_byte *p = list.p, *end = list.end;
