@@ -1248,6 +1248,18 @@ def test_both_stamp_alike(both: tuple[ModuleType, ModuleType], pieces: list[str]
 
 
 @pytest.mark.parametrize(
+    "piece", ["<;>", " (;)", '";"', "<", " (", '"', ";rport<", ";x<;rport>", ";rport", " (\\", '<">;']
+)
+@pytest.mark.parametrize("end", ["", ";rport", ";rport=1>)"])
+def test_a_stamp_costs_what_the_via_is_long(impl: ModuleType, piece: str, end: str):
+    def prepare(size: int) -> Callable[[], object]:
+        message = request(impl, b"Via: h" + f"{piece * (size // len(piece))}{end},i".encode())
+        return lambda: message.stamp_received("192.0.2.1", 5062)
+
+    assert_linear(prepare)
+
+
+@pytest.mark.parametrize(
     "via",
     [
         "SIP/2.0/UDP h;received=6.6.6.6;rport=6;received=7.7.7.7;rport=7;branch=z9hG4bK1",
