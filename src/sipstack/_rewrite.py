@@ -17,8 +17,9 @@ _COMMAS = re.compile(f"[{BLANK},]*+")
 _TO_SEMICOLON = f'(?>(?:[^";]++|{OPEN_QUOTED_STRING})*)'
 _UP_TO_SEMICOLON = re.compile(_TO_SEMICOLON, re.DOTALL)
 _PARAMETER = re.compile(rf';{SWS}([^{BLANK}=";]*+)({_TO_SEMICOLON})', re.DOTALL)
-_CLOSED_QUOTES = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*"', re.DOTALL)
-_OPENING = re.compile(rf'["<]|(?<![^{BLANK}])\(')
+_HIDDEN = re.compile(  # what is closed, and what only opens, or is a comment with others in it
+    rf'("[^"\\]*+(?:\\.[^"\\]*+)*"|<[^>]*+>|(?<![^{BLANK}])\([^()\\]*+\))|["<]|(?<![^{BLANK}])\(', re.DOTALL
+)
 _NAME_END = f'{SWS}(?i:%s)(?=[{BLANK}=";]|\\Z)'
 _UP_TO = {  # over all parameters of other names
     names: re.compile(f'(?>(?:[^";]++|{OPEN_QUOTED_STRING}|;(?!{_NAME_END % names}))*)', re.DOTALL | re.ASCII)
@@ -93,7 +94,7 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
     via = split_first(value)[0].rstrip(BLANK)
     hidden = _hidden_parts(via) if '"' in via or "<" in via or "(" in via else []
     # Something of the same length for each quote, which ends a name too.
-    plain = via.replace('"', "=") if hidden and _has_stray_quote(via, hidden) else via
+    plain = via.replace('"', "=") if hidden and '"' in via and _has_stray_quote(via, hidden) else via
     before = len(value) - len(value.lstrip(f"{BLANK},"))
     values = {"received": host, "rport": str(port)}
     written: set[str] = set()
@@ -128,16 +129,17 @@ def _hidden_parts(via: str) -> list[tuple[int, int]]:
     What is not closed goes on for ever, but for a quote, which hides nothing then: its end is 0.
     """
     found: list[tuple[int, int]] = []
-    opening = _OPENING.search(via)
-    while opening:
-        start = opening.start()
-        if opening[0] == '"':
-            quoted = _CLOSED_QUOTES.match(via, start)
-            end = quoted.end() if quoted else 0
-        else:
-            end = via.find(">", start) + 1 if opening[0] == "<" else max(comment_end(via, start), 0)
-        found.append((start, end if end or opening[0] == '"' else sys.maxsize))
-        opening = _OPENING.search(via, end) if end else None
+    position = 0
+    while position >= 0:
+        begun, position = position, -1
+        for part in _HIDDEN.finditer(via, begun):
+            if part[1]:
+                found.append(part.span())
+                continue
+            start = part.start()
+            position = comment_end(via, start) if part[0] == "(" else -1
+            found.append((start, position if position > 0 else 0 if part[0] == '"' else sys.maxsize))
+            break
     return found
 
 

@@ -15,10 +15,10 @@ ParsedHeader = HeaderValue | int | str | tuple[HeaderValue, ...] | tuple[str, ..
 """What parse_header returns: one value, or a tuple for a header that may have several."""
 Reader = Callable[[str], ParsedHeader]
 
-# Up to a comma or a comment. What is opened and never closed goes on to the end.
+# Up to a comma, or a comment with others or a backslash in it. What is opened and never closed goes on to the end.
 _TO_COMMA: Final = '[^",<(]*+'
 _UP_TO_COMMA: Final = re.compile(
-    rf"(?>{_TO_COMMA}(?:(?:{OPEN_QUOTED_STRING}|<[^>]*+>?|(?<=[^{BLANK},])\(){_TO_COMMA})*)", re.DOTALL
+    rf"(?>{_TO_COMMA}(?:(?:{OPEN_QUOTED_STRING}|<[^>]*+>?|(?<=[^{BLANK},])\(|\([^()\\]*+\)){_TO_COMMA})*)", re.DOTALL
 )
 _COMMENT_MARK: Final = re.compile(r"(?>(?:[^()\\]++|\\.?)*)([()]|\Z)", re.DOTALL)
 
