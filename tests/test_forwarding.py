@@ -437,6 +437,15 @@ class TestBranch:
         assert impl.Message._sign(KEY, text, "a") == expected
         assert impl.Message._sign(bytes(16), text, "a") != expected
 
+    @pytest.mark.parametrize("character", ["a", "\u00e9", "\udcff"])
+    @pytest.mark.parametrize("length", [0, 1, 2, SHORT - 1, SHORT, SHORT + 1, 65_535])
+    def test_what_is_hashed_is_the_same_in_both(self, both, length: int, character: str) -> None:
+        text = character * (length // len(character.encode("utf-8", "surrogateescape")))
+        text += "b" * (length - len(text.encode("utf-8", "surrogateescape")))
+        assert both[0].Message._sign(KEY, text) == both[1].Message._sign(KEY, text)
+        parts = text[: length // 4], "", text[length // 4 :]
+        assert both[0].Message._sign(KEY, *parts) == both[1].Message._sign(KEY, *parts)
+
     def test_a_loop_is_found_and_a_spiral_is_not(self, impl: ModuleType) -> None:
         request = make(impl, mf=9)
         forward_request(request, NODE, TARGET)

@@ -21,10 +21,12 @@ from sipstack import (
     Message,
     NameAddr,
     SerializeError,
+    SipError,
     SipUri,
     StreamParser,
     TelUri,
     Via,
+    body_parts,
     headers,
     parse_header,
     parse_list,
@@ -235,6 +237,57 @@ def test_limits_of_another_type_and_large_ones(both: Any):
     assert bytes(both[0].parse(REQUEST, max_headers=1 << 70)) == REQUEST
 
 
+MULTIPART = (
+    b"INFO sip:a SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nX-Y: z\r\nContent-Type: multipart/mixed;boundary=a\r\n\r\n"
+    b"--a\r\n\r\n--a--"
+)
+LIMITED = {
+    "get_values": lambda message, **limits: message.get_values("Via", **limits),
+    "get_values of text": lambda message, **limits: message.get_values("X-Y", **limits),
+    "get_values of nothing": lambda message, **limits: message.get_values("Contact", **limits),
+    "validate": lambda message, **limits: message.validate(**limits),
+    "parse_header": lambda message, **limits: parse_header("Via", message.get_header("Via"), **limits),
+    "parse_header of text": lambda message, **limits: parse_header("X-Y", "z", **limits),
+    "unsupported_options": lambda message, **limits: unsupported_options(message, (), **limits),
+    "body_parts": body_parts,
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (call, name)
+        for call in LIMITED
+        for name in ("max_parts", "max_headers" if call == "body_parts" else "max_values")
+    ],
+)
+def test_a_limit_of_values_that_is_none(impl: ModuleType, call: str, name: str):
+    message = impl.parse(MULTIPART)
+    for limit in (-1, -(1 << 70)):
+        with pytest.raises(ValueError, match=rf"^{name} must not be negative, as {limit} is$") as caught:
+            LIMITED[call](message, **{name: limit})
+        assert not isinstance(caught.value, SipError)
+    for wrong in (None, "5", 5.0, True):
+        with pytest.raises(TypeError, match=rf"^{name} must be int, not {type(wrong).__name__}$"):
+            LIMITED[call](message, **{name: wrong})
+    assert LIMITED[call](message, **{name: 1 << 70}) == LIMITED[call](message)
+    message = impl.parse(MULTIPART.replace(b"INFO", b"ACK"))
+    with pytest.raises(ValueError, match="negative"):
+        LIMITED[call](message, **{name: -1})
+
+
+@pytest.mark.parametrize("limit", ["max_size", "max_headers"])
+@pytest.mark.parametrize("wrong", [None, "5", 5.0, True])
+def test_a_limit_of_a_message_that_is_no_number(impl: ModuleType, limit: str, wrong: object):
+    for read in (
+        lambda: impl.parse(REQUEST, **{limit: wrong}),
+        lambda: StreamParser(**{limit: wrong}),
+        lambda: read_message_from(io.BytesIO(REQUEST), **{limit: wrong}),
+    ):
+        with pytest.raises(TypeError, match=rf"^{limit} must be int, not {type(wrong).__name__}$"):
+            read()
+
+
 # --- what pickles, what does not
 
 
@@ -257,6 +310,21 @@ def test_a_pickle_of_a_message_that_could_not_be_parsed(impl: ModuleType, protoc
         assert again.headers == made.headers
         again.add_header("Y", "z")
         assert again.get_header("Y") == "z"
+
+
+@pytest.mark.parametrize("short_of", [0, 1, 2, 3])
+def test_a_pickle_of_a_message_with_the_longest_name(impl: ModuleType, short_of: int):
+    name = "X" * ((1 << 22) - 1 - short_of)
+    made = impl.Message.request("A" * len(name), "sip:" + name, headers=[(name, name), ("Via", "v")], body=b"b")
+    again = pickle.loads(pickle.dumps(made))
+    assert again == made
+    assert again.get_header(name) == name
+    assert (again.method, again.request_uri, again.get_header("v"), again.body) == (
+        made.method, made.request_uri, "v", b"b",
+    )  # fmt: skip
+    blank = impl.parse(b"A sip:a SIP/2.0\r\nX" + b" " * ((1 << 22) - 30) + b":y\r\n\r\n", max_size=(1 << 22) - 1)
+    blank.add_header("Y", name)
+    assert pickle.loads(pickle.dumps(blank)) == blank
 
 
 def test_a_body_that_nobody_could_read_changes_nothing(impl: ModuleType, message: Any):

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from agreement import REQUEST, Text, outcome, text_of
 from growth import assert_linear
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sipstack.errors import HeaderError, ParseError, SerializeError, SipError
@@ -1189,7 +1189,14 @@ def test_push_record_route_and_pop_route(impl: ModuleType):
         ('SIP/2.0/UDP h;x="y;received=1.1.1.1', "::1", 2, 'SIP/2.0/UDP h;x="y;received=::1', False),
         ('SIP/2.0/UDP "h\\";received=1.1.1.1, b', "::1", 2, 'SIP/2.0/UDP "h\\";received=::1', False),
         ('SIP/2.0/UDP h;rport= "(a;b,c;received=6.6.6.6', "::1", 2, "SIP/2.0/UDP h;rport=2;received=::1", True),
-        ('SIP/2.0/UDP h;x="y;received=1.1.1.1;z="w";q', "::1", 2, 'SIP/2.0/UDP h;x="y;received=::1;z="w";q', False),
+        # What is written stands in no quotes, <> and comment: the parameter with one goes, and what is behind it.
+        ('SIP/2.0/UDP h;x="y;received=1.1.1.1;z="w";q', "::1", 2, "SIP/2.0/UDP h;received=::1", False),
+        ("SIP/2.0/UDP h;x\t(y;rport=6.),z", "::1", 2, "SIP/2.0/UDP h;rport=2;received=::1,z", True),
+        ("SIP/2.0/UDP h;x=<y;rport=6>;z,z", "::1", 2, "SIP/2.0/UDP h;rport=2;received=::1,z", True),
+        ("SIP/2.0/UDP <h;rport;y,z", "::1", 2, "SIP/2.0/UDP ;rport=2;received=::1", True),
+        ("SIP/2.0/UDP h;y;rport<,z", "::1", 2, "SIP/2.0/UDP h;y;received=::1", False),
+        ("SIP/2.0/UDP h;x=<y,z", "::1", 2, "SIP/2.0/UDP h;received=::1", False),
+        ("SIP/2.0/UDP h;x=<y>;z (y);rport,z", "::1", 2, "SIP/2.0/UDP h;x=<y>;z (y);rport=2;received=::1,z", True),
         ('SIP/2.0/UDP h;received"=1.1.1.1;rport', "::1", 2, "SIP/2.0/UDP h;received=::1", False),
         ("SIP/2.0/UDP h;rport= (a;b,c);d", "::1", 2, "SIP/2.0/UDP h;rport=2;received=::1", True),
         ("SIP/2.0/UDP h;received=<a;b,c>;d , x", "::1", 2, "SIP/2.0/UDP h;received=::1 , x", False),
@@ -1206,6 +1213,51 @@ def test_stamp_received(impl: ModuleType, via: str, host: str, port: int, stampe
     assert (message.to_bytes() == before) is (stamped == via)
     assert message.stamp_received(host, port) is asked  # a second time changes nothing
     assert message.get_header("Via") == stamped
+
+
+VIA_PIECES = (
+    "SIP/2.0/UDP ", "h", "192.0.2.1", ":5060", ";", "=", ";rport", ";rport=6", ";RECEIVED=6.6.6.6", "received", '"',
+    "\\", "<", ">", "(", " (", ")", ",", " ", "\t", ", SIP/2.0/UDP i", ";branch=z9hG4bK1", "\udce9", ";x=",
+)  # fmt: skip
+
+
+@given(pieces=st.lists(st.sampled_from(VIA_PIECES), max_size=24))
+@example(pieces=["SIP/2.0/UDP h;h=6.6.6.6\t(\udce9;rport=666...),a"])
+@example(pieces=['SIP/2.0/UDP h;y="a;rport=2";x (";rport=1),b'])
+@example(pieces=['SIP/2.0/UDP h;x=<";rport=9;>;y="a;rport=1";z=<">,b'])
+@example(pieces=['h;y="a;rport=1;x="b;received="c'])
+@example(pieces=["h (a;rport=(b;c),d"])
+@example(pieces=[";rport<,"])
+@example(pieces=["h;x<a;b> <c;rport>,d"])
+def test_a_second_stamp_changes_nothing(impl: ModuleType, pieces: list[str]):
+    message = request(impl, b"Via: " + "".join(pieces).encode("utf-8", "surrogateescape"))
+    asked = message.stamp_received("192.0.2.1", 5062)
+    once = message.copy()
+    assert message.stamp_received("192.0.2.1", 5062) is asked
+    assert message == once
+
+
+@given(pieces=st.lists(st.sampled_from(VIA_PIECES), max_size=24))
+def test_both_stamp_alike(both: tuple[ModuleType, ModuleType], pieces: list[str]):
+    line = b"Via: " + "".join(pieces).encode("utf-8", "surrogateescape")
+    found = []
+    for impl in both:
+        message = request(impl, line)
+        found.append((message.stamp_received("192.0.2.1", 5062), message.to_bytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "piece", ["<;>", " (;)", '";"', "<", " (", '"', ";rport<", ";x<;rport>", ";rport", " (\\", '<">;']
+)
+@pytest.mark.parametrize("end", ["", ";rport", ";rport=1>)"])
+def test_a_stamp_costs_what_the_via_is_long(impl: ModuleType, piece: str, end: str):
+    def prepare(size: int) -> Callable[[], object]:
+        via = b"Via: h" + f"{piece * (size // len(piece))}{end},i".encode()
+        message = impl.parse(head(via), max_size=1 << 17)
+        return lambda: message.stamp_received("192.0.2.1", 5062)
+
+    assert_linear(prepare)
 
 
 @pytest.mark.parametrize(

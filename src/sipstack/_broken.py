@@ -50,7 +50,7 @@ def read_broken(data: bytes | bytearray | memoryview | str) -> BrokenMessage:
     neither bytes nor text.
     """
     if isinstance(data, str):
-        data = data.encode("utf-8", "surrogateescape" if _is_utf8(data) else "replace")
+        data = str.encode(data, "utf-8", "surrogateescape" if _is_utf8(data) else "replace")
     elif not isinstance(data, (bytes, bytearray, memoryview)):
         raise TypeError(f"data must be bytes, bytearray, memoryview or str, not {type(data).__name__}")
     first, lines, body = split_head(bytes(data))

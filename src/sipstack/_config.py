@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_PARTS, MAX_PORT, MAX_SIZE, MAX_VALUES
 from ._printable import cut
+from ._values import need_int, need_str
 from .errors import ParseError, behind_name
 from .message import Message
 from .methods import URI_SCHEMES
@@ -175,14 +176,17 @@ class EndpointConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.host, str) or not self.host:
             raise TypeError(f"host is an address or a name, as str, not {self.host!r}")
+        object.__setattr__(self, "host", need_str(self.host, "host"))
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is None and name in ("recv_buffer", "send_buffer"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} is an int, not {type(value).__name__}")
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {low} to {high}, not {value}")
+            number = need_int(value, name)
+            if not low <= number <= high:
+                raise ValueError(f"{name} is {low} to {high}, not {number}")
+            object.__setattr__(self, name, number)
         for name in ("read_deadline", "drain_timeout"):
             seconds = getattr(self, name)
             if isinstance(seconds, bool) or not isinstance(seconds, int | float):

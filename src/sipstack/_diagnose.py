@@ -5,10 +5,10 @@ cannot disagree about an error, and neither pays for explanations on its fast pa
 """
 
 import re
-from operator import index
 
 from . import _grammar as grammar
 from ._limits import LARGEST_MAX_SIZE
+from ._values import need_limit
 from .errors import HeaderError, ParseError
 from .methods import header_id
 
@@ -29,12 +29,9 @@ _FOLDED_LINES = re.compile(grammar.ANY_FOLDED_LINES.encode())
 _CONTENT_LENGTH = header_id("Content-Length")
 
 
-def check_limits(max_size: int, max_headers: int) -> None:
-    """Refuse limits that nothing could be read with."""
-    if not 1 <= index(max_size) <= LARGEST_MAX_SIZE:
-        raise ValueError(f"max_size must be from 1 to {LARGEST_MAX_SIZE}, not {max_size}")
-    if index(max_headers) < 0:
-        raise ValueError(f"max_headers must not be negative, as {max_headers} is")
+def check_limits(max_size: object, max_headers: object) -> tuple[int, int]:
+    """The limits of one message; ValueError for one that nothing could be read with."""
+    return need_limit(max_size, "max_size", 1, LARGEST_MAX_SIZE), need_limit(max_headers, "max_headers")
 
 
 def bad_control(value: bytes) -> int:

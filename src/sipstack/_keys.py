@@ -32,7 +32,7 @@ def transaction_key(message: "Message", method: str | None) -> str:
     branch = lower(via.branch or "")
     if method is None:
         method = message.method or message.need_cseq.method
-    name = str.__str__(need_str(method, "method"))  # a format of its own, as an enum has, is not asked for
+    name = need_str(method, "method")
     key = f"{branch} {_sent_by(via)} {INVITE if name == ACK else name}"
     # The cookie alone is a branch that is the same in every request (RFC 4475 3.2.1).
     if branch.startswith(_COOKIE) and branch != _COOKIE:

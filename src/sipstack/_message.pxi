@@ -316,9 +316,10 @@ cdef class Message:
         return pop_element(self, SIP_ROUTE)
 
     cpdef bint stamp_received(self, host, port) except -1:
-        cdef str source = host if is_source(host, port) else check_source(host, port)
+        if not is_source(host, port):
+            host, port = check_source(host, port)
         cdef uint32_t number = port
-        return stamp(self, source, number)
+        return stamp(self, <str>host, number)
 
     @cython.critical_section
     def decrement_max_forwards(self):
@@ -426,6 +427,15 @@ def _restore(bytes data):
     cdef Message m = read(data, size, data.count(b"\n", 0, min(ends, default=0)))
     cdef Py_ssize_t at
     for at in range(m.count):
-        if spans(m)[at].value - spans(m)[at].name > SIP_LONGEST:  # a name that has no room in an entry, and none had
+        if has_too_long_a_name(m, &spans(m)[at]):
             raise ParseError("malformed message")
     return m
+
+
+cdef bint has_too_long_a_name(Message m, const sip_span *span) noexcept:
+    """Whether a name has no room in its entry; none that was read or written has."""
+    if span.value - span.name <= SIP_LONGEST:
+        return False
+    cdef const sip_byte *name = wire(m) + span.name
+    cdef sip_text trimmed = sip_trim(name, sip_find(sip_run(name, wire(m) + span.value), c":"))
+    return sip_length(trimmed) > SIP_LONGEST

@@ -9,7 +9,7 @@ from . import _grammar as grammar
 from ._address import WILDCARDS, Address, PeerAddress, sent_by
 from ._branches import TRANSPORT, response_target, write_hop
 from ._limits import MAX_PORT, default_port
-from ._values import canonical_host, parse_number
+from ._values import canonical_host, need_int, need_str, parse_number
 from .errors import HeaderError
 from .headers import Via
 from .uri import SipUri, Uri
@@ -38,6 +38,13 @@ class Hop(_Parts):
     """
 
     # No slots: the address is kept in the instance. A batch of datagrams knows the peer by the identity of that tuple.
+
+    def __new__(cls, transport: str, host: str, port: int) -> Self:
+        """Raises TypeError."""
+        if type(transport) is not str or type(host) is not str or type(port) is not int:
+            transport, host = need_str(transport, "transport"), need_str(host, "host")
+            port = need_int(port, "port")
+        return tuple.__new__(cls, (transport, host, port))
 
     @cached_property
     def address(self) -> Address:

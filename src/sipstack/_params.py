@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Final, Self
 from ._grammar import BLANK, GENERIC_PARAM, READABLE_PARAM, STRICT_VALUE
 from ._limits import MAX_PARAMETER
 from ._values import (
-    HeaderValue, assign, canonical_host, lower, need_number, need_str, need_text, need_token, parse_quoted, quote,
-    skip_blanks, tolerate, unquote,
+    HeaderValue, assign, canonical_host, is_int, lower, need_number, need_str, need_text, need_token, parse_quoted,
+    quote, skip_blanks, tolerate, unquote,
 )  # fmt: skip
 from .errors import HeaderError, SerializeError
 
@@ -188,7 +188,7 @@ def read_params(text: str, separator: str = ";") -> Params:
 
 def write_value(value: object, what: str) -> str:
     """A parameter's value as written: a token, an IPv6 reference or a number as it is, other text quoted."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if is_int(value):
         return str(need_number(value, what, MAX_PARAMETER))
     text = need_text(value, what)
     return text if _STRICT_VALUE.fullmatch(text) else quote(text)

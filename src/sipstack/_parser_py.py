@@ -23,6 +23,7 @@ from ._limits import INITIAL_MAX_FORWARDS, LARGEST_MAX_SIZE, MAX_HEADERS, MAX_PA
 from ._node import Leg
 from ._printable import cut
 from ._rewrite import add_tag, has_tag, split_first, stamp, unfold
+from ._values import need_int, need_str
 from ._view import Headers, check_own_view
 from ._writing import (
     DIALOG_METHODS, INSTEAD, TAG_KEY, Body, HeaderInput, HeaderSource, as_bytes, check_content_length, check_source,
@@ -91,7 +92,7 @@ def parse(
     if type(data) is not bytes:
         data = as_bytes(data)
     if max_size != MAX_SIZE or max_headers != MAX_HEADERS:
-        check_limits(max_size, max_headers)
+        max_size, max_headers = check_limits(max_size, max_headers)
     line = _START.match(data) if len(data) <= max_size else None
     headers = _UNFOLDED.match(data, line.end()) if line else None
     if line and headers:
@@ -309,8 +310,8 @@ class Message:
         an empty tuple, and so does an empty list (`Supported:`). `Via`, `Contact` and `Route` give what `vias`,
         `contacts` and `routes` do, which are faster. Raises HeaderError where one of the lines is malformed, and with
         status 513, before any is read, where there are more than `max_values` (lines and commas) or `max_parts`: what
-        stands between `;`, `&`, blanks, `(`, `%`, `"` and backslashes. Quoted ones count too. Every other attribute
-        that reads values has the default limits: 128 values, 512 parts.
+        stands between `;`, `&`, blanks, `(`, `%`, backslashes and quoted strings. What is quoted counts too. ValueError
+        is for a limit that is none. Every other attribute that reads values has the default limits: 128 values, 512 parts.
         """
         return parse_values(name, self.get_headers(name), max_values, max_parts)
 
@@ -757,7 +758,7 @@ class Message:
         `rport` is overwritten, in a Via that cannot be read too. Returns whether the response goes to that address and
         port (there is an `rport`); otherwise it goes to that address and the port of the sent-by.
         """
-        host, port = check_source(host, port), int.__index__(port)
+        host, port = check_source(host, port)
         with _EDITING:
             while True:
                 at, line = self._find(VIA)
@@ -829,6 +830,7 @@ class Message:
         """
         if not self.is_request:
             raise TypeError("reply is for requests")
+        status = need_int(status, "status")
         start = b"SIP/2.0 %b\r\n" % encode_status(status, reason)
         tag = None if to_tag is None else encode_tag(to_tag)
         data = encode_body(body)
@@ -862,7 +864,8 @@ class Message:
         """Everything a server would check before it acts; see `sipstack.validation.validate`.
 
         `schemes` are those of Request-URIs that are served. The limits are those of `get_values`, for all headers with
-        a structure together: over them it is a finding with status 513, and no value is read.
+        a structure together: over them it is a finding with status 513, and no value is read. ValueError is for a limit
+        that is none.
         """
         return validate_message(self, schemes=schemes, max_values=max_values, max_parts=max_parts)
 
@@ -942,9 +945,8 @@ def _wanted(name: str) -> tuple[int, bytes]:
     known = _NAMES.get(name) if type(name) is str else None
     if known:
         return known[0], b""
-    if not isinstance(name, str):
-        raise TypeError(f"header name must be str, not {type(name).__name__}")
-    return header_id(name), str.encode(name, "utf-8", "replace").lower()
+    text = need_str(name, "header name")
+    return header_id(text), text.encode("utf-8", "replace").lower()
 
 
 def _first_of(lines: list[Line], number: int) -> Line | None:

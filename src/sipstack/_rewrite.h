@@ -40,19 +40,34 @@ static const sip_byte *sip_skip_quoted(const sip_byte *p, const sip_byte *end)
     return p < end ? p + 1 : end;
 }
 
-/* Where the comment ends that opens at p: comments nest and know quoted-pairs; the end where it is not closed. */
-static const sip_byte *sip_skip_comment(const sip_byte *p, const sip_byte *end)
+/* Where the comment ends that opens at p: comments nest and know quoted-pairs; NULL where it is not closed. */
+static const sip_byte *sip_comment_end(const sip_byte *p, const sip_byte *end)
 {
     for (int depth = 0; p < end; p++) {
         if (*p == '\\' && p + 1 < end) p++;
         else if (*p == '(') depth++;
         else if (*p == ')' && --depth == 0) return p + 1;
     }
-    return end;
+    return NULL;
 }
 
-/* Where the first element of a list ends: at a comma outside quotes, <> and comments. A comment opens at a "(" at the
- * start or behind a blank; elsewhere that is a letter of a URI's user. The same as headers.split_list. */
+/* Whether <> or a comment opens at p. A comment opens at the start or behind a blank; elsewhere a "(" is a letter of a
+ * URI's user. */
+static int sip_opens(const sip_byte *start, const sip_byte *p)
+{
+    return *p == '<' || (*p == '(' && (p == start || sip_is_blank(p[-1])));
+}
+
+/* Where that ends; NULL where it is not closed. */
+static const sip_byte *sip_closing(const sip_byte *p, const sip_byte *end)
+{
+    if (*p == '(') return sip_comment_end(p, end);
+    p = sip_find(sip_run(p, end), '>');
+    return p == NULL ? NULL : p + 1;
+}
+
+/* Where the first element of a list ends: at a comma outside quotes, <> and comments. The same as
+ * headers.split_list. */
 static const sip_byte *sip_element_end(sip_text list)
 {
     const sip_byte *p = list.p, *end = list.end;
@@ -60,11 +75,9 @@ static const sip_byte *sip_element_end(sip_text list)
     while (p < end && *p != ',') {
         if (*p == '"') {
             p = sip_skip_quoted(p, end);
-        } else if (*p == '<') {
-            const sip_byte *close = sip_find(sip_run(p, end), '>');
-            p = close == NULL ? end : close + 1;
-        } else if (*p == '(' && (p == list.p || sip_is_blank(p[-1]))) {
-            p = sip_skip_comment(p, end);
+        } else if (sip_opens(list.p, p)) {
+            const sip_byte *close = sip_closing(p, end);
+            p = close == NULL ? end : close;
         } else {
             p++;
         }
@@ -94,19 +107,6 @@ static const sip_byte *sip_param_end(const sip_byte *p, const sip_byte *end)
     if (sip_find(sip_run(p, semicolon), '"') == NULL) return semicolon;
     while (p < end && *p != ';') p = *p == '"' ? sip_skip_quoted(p, end) : p + 1;
     return p;
-}
-
-/* Whether there are quotes, all of them closed. */
-static int sip_has_quoted(const sip_byte *p, const sip_byte *end)
-{
-    p = sip_find(sip_run(p, end), '"');
-    if (p == NULL) return 0;
-    do {
-        p = sip_quote_end(p, end);
-        if (p == end) return 0;
-        p = sip_find(sip_run(p + 1, end), '"');
-    } while (p != NULL);
-    return 1;
 }
 
 /* Where a parameter ends: at a semicolon, outside quotes where a value has such as hide one. */
@@ -217,41 +217,84 @@ static int sip_hides_comma(sip_text text)
     return 0;
 }
 
+/* The first quoted string, <> or comment of a Via from p on, which stands outside of them. It ends nowhere (NULL) where
+ * it is not closed, and begins at the end of the Via where there is none. */
+static sip_text sip_next_hidden(sip_text via, const sip_byte *p)
+{
+    const sip_byte *close;
+    while (p < via.end && *p != '"' && !sip_opens(via.p, p)) p++;
+    if (p == via.end) return sip_run(p, NULL);
+    if (*p != '"') return sip_run(p, sip_closing(p, via.end));
+    close = sip_quote_end(p, via.end);
+    return sip_run(p, close == via.end ? NULL : close + 1);
+}
+
+/* Whether a quote of a Via is not closed, or stands where it opens no quoted string. */
+static int sip_has_stray_quote(sip_text via)
+{
+    for (const sip_byte *p = via.p; p != NULL;) {
+        const sip_text hidden = sip_next_hidden(via, p);
+        if (hidden.p < via.end && *hidden.p == '"') {
+            if (hidden.end == NULL) return 1;
+        } else if (sip_find(sip_run(hidden.p, hidden.end == NULL ? via.end : hidden.end), '"')) {
+            return 1;
+        }
+        p = hidden.end;
+    }
+    return 0;
+}
+
+/* Where to write what shall stand at a place of a Via: there, and where that is hidden, at the semicolon before what
+ * hides it, or where that opens. *hidden is the last that was looked at; places are asked for in order. An open quote
+ * hides nothing. */
+static const sip_byte *sip_outside(
+    sip_text *hidden, sip_text via, const sip_byte *place, const sip_byte *semicolon)
+{
+    while (hidden->end != NULL && hidden->end <= place) *hidden = sip_next_hidden(via, hidden->end);
+    if (hidden->p >= place || (hidden->end == NULL && *hidden->p == '"')) return place;
+    return semicolon == NULL ? hidden->p : semicolon;
+}
+
 #define SIP_STAMP_ROOM 20 /* what a stamp can add besides the source address: ";received=", and "=65535" */
 
 /* Writes the value of a Via line with `received` and `rport` in its first Via as a receiver sets them, and returns
  * where that ends. What the sender wrote there is overwritten, and what it wrote twice taken out: it would send our
- * responses to others. So no quote hides a parameter where one is not closed. *asked: whether rport is there, which the
- * response goes back by. */
+ * responses to others. So no quote hides a parameter where one is not closed. What we write stands in no quotes, <> and
+ * comment: that parameter goes, and what is behind it. A second stamp changes nothing. *asked: whether
+ * rport is there, which the response goes back by. */
 static sip_byte *sip_stamp(sip_byte *to, sip_text value, sip_text source, uint32_t port, int *asked)
 {
-    const sip_text first = sip_first_element(value);
-    const sip_byte *end = sip_trim(first.p, first.end).end;
-    const int quoted = sip_has_quoted(first.p, end);
-    const sip_byte *params = sip_via_param_end(first.p, end, quoted), *from = value.p;
+    const sip_text first = sip_first_element(value), via = sip_run(first.p, sip_trim(first.p, first.end).end);
+    const sip_byte *end = via.end, *from = value.p, *semicolon = NULL;
+    const int quotes = sip_find(via, '"') != NULL, quoted = quotes && !sip_has_stray_quote(via);
+    const sip_byte *params = sip_via_param_end(via.p, end, quoted);
+    /* In most there is none, and nobody looks at each byte. */
+    sip_text hidden = quotes || sip_find(via, '<') || sip_find(via, '(') ? sip_run(via.p, via.p) : sip_run(end, NULL);
     int received = 0, rport = 0;
     for (const sip_byte *p = params; p < end;) {
         const sip_byte *next = sip_via_param_end(p + 1, end, quoted);
-        const sip_text name = sip_param_name(p + 1, next);
+        const sip_text name = sip_param_name(p + 1, next), rest = sip_run(name.end, next);
         int *seen = sip_is_word(name, "received") ? &received : sip_is_word(name, "rport") ? &rport : NULL;
-        /* A <, a comment or a quote that is overwritten may hide commas: what is left of the Via goes too. */
-        const sip_text rest = sip_run(name.end, next);
-        if (seen != NULL && (sip_hides_comma(rest) || (!quoted && sip_find(rest, '"')))) next = end;
-        if (seen != NULL && *seen) {
-            to = sip_put_text(to, sip_run(from, p));
+        const sip_byte *until = sip_outside(&hidden, via, p, semicolon);
+        if (seen != NULL) {
+            to = sip_put_text(to, sip_run(from, until));
+            /* A <, a comment or a quote that is overwritten may hide commas: what is left of the Via goes too. */
+            if (until < p || sip_hides_comma(rest) || (!quoted && sip_find(rest, '"'))) next = end;
             from = next;
-        } else if (seen != NULL) {
+            if (!*seen) {
+                to = sip_put(sip_put_text(to, sip_run(p, name.end)), "=", 1);
+                to = seen == &rport ? sip_put_number(to, port) : sip_put_text(to, source);
+                from = sip_trim(name.p, next).end;
+            }
             *seen = 1;
-            to = sip_put(sip_put_text(to, sip_run(from, name.end)), "=", 1);
-            to = seen == &rport ? sip_put_number(to, port) : sip_put_text(to, source);
-            from = sip_trim(name.p, next).end;
         }
+        if (until == p) semicolon = p;
         p = next;
     }
     *asked = rport;
-    if (!received && !rport && sip_same(sip_sent_by_host(sip_run(first.p, params)), source))
+    if (!received && !rport && sip_same(sip_sent_by_host(sip_run(via.p, params)), source))
         return sip_put_text(to, value);
-    to = sip_put_text(to, sip_run(from, end));
+    to = sip_put_text(to, sip_run(from, received || from == end ? end : sip_outside(&hidden, via, end, semicolon)));
     if (!received) to = sip_put_text(sip_put(to, ";received=", 10), source);
     if (end == value.end)
         while (sip_is_blank(to[-1])) to--; /* what stood between them and a parameter that was taken out */

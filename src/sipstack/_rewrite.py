@@ -5,17 +5,21 @@ a sender wrote cannot keep a server from stamping its Via or tagging its To. `_r
 """
 
 import re
+import sys
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from ._grammar import BLANK, OPEN_QUOTED_STRING, SWS
 from ._values import lower
-from .headers._lists import element_end
+from .headers._lists import comment_end, element_end
 
 _COMMAS = re.compile(f"[{BLANK},]*+")
 _TO_SEMICOLON = f'(?>(?:[^";]++|{OPEN_QUOTED_STRING})*)'
 _UP_TO_SEMICOLON = re.compile(_TO_SEMICOLON, re.DOTALL)
 _PARAMETER = re.compile(rf';{SWS}([^{BLANK}=";]*+)({_TO_SEMICOLON})', re.DOTALL)
-_CLOSED_QUOTES = re.compile(r'(?>(?:[^"]++|"[^"\\]*+(?:\\.[^"\\]*+)*")*)', re.DOTALL)
+_HIDDEN = re.compile(  # what is closed, and what only opens, or is a comment with others in it
+    rf'("[^"\\]*+(?:\\.[^"\\]*+)*"|<[^>]*+>|(?<![^{BLANK}])\([^()\\]*+\))|["<]|(?<![^{BLANK}])\(', re.DOTALL
+)
 _NAME_END = f'{SWS}(?i:%s)(?=[{BLANK}=";]|\\Z)'
 _UP_TO = {  # over all parameters of other names
     names: re.compile(f'(?>(?:[^";]++|{OPEN_QUOTED_STRING}|;(?!{_NAME_END % names}))*)', re.DOTALL | re.ASCII)
@@ -83,12 +87,14 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
     """A Via line with `received` and `rport` in its first Via as a receiver sets them (RFC 3261 18.2.1, RFC 3581 4).
 
     What the sender wrote there is overwritten, and what it wrote twice taken out: it would send our responses to
-    others. So no quote hides a parameter where one is not closed. Returns the line, and whether rport is there, which
-    the response goes back by.
+    others. So no quote hides a parameter where one is not closed. What we write stands in no quotes, <> and comment:
+    that parameter goes, and what is behind it. A second stamp changes nothing. Returns the line, and whether rport is
+    there, which the response goes back by.
     """
     via = split_first(value)[0].rstrip(BLANK)
+    hidden = _hidden_parts(via) if '"' in via or "<" in via or "(" in via else []
     # Something of the same length for each quote, which ends a name too.
-    plain = via if _CLOSED_QUOTES.fullmatch(via) else via.replace('"', "=")
+    plain = via.replace('"', "=") if hidden and '"' in via and _has_stray_quote(via, hidden) else via
     before = len(value) - len(value.lstrip(f"{BLANK},"))
     values = {"received": host, "rport": str(port)}
     written: set[str] = set()
@@ -96,10 +102,11 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
     parts, done = [value[:before]], 0
     for start, end, name, rest in _parameters(plain, "received|rport"):
         key = lower(name)
-        parts.append(via[done:start])
+        until = _outside(via, hidden, start) if hidden else start
+        parts.append(via[done:until])
         done = end
         # A <, a comment or a quote that is overwritten may hide commas: what is left of the Via goes too.
-        hides = _HIDES_COMMA.search(rest) is not None or (plain is not via and '"' in via[start:end])
+        hides = until < start or _HIDES_COMMA.search(rest) is not None or (plain is not via and '"' in via[start:end])
         if key not in written:
             written.add(key)
             blanks = "" if hides else rest[len(rest.rstrip(BLANK)) :]
@@ -107,12 +114,58 @@ def stamp(value: str, host: str, port: int) -> tuple[str, bool]:
         if hides:
             done = len(via)
             break
-    parts.append(via[done:])
     if not written and lower(_sent_by_host(head)) == lower(host):
         return value, False
     if "received" not in written:
-        parts.append(f";received={host}")
+        parts += [via[done : _outside(via, hidden, len(via))], f";received={host}"]
+    else:
+        parts.append(via[done:])
     return ("".join(parts) + value[before + len(via) :]).rstrip(BLANK), "rport" in written
+
+
+def _hidden_parts(via: str) -> list[tuple[int, int]]:
+    """The quoted strings, <> and comments of a Via: where each opens and ends.
+
+    What is not closed goes on for ever, but for a quote, which hides nothing then: its end is 0.
+    """
+    found: list[tuple[int, int]] = []
+    position = 0
+    while position >= 0:
+        begun, position = position, -1
+        for part in _HIDDEN.finditer(via, begun):
+            if part[1]:
+                found.append(part.span())
+                continue
+            start = part.start()
+            position = comment_end(via, start) if part[0] == "(" else -1
+            found.append((start, position if position > 0 else 0 if part[0] == '"' else sys.maxsize))
+            break
+    return found
+
+
+def _has_stray_quote(via: str, hidden: list[tuple[int, int]]) -> bool:
+    """Whether a quote is not closed, or stands where it opens no quoted string."""
+    return any(not end or (via[start] != '"' and '"' in via[start:end]) for start, end in hidden)
+
+
+def _outside(via: str, hidden: list[tuple[int, int]], place: int) -> int:
+    """Where to write what shall stand at a place of a Via.
+
+    It is there, and where that is hidden, at the semicolon before what hides it, or where that opens.
+    """
+    opening = _opening(hidden, place)
+    if opening is None:
+        return place
+    semicolon = via.rfind(";", 0, opening)
+    while semicolon >= 0 and (before := _opening(hidden, semicolon)) is not None:
+        semicolon = via.rfind(";", 0, before)
+    return opening if semicolon < 0 else semicolon
+
+
+def _opening(hidden: list[tuple[int, int]], place: int) -> int | None:
+    """Where that opens which hides a place; None where nothing does."""
+    at = bisect_left(hidden, (place, 0)) - 1
+    return hidden[at][0] if at >= 0 and place < hidden[at][1] else None
 
 
 def _sent_by_host(head: str) -> str:

@@ -165,6 +165,8 @@ def parse(data, *, max_size=MAX_SIZE, max_headers=MAX_HEADERS):
     cdef bytes raw = data if type(data) is bytes else as_bytes(data)
     if max_size is DEFAULT_SIZE and max_headers is DEFAULT_HEADERS:
         return read(raw, USUAL_SIZE, USUAL_HEADERS)
+    if type(max_size) is not int or type(max_headers) is not int:
+        max_size, max_headers = check_limits(max_size, max_headers)
     cdef Py_ssize_t size = PyNumber_AsSsize_t(max_size, NULL), headers = PyNumber_AsSsize_t(max_headers, NULL)
     if not 1 <= size <= SIP_LONGEST or headers < 0:
         check_limits(max_size, max_headers)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from functools import wraps
+from operator import index
 from types import MemberDescriptorType
 from typing import Any, ClassVar, Final, Self
 
@@ -105,9 +106,7 @@ def _of_text(parse: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
 
     @wraps(parse)
     def checked(cls: type[HeaderValue], text: str) -> object:
-        if type(text) is not str:
-            need_str(text, "text")
-        return parse(cls, text)
+        return parse(cls, text if type(text) is str else need_str(text, "text"))
 
     return checked
 
@@ -229,11 +228,46 @@ def skip_blanks(text: str, position: int) -> int:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
+# What a subclass says of itself (an enum's member gives its name, and anything may lie) is not asked: these give a
+# plain str or int.
+
+
 def need_str(value: object, what: str) -> str:
-    """The value, when it is a str; TypeError otherwise."""
+    """The value's text, when it is a str; TypeError otherwise."""
+    if type(value) is str:
+        return value
     if not isinstance(value, str):
         raise TypeError(f"{what} must be str, not {type(value).__name__}")
-    return value
+    return str.__str__(value)
+
+
+def need_int(value: object, what: str) -> int:
+    """The value's number, when it is an int, which a bool is not to us; TypeError otherwise."""
+    if type(value) is int:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be int, not {type(value).__name__}")
+    return int.__int__(value)
+
+
+def is_int(value: object) -> bool:
+    """Whether need_int takes it."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def need_limit(value: object, what: str, least: int = 0, most: int | None = None) -> int:
+    """A limit that a caller sets, an int or what stands for one; ValueError where nothing can be within it."""
+    number = value if type(value) is int else _index(value, what)
+    if number >= least and (most is None or number <= most):
+        return number
+    wanted = f"not be negative, as {number} is" if most is None else f"be from {least} to {most}, not {number}"
+    raise ValueError(f"{what} must {wanted}")
+
+
+def _index(value: object, what: str) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{what} must be int, not {type(value).__name__}")
+    return index(value)
 
 
 def need_token(value: object, what: str) -> str:
@@ -246,11 +280,10 @@ def need_token(value: object, what: str) -> str:
 
 def need_number(value: object, what: str, maximum: int, minimum: int = 0) -> int:
     """The value, when it is an int between the bounds."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be int, not {type(value).__name__}")
-    if not minimum <= value <= maximum:
+    number = need_int(value, what)
+    if not minimum <= number <= maximum:
         raise SerializeError(f"{what} is out of range")
-    return value
+    return number
 
 
 def need_text(value: object, what: str) -> str:

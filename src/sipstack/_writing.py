@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from . import _grammar as grammar
 from ._diagnose import bad_control
 from ._limits import LARGEST_MAX_SIZE, MAX_CONTENT_LENGTH, MAX_PORT, STATUS_CODES
-from ._values import need_str
+from ._values import is_int, need_int, need_str
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import HeaderValue
 from .headers._address import URI_IN_ANGLES
@@ -89,7 +89,7 @@ def as_bytes(data: Any) -> bytes:
     """What `parse` reads: bytes, bytes-like, or text, which is encoded as it would be read."""
     if isinstance(data, str):
         try:
-            return data.encode("utf-8", "surrogateescape")
+            return str.encode(data, "utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
             raise ParseError("text is not UTF-8", error.start) from None
     if isinstance(data, (bytes, bytearray, memoryview)):
@@ -131,9 +131,10 @@ def encode(text: str, what: str, name: str = "") -> bytes:
 
 def _encode_token(text: str, what: str) -> bytes:
     """A token's bytes; SerializeError where it is none (RFC 3261 25.1)."""
-    if not grammar.is_token(need_str(text, what)):
+    text = need_str(text, what)
+    if not grammar.is_token(text):
         raise SerializeError(f"{what} {text!r} is not a token")
-    return _not_too_large(str.encode(text, "ascii"), what)
+    return _not_too_large(text.encode("ascii"), what)
 
 
 def _not_too_large(data: bytes, what: str) -> bytes:
@@ -150,10 +151,12 @@ encode_tag = partial(_encode_token, what="tag")
 
 def _value_text(name: str, value: object) -> str:
     if isinstance(value, str):
-        return value
+        return str.__str__(value)
+    if is_int(value):
+        return str(need_int(value, "value"))
     if isinstance(value, AnyUri) and canonical_name(name) in URI_IN_ANGLES:
         return f"<{value}>"  # without them its parameters would be the header's (RFC 3261 20)
-    if isinstance(value, HeaderValue) or (isinstance(value, int) and not isinstance(value, bool)):
+    if isinstance(value, HeaderValue):
         return str(value)
     raise TypeError(f"value of {name} must be str, int, a header value or several, not {type(value).__name__}")
 
@@ -210,6 +213,7 @@ def encode_uri(uri: str | Uri) -> bytes:
         uri = str(uri.as_request_uri())
     if not isinstance(uri, str):
         raise TypeError(f"Request-URI must be str or a URI, not {type(uri).__name__}")
+    uri = str.__str__(uri)
     if not _URI.fullmatch(uri):
         raise SerializeError(f"Request-URI {uri!r} is empty or has a space or a control byte")
     return encode(uri, "Request-URI")
@@ -217,14 +221,13 @@ def encode_uri(uri: str | Uri) -> bytes:
 
 def encode_status(status: int, reason: str | None) -> bytes:
     """The text of a status line behind the version; without a reason, the status's own."""
-    if not isinstance(status, int) or isinstance(status, bool):
-        raise TypeError(f"status must be int, not {type(status).__name__}")
+    status = need_int(status, "status")
     lowest, highest = STATUS_CODES
     if not lowest <= status <= highest:
         raise SerializeError(f"status {status} is not in {lowest}..{highest}")
     if reason is None:
         reason = reason_phrase(status)
-    if not _REASON.fullmatch(need_str(reason, "reason")):
+    if not _REASON.fullmatch(reason := need_str(reason, "reason")):
         raise SerializeError(f"reason phrase {reason!r} has a control byte")
     return b"%d %b" % (status, encode(reason, "reason phrase"))
 
@@ -234,7 +237,7 @@ def encode_body(body: Body) -> bytes:
     if type(body) is bytes:
         data = body
     elif isinstance(body, str):
-        data = encode(_BODY_LINE_END.sub("\r\n", body), "body")
+        data = encode(_BODY_LINE_END.sub("\r\n", str.__str__(body)), "body")
     elif isinstance(body, (bytes, bytearray, memoryview)):
         data = bytes(memoryview(body))
     else:
@@ -254,13 +257,15 @@ def check_content_length(value: bytes, length: int) -> None:
     raise SerializeError(f"Content-Length {value!r} is not the body's {length} bytes; assign the body and it is set")
 
 
-def check_source(host: str, port: int) -> str:
+def check_source(host: str, port: int) -> tuple[str, int]:
     """A source address as it may be written into a Via: without a zone."""
-    if not isinstance(host, str) or not isinstance(port, int) or isinstance(port, bool):
-        raise TypeError("host must be str and port int")
-    found = _SOURCE.fullmatch(str.partition(host, "%")[0])
+    if type(host) is not str or type(port) is not int:
+        if not isinstance(host, str) or not is_int(port):
+            raise TypeError("host must be str and port int")
+        host, port = need_str(host, "host"), need_int(port, "port")
+    found = _SOURCE.fullmatch(host.partition("%")[0])
     if not found:
         raise SerializeError(f"source address {host!r} is no host")
-    if not 0 <= int.__index__(port) <= MAX_PORT:  # a subclass may compare as it likes
+    if not 0 <= port <= MAX_PORT:
         raise SerializeError(f"source port {port} is not in 0..{MAX_PORT}")
-    return found[0]
+    return found[0], port

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, overload
 from ._grammar import BLANK, FOLD, HEADER_NAME, LINE_END, LINE_TEXT, SWS
 from ._limits import MAX_BODY_PARTS, MAX_BOUNDARY, MAX_PART_HEADERS
 from ._rewrite import unfold
-from ._values import lower
+from ._values import lower, need_limit, need_str
 from ._writing import Body, HeaderInput, encode_body, encode_name, encode_value
 from .errors import HeaderError, ParseError, SerializeError
 from .headers import ContentType, parse_header
@@ -75,8 +75,10 @@ def body_parts(
     that of its last part. Raises HeaderError for a Content-Type that is missing, malformed, or of no multipart with a
     boundary, and ParseError for a body in which there is no part, or a part whose headers are malformed; with status
     513 where more than `max_parts` lines begin as a delimiter, or the parts have more than `max_headers` headers; each
-    line of a folded one counts.
+    line of a folded one counts. ValueError is for a limit that is none.
     """
+    if max_parts != MAX_BODY_PARTS or max_headers != MAX_PART_HEADERS:
+        max_parts, max_headers = need_limit(max_parts, "max_parts"), need_limit(max_headers, "max_headers")
     content_type = whole.content_type
     boundary = "" if content_type is None else content_type.params.get("boundary") or ""
     multipart = content_type is not None and content_type.media_type.startswith("multipart/")
@@ -150,7 +152,7 @@ def join_parts(
     """
     if boundary is None:
         boundary = os.urandom(16).hex()
-    elif _BOUNDARY.fullmatch(boundary) is None:
+    elif _BOUNDARY.fullmatch(boundary := need_str(boundary, "boundary")) is None:
         raise SerializeError("boundary is empty, too long, or holds a character that it may not (RFC 2046 5.1.1)")
     written = [_write_part(headers, encode_body(body)) for headers, body in parts]
     mark = b"--" + boundary.encode("ascii")

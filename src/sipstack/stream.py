@@ -90,7 +90,7 @@ class StreamParser:
         A head has at most four times `max_headers` lines, folded ones too.
         Raises ValueError for a limit that is none.
         """
-        check_limits(max_size, max_headers)
+        max_size, max_headers = check_limits(max_size, max_headers)
         self.client = client
         self.pings = self.pongs = 0
         self._max_size = max_size
@@ -255,6 +255,7 @@ def _reading(
 ) -> Generator[int, bytes, Message | None]:
     """Read one message from what is sent in: each time a line where a `_LINE` was asked for, else that many bytes."""
     keepalive = StreamParser(max_size=max_size, max_headers=max_headers, client=client, on_keepalive=on_keepalive)
+    max_size, max_headers = keepalive._max_size, keepalive._max_headers
     keepalive._empty_lines = half.empty_lines
     data = half.data
     while half.wanted == _NO_HEAD_YET:

@@ -10,7 +10,7 @@ from . import _grammar as grammar
 from ._grammar import is_host, is_ipv6, is_telephone_number
 from ._limits import MAX_PARAMETER, MAX_PORT
 from ._params import Parameters, Params, ParamsLike, WithParams, as_pairs
-from ._values import HeaderValue, assign, canonical_host, lower, need_number, need_str, parse_number, tolerate
+from ._values import HeaderValue, assign, canonical_host, is_int, lower, need_number, need_str, parse_number, tolerate
 from .errors import HeaderError, SerializeError
 
 __all__ = ["AbsoluteUri", "SipUri", "TelUri", "Uri", "escape_uri", "parse_uri", "unescape_uri"]
@@ -197,11 +197,12 @@ class SipUri(_UriWithParams):
 
         Parameters and headers are given by their meaning and are escaped here. Raises SerializeError.
         """
-        if need_str(scheme, "scheme") not in ("sip", "sips"):
+        if (scheme := need_str(scheme, "scheme")) not in ("sip", "sips"):
             raise SerializeError("scheme is neither sip nor sips")
-        if user is not None and _STRICT_USER.fullmatch(need_str(user, "user")) is None:
+        if user is not None and _STRICT_USER.fullmatch(user := need_str(user, "user")) is None:
             raise SerializeError("user is empty or holds a character that must be escaped")
-        if password is not None and (user is None or _PASSWORD.fullmatch(need_str(password, "password")) is None):
+        password = None if password is None else need_str(password, "password")
+        if password is not None and (user is None or _PASSWORD.fullmatch(password) is None):
             raise SerializeError("password has no user or holds a character that must be escaped")
         assign(self, scheme=scheme, user=user, password=password, host=need_host(host), port=need_port(port))
         assign(self, _params=_write_params(params), _headers=_write_headers(headers))
@@ -359,7 +360,7 @@ class TelUri(_UriWithParams):
 
         The parameters are written in the order of RFC 3966 3: ext and isub, phone-context, the others by name.
         """
-        if not is_telephone_number(need_str(number, "number")):
+        if not is_telephone_number(number := need_str(number, "number")):
             hint = "; parse_uri reads a whole URI" if _SCHEME.match(number) else ""
             raise SerializeError(f"number is not a telephone number{hint}")
         written = _write_params(sorted(as_pairs(params), key=_tel_param_place))
@@ -420,9 +421,10 @@ class AbsoluteUri(AnyUri):
 
     def __init__(self, scheme: str, rest: str) -> None:
         """Build a URI of a scheme that is none of sip, sips and tel. Raises SerializeError."""
-        if _SCHEME.fullmatch(need_str(scheme, "scheme") + ":") is None or lower(scheme) in _SCHEMES_OF_ITS_OWN:
+        scheme, rest = need_str(scheme, "scheme"), need_str(rest, "rest")
+        if _SCHEME.fullmatch(f"{scheme}:") is None or lower(scheme) in _SCHEMES_OF_ITS_OWN:
             raise SerializeError("scheme is not a name of another scheme")
-        if _STRICT_OPAQUE.fullmatch(need_str(rest, "rest")) is None:
+        if _STRICT_OPAQUE.fullmatch(rest) is None:
             raise SerializeError("URI is empty or holds a character that must be escaped")
         assign(self, scheme=lower(scheme), rest=rest)
 
@@ -460,7 +462,7 @@ def uri_scheme(text: str) -> str:
 def parse_uri(text: str) -> Uri:
     """Read a URI of any scheme. Raises HeaderError where it breaks its scheme's grammar."""
     if type(text) is not str:
-        need_str(text, "text")
+        text = need_str(text, "text")
     scheme = uri_scheme(text)
     if scheme in ("sip", "sips"):
         return SipUri.parse(text)
@@ -580,7 +582,7 @@ def _write_headers(headers: ParamsLike | None) -> str:
 
 
 def _text_of(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if is_int(value):
         return str(need_number(value, "URI parameter", MAX_PARAMETER))
     return need_str(value, "URI parameter")
 

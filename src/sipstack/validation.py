@@ -17,7 +17,7 @@ from ._limits import MAX_PARTS, MAX_VALUES
 from ._values import Flaws, lower
 from .errors import HeaderError
 from .headers import MAGIC_COOKIE, READERS, STAR, CSeq, NameAddr, parse_max_forwards, parse_value
-from .headers._counts import check_counts
+from .headers._counts import check_counts, need_counts
 from .methods import (
     ACK,
     CANCEL,
@@ -124,8 +124,11 @@ def validate(
 
     `schemes` are those of Request-URIs that are served, in any case. The limits are those of `Message.get_values`, for
     all headers with a structure together: over them it is a finding with status 513, and no value is read.
+    Raises ValueError for a limit that is none.
     """
     _need_several(schemes, "schemes")
+    if max_values != MAX_VALUES or max_parts != MAX_PARTS:
+        max_values, max_parts = need_counts(max_values, max_parts)
     found = message.check()
     if message.is_request:
         found += check_scheme(message, schemes) or _read("Request-URI", lambda: _check_request_uri(message.request_uri))
@@ -161,8 +164,10 @@ def unsupported_options(
     """The option tags of Require that are not in `supported`, for a 420 and its Unsupported header (8.2.2.3).
 
     An ACK or a CANCEL is never asked. Tags are compared in any case. The limits are those of `Message.get_values`.
-    Raises HeaderError for a malformed Require.
+    Raises HeaderError for a malformed Require, ValueError for a limit that is none.
     """
+    if max_values != MAX_VALUES or max_parts != MAX_PARTS:
+        max_values, max_parts = need_counts(max_values, max_parts)
     if message.method in (ACK, CANCEL):
         return ()
     known = {tag.lower() for tag in _need_several(supported, "supported")}

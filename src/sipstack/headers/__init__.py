@@ -34,7 +34,7 @@ from . import (
 from ._address import STAR, Contact, NameAddr, Star, parse_contacts, parse_hops
 from ._auth import AuthenticationInfo, Challenge, Credentials
 from ._base import TextValue, TokenValue, UriValue
-from ._counts import check_counts
+from ._counts import check_counts, need_counts
 from ._dates import Date, Timestamp
 from ._dialogs import Replaces, SessionId, TargetDialog, parse_call_id
 from ._events import EventValue, SubscriptionState
@@ -86,11 +86,13 @@ def parse_header(name: str, value: str, *, max_values: int = MAX_VALUES, max_par
 
     One field's value at a time; a header that is a list gives a tuple. A header without a structure, or an unknown
     one, gives the text without the blanks round it. Raises HeaderError, with the header's name, and with status 513
-    where there are more than `max_values` values or `max_parts` parts (see `Message.get_values`).
+    where there are more than `max_values` values or `max_parts` parts (see `Message.get_values`); ValueError for a
+    limit that is none.
     """
     if type(name) is not str or type(value) is not str:
-        need_str(name, "name")
-        need_str(value, "value")
+        name, value = need_str(name, "name"), need_str(value, "value")
+    if max_values != MAX_VALUES or max_parts != MAX_PARTS:
+        max_values, max_parts = need_counts(max_values, max_parts)
     header = canonical_name(name)
     reader = READERS.get(header)
     if reader is None:
@@ -103,6 +105,8 @@ def parse_values(
     name: str, lines: Sequence[str], max_values: int, max_parts: int
 ) -> tuple[HeaderValue | int | str, ...]:
     """Every value of a header's lines, each read by parse_header: a header that has one value gives one for a line."""
+    if max_values != MAX_VALUES or max_parts != MAX_PARTS:
+        max_values, max_parts = need_counts(max_values, max_parts)
     header = canonical_name(name)
     reader = READERS.get(header)
     if reader is None:

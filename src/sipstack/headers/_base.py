@@ -6,7 +6,18 @@ from typing import ClassVar, Final, Self, TypeVar
 
 from .._grammar import BLANK, CONTROL_CHARS, QUOTED_STRING, SWS, TOKEN, VALUE_CHARS, is_token
 from .._params import Parameter, Parameters, ParamsLike, WithParams, parameters_behind, write_parameters
-from .._values import Flaws, assign, need_number, need_text, need_token, parse_number, quote, tolerate, unquote
+from .._values import (
+    Flaws,
+    assign,
+    need_int,
+    need_number,
+    need_text,
+    need_token,
+    parse_number,
+    quote,
+    tolerate,
+    unquote,
+)
 from ..errors import HeaderError, SerializeError
 from ..uri import AbsoluteUri, SipUri, TelUri, Uri, parse_uri
 from ._lists import is_one_element
@@ -29,9 +40,10 @@ def write_qvalue(q: float) -> str:
     """A preference as written: with three decimals at most (RFC 3261 25.1)."""
     if isinstance(q, bool) or not isinstance(q, int | float):
         raise TypeError(f"q must be a number, not {type(q).__name__}")
-    if not 0 <= q <= 1:
+    number = float.__float__(q) if isinstance(q, float) else need_int(q, "q")
+    if not 0 <= number <= 1:
         raise SerializeError("q is not a number from 0 to 1")
-    return f"{q:.3f}".rstrip("0").removesuffix(".")
+    return f"{number:.3f}".rstrip("0").removesuffix(".")
 
 
 def readable(read: Callable[[str], _Read], value: str | None) -> _Read | None:

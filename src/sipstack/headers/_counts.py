@@ -9,11 +9,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from .._limits import MAX_PARTS, MAX_VALUES
+from .._values import need_limit
 from ..errors import HeaderError
 
 DIVIDERS: Final = ';& \t(%"\\'
-"""What divides a value into parts: parameters, headers of a URI, words, comments, escapes, quotes, quoted-pairs."""
+"""What divides a value into parts: parameters, headers of a URI, words, comments, escapes, quoted strings and pairs."""
 _DIVIDERS: Final = DIVIDERS.encode()
+
+
+def need_counts(max_values: object, max_parts: object) -> tuple[int, int]:
+    """The limits of a caller who sets them; ValueError for one that is none. Who leaves the default does not ask."""
+    return need_limit(max_values, "max_values"), need_limit(max_parts, "max_parts")
 
 
 def check_counts(header: str, lines: Sequence[str], max_values: int = MAX_VALUES, max_parts: int = MAX_PARTS) -> None:
@@ -27,4 +33,5 @@ def check_counts(header: str, lines: Sequence[str], max_values: int = MAX_VALUES
 
 def _parts_of(text: str) -> int:
     data = text.encode("ascii", "ignore")  # which every divider is
-    return len(data) - len(data.translate(None, _DIVIDERS))  # one look for all of them
+    dividers = len(data) - len(data.translate(None, _DIVIDERS))  # one look for all of them
+    return dividers - data.count(b'"') // 2  # a quoted string has two

@@ -74,7 +74,8 @@ class Timestamp(HeaderValue):
 
     def __init__(self, value: str, *, delay: str | None = None) -> None:
         """Build a Timestamp of decimal texts. Raises SerializeError."""
-        text = need_str(value, "value") if delay is None else f"{need_str(value, 'value')} {need_str(delay, 'delay')}"
+        value, delay = need_str(value, "value"), None if delay is None else need_str(delay, "delay")
+        text = value if delay is None else f"{value} {delay}"
         found = _TIMESTAMP.fullmatch(text)
         if found is None or found.groups() != (value, delay) or delay == "":
             raise SerializeError("Timestamp is not a decimal number")

@@ -117,9 +117,9 @@ class SessionId(TokenValue):
 
     def __init__(self, local: str, *, remote: str | None = None, params: ParamsLike | None = None) -> None:
         """Build a Session-ID of UUIDs as 32 hexadecimal digits in lower case. Raises SerializeError."""
-        for uuid in (local,) if remote is None else (local, remote):
-            if _UUID.fullmatch(need_text(uuid, "UUID")) is None:
-                raise SerializeError("UUID is not 32 hexadecimal digits in lower case")
+        local, *others = [need_text(uuid, "UUID") for uuid in ((local,) if remote is None else (local, remote))]
+        if not all(map(_UUID.fullmatch, (local, *others))):
+            raise SerializeError("UUID is not 32 hexadecimal digits in lower case")
         assign(self, value=local, _params=self._write_params(params, remote=remote))
 
     @property
@@ -135,7 +135,7 @@ class SessionId(TokenValue):
 
 
 def _need_call_id(call_id: str) -> str:
-    if re.fullmatch(_CALL_ID_IN_LIST, need_text(call_id, "call_id")) is None:
+    if re.fullmatch(_CALL_ID_IN_LIST, call_id := need_text(call_id, "call_id")) is None:
         raise SerializeError("call_id is empty or holds a blank, a comma or a semicolon")
     return call_id
 

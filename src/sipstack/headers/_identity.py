@@ -46,7 +46,8 @@ class Identity(Parametrized):
         params: ParamsLike | None = None,
     ) -> None:
         """Build an Identity. Raises SerializeError."""
-        found = self._pattern.fullmatch(need_text(token, "token"))
+        token = need_text(token, "token")
+        found = self._pattern.fullmatch(token)
         if found is None or found[1] != token:
             raise SerializeError("token is empty or not base64 with dots")
         pairs = as_pairs(params)

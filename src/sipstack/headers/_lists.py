@@ -15,10 +15,10 @@ ParsedHeader = HeaderValue | int | str | tuple[HeaderValue, ...] | tuple[str, ..
 """What parse_header returns: one value, or a tuple for a header that may have several."""
 Reader = Callable[[str], ParsedHeader]
 
-# Up to a comma or a comment. What is opened and never closed goes on to the end.
+# Up to a comma, or a comment with others or a backslash in it. What is opened and never closed goes on to the end.
 _TO_COMMA: Final = '[^",<(]*+'
 _UP_TO_COMMA: Final = re.compile(
-    rf"(?>{_TO_COMMA}(?:(?:{OPEN_QUOTED_STRING}|<[^>]*+>?|(?<=[^{BLANK},])\(){_TO_COMMA})*)", re.DOTALL
+    rf"(?>{_TO_COMMA}(?:(?:{OPEN_QUOTED_STRING}|<[^>]*+>?|(?<=[^{BLANK},])\(|\([^()\\]*+\)){_TO_COMMA})*)", re.DOTALL
 )
 _COMMENT_MARK: Final = re.compile(r"(?>(?:[^()\\]++|\\.?)*)([()]|\Z)", re.DOTALL)
 
@@ -35,7 +35,7 @@ def split_list(value: str) -> list[str]:
 def list_parts(value: str) -> list[tuple[int, str]]:
     """The parts that split_list finds, each with the place where it starts."""
     if type(value) is not str:
-        need_str(value, "value")
+        value = need_str(value, "value")
     if "," not in value:
         return [_trimmed(value, 0, len(value))] if value.strip(BLANK) else []
     return list(each_part(value))

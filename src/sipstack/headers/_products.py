@@ -45,11 +45,8 @@ class Products(HeaderValue):
 
     def __init__(self, products: Iterable[tuple[str, str | None]], *, comments: Iterable[str] = ()) -> None:
         """Build a value: the products, then the comments. Raises SerializeError."""
-        made = tuple([Product(*product) for product in products])
+        made = tuple([_checked(*product) for product in products])
         texts = tuple([need_text(comment, "comment") for comment in comments])
-        for product in made:
-            need_token(product.name, "product")
-            need_token("0" if product.version is None else product.version, "version")
         words = [str(product) for product in made]
         words += ["(" + escape(text, "()") + ")" for text in texts]
         assign(self, products=made, comments=texts, _text=" ".join(words))
@@ -81,6 +78,11 @@ class Products(HeaderValue):
 
     def _head(self) -> str:
         return self._text
+
+
+def _checked(name: str, version: str | None) -> Product:
+    version = None if version is None else need_token(version, "version")
+    return Product(need_token(name, "product"), version)
 
 
 READERS: Final[dict[str, Reader]] = {"Server": Products.parse, "User-Agent": Products.parse}

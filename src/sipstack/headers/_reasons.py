@@ -64,7 +64,7 @@ class WarningValue(HeaderValue):
         """Build a Warning. Raises SerializeError."""
         lowest, highest = WARN_CODES
         assign(self, code=need_number(code, "warn-code", highest, lowest), text=need_text(text, "text"))
-        if _AGENT.fullmatch(need_text(agent, "agent")) is None:
+        if _AGENT.fullmatch(agent := need_text(agent, "agent")) is None:
             raise SerializeError("agent is empty or holds a blank, a comma or a quote")
         assign(self, agent=agent)
 

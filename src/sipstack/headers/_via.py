@@ -70,7 +70,8 @@ class Via(WithParams):
         """Build a Via; `params` are those that have no argument of their own. Raises SerializeError."""
         if need_str(host, "host").upper().startswith("SIP/"):
             raise SerializeError("host is not a host name or address; Via.parse reads a whole Via")
-        name, _, version = need_str(protocol, "protocol").partition("/")
+        protocol = need_str(protocol, "protocol")
+        name, _, version = protocol.partition("/")
         need_token(name, "protocol")
         need_token(version, "protocol version")
         known: dict[str, str | int | None] = {
