@@ -311,7 +311,8 @@ class Message:
         `contacts` and `routes` do, which are faster. Raises HeaderError where one of the lines is malformed, and with
         status 513, before any is read, where there are more than `max_values` (lines and commas) or `max_parts`: what
         stands between `;`, `&`, blanks, `(`, `%`, backslashes and quoted strings. What is quoted counts too. ValueError
-        is for a limit that is none. Every other attribute that reads values has the default limits: 128 values, 512 parts.
+        is for a limit that is none. Every other attribute that reads values has the default limits: 128 values and 512
+        parts.
         """
         return parse_values(name, self.get_headers(name), max_values, max_parts)
 
