@@ -5,6 +5,9 @@ import contextlib
 import gc
 import io
 import itertools
+import socket
+import threading
+import time
 
 import pytest
 from growth import assert_linear, fill
@@ -19,6 +22,14 @@ from sipstack.stream import (
     read_message,
     read_message_from,
 )
+
+
+def until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
 
 PING = b"\r\n\r\n"
 COMMON = (
@@ -315,7 +326,7 @@ async def test_read_message():
     heard = []
     assert await read_all(STREAM, on_keepalive=heard.append) == PIPELINE
     assert await read_all(STREAM, 7, client=True, on_keepalive=heard.append) == PIPELINE
-    assert heard == [1] * (4 + STREAM_LINES)
+    assert sum(heard) == 4 + STREAM_LINES
 
 
 def test_read_message_from():
@@ -367,12 +378,17 @@ async def test_read_message_broken(data, reason):
 def test_all_readers_agree(parts):
     data = b"".join(parts)
     results = []
-    for collect in (lambda: all_of([data])[0], lambda: read_all_from(io.BytesIO(data))):
+    for collect in (
+        lambda hook: all_of([data], on_keepalive=hook)[0],
+        lambda hook: read_all_from(io.BytesIO(data), on_keepalive=hook),
+        lambda hook: asyncio.run(read_all(data, len(data) or 1, on_keepalive=hook)),
+    ):
+        heard = []
         try:
-            results.append(collect())
+            results.append((collect(heard.append), sum(heard)))
         except ParseError as error:
             results.append((error.reason, error.offset, error.status))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
 
 
 # --- datagrams that are no messages
@@ -453,11 +469,35 @@ async def test_a_hook_of_read_message_that_raises_loses_nothing():
             raise LookupError
 
     heard, reader = [], asyncio.StreamReader()
-    reader.feed_data(PING * 2 + b"\r\n" + message())
+    reader.feed_data(PING * 4 + b"\r\n" + message())
     with pytest.raises(LookupError):
         await read_message(reader, on_keepalive=hook)
     assert bytes(await read_message(reader, on_keepalive=hook)) == message()
-    assert heard == [1, 1]
+    assert sum(heard) == 4
+
+
+async def test_read_message_takes_no_byte_behind_the_shortest_message():
+    shortest = b"A a SIP/2.0\nl:0\n\n"
+    for before in (b"", b"\n", b"\r\n", PING, b"\n" * 16, b"\n" * 17, b"\r\n" * 9):
+        reader = asyncio.StreamReader()
+        reader.feed_data(before + shortest + b"behind")
+        reader.feed_eof()
+        assert bytes(await read_message(reader)) == shortest
+        assert await reader.read() == b"behind"
+
+
+async def test_a_ping_is_heard_when_it_is_there():
+    """Also where nothing follows: who asks may wait for the answer."""
+    heard = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as file:
+        theirs.sendall(PING)
+        reading = threading.Thread(target=read_message_from, args=(file,), kwargs={"on_keepalive": heard.append})
+        reading.start()
+        await asyncio.to_thread(until, lambda: heard)
+        assert heard == [1]
+        theirs.close()
+        reading.join()
 
 
 def test_a_hook_that_feeds():

@@ -18,6 +18,8 @@ from ._limits import MAX_PORT
 from ._running import Program
 from ._serving import Serving
 from ._stats import Stats
+from ._tasks import is_closed_by
+from .errors import PROGRAM_ENDS
 from .message import Message
 from .transport import Address, DatagramTransport, running_loop
 
@@ -405,11 +407,17 @@ class Endpoint:
             self._dispatcher.tasks.awaited += 1
             try:
                 result = await result
-            except (Exception, asyncio.CancelledError) as error:
+            except PROGRAM_ENDS:
+                raise
+            except asyncio.CancelledError as error:
                 task = asyncio.current_task()
-                if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                if task is None or task.cancelling():
                     raise
                 result = error  # nobody has cancelled it: it is the handler's own
+            except BaseException as error:
+                if is_closed_by(error):
+                    raise
+                result = error
             finally:
                 self._dispatcher.tasks.awaited -= 1
         return self._dispatcher.checked_response(request, result, addr or _NOWHERE, came)

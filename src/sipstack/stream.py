@@ -21,8 +21,9 @@ __all__ = ["StreamParser", "is_signaling_noise_datagram", "is_stun", "read_messa
 
 _NO_HEAD_YET: Final = -1
 _LINE: Final = -1
+_BEGINNING: Final = -2
+_FEW: Final = len(b"A a SIP/2.0\nl:0\n")  # bytes, and no message has so few
 _EMPTY_LINES: Final = re.compile(EMPTY_LINES.encode())
-_EMPTY_LINE: Final = frozenset((b"\n", b"\r\n"))
 _HEAD_END: Final = re.compile(HEAD_END.encode())
 _CONTENT_LENGTHS: Final = re.compile(CONTENT_LENGTHS.encode())
 _NOISE: Final = b" \t\r\n\0"
@@ -179,9 +180,7 @@ class StreamParser:
 
     def _skip_empty_lines(self) -> None:
         """Take the empty lines off the buffer, all at once, and report what they are."""
-        while end := _EMPTY_LINES.match(self._buffer).end():  # type: ignore[union-attr]  # it matches nothing too
-            lines = self._buffer.count(b"\n", 0, end)
-            del self._buffer[:end]  # first: the hook may raise, or feed more
+        while lines := _take_empty_lines(self._buffer):  # first: the hook may raise, or feed more
             before, self._empty_lines = self._empty_lines, self._empty_lines + lines
             count = _count_keepalives(before, lines, self.client)
             if self.client:
@@ -190,6 +189,14 @@ class StreamParser:
                 self.pings += count
             if count and self._on_keepalive is not None:
                 self._on_keepalive(count)
+
+
+def _take_empty_lines(data: bytearray) -> int:
+    """Take the empty lines off the front of some data; how many there were."""
+    end = _EMPTY_LINES.match(data).end()  # type: ignore[union-attr]  # it matches nothing too
+    lines = data.count(b"\n", 0, end)
+    del data[:end]
+    return lines
 
 
 def _count_keepalives(before: int, lines: int, client: bool) -> int:
@@ -247,6 +254,12 @@ class _Half:
         self.wanted = _NO_HEAD_YET
         self.empty_lines = self.lines = 0
 
+    def skip(self, empty_lines: int, client: bool) -> int:
+        """Take note of empty lines that were taken off; how many pings or pongs they are."""
+        before, self.empty_lines = self.empty_lines, self.empty_lines + empty_lines
+        self.lines -= empty_lines
+        return _count_keepalives(before, empty_lines, client)
+
 
 _HALVES: "Final[WeakKeyDictionary[asyncio.StreamReader, _Half]]" = WeakKeyDictionary()
 _READ: Final = 64
@@ -265,29 +278,31 @@ def _half_of(reader: asyncio.StreamReader) -> _Half:
 def _reading(
     half: _Half, max_size: int, max_headers: int, client: bool, on_keepalive: KeepAliveHook | None
 ) -> Generator[int, bytes, Message | None]:
-    """Read one message from what is sent in: each time a line where a `_LINE` was asked for, else that many bytes."""
+    """Read one message from what is sent in: a line for a `_LINE`, else up to that many bytes.
+
+    For a `_BEGINNING` it is either, a line or up to `_FEW` bytes: behind an empty line there may be thousands.
+    """
     check_limits(max_size, max_headers)
     data = half.data
     while half.wanted == _NO_HEAD_YET:
-        line = yield _LINE
-        if not line and not data:
+        chunk = yield _BEGINNING if half.empty_lines and not data else _LINE
+        if not chunk and not data:
             return None
-        if not line.endswith(b"\n"):
-            raise ParseError("stream ended inside a message", len(data) + len(line))
-        empty = line in _EMPTY_LINE
-        if empty and not data:
-            half.empty_lines += 1
-            if on_keepalive is not None and (count := _count_keepalives(half.empty_lines - 1, 1, client)):
+        if not chunk:
+            raise ParseError("stream ended inside a message", len(data))
+        before = len(data)
+        data += chunk
+        half.lines += chunk.count(b"\n")
+        if before <= 1 and (empty := _take_empty_lines(data)):
+            count = half.skip(empty, client)
+            if count and on_keepalive is not None:
                 on_keepalive(count)
-            continue
-        data += line
-        half.lines += 1
         if len(data) > max_size:
             raise _too_large(max_size)
         if half.lines > LINES_A_HEADER * max_headers:
             raise _too_many_lines(data, LINES_A_HEADER * max_headers)
-        if empty:
-            half.wanted = _message_length(bytes(data), max_size, max_headers)
+        if (len(chunk) <= 2 or before <= _FEW) and (found := _HEAD_END.search(data, max(before - 2, 0))):
+            half.wanted = _message_length(bytes(data[: found.end()]), max_size, max_headers)
     while len(data) < half.wanted:
         chunk = yield half.wanted - len(data)
         if not chunk:
@@ -306,7 +321,7 @@ async def read_message(
 ) -> Message | None:
     """Read one message from an asyncio reader; None where the stream ends before one begins.
 
-    Bytes behind the message stay in the reader. Keep-alives are as in StreamParser, but heard one by one. Other tasks
+    Bytes behind the message stay in the reader. Keep-alives are as in StreamParser, but heard a few at a time. Other tasks
     have their turn every 16 KiB, and more often where lines are short, also where nothing is waited for. Raises
     ParseError where the stream breaks a rule or ends inside a message: close the connection then. ValueError for a
     limit that is none.
@@ -322,7 +337,10 @@ async def read_message(
                 half.worked = 0
                 await asyncio.sleep(0)  # a reader that has what it is asked for does not wait
             try:
-                data = await (reader.readline() if wanted == _LINE else reader.read(wanted))
+                if wanted == _LINE:
+                    data = await reader.readline()
+                else:
+                    data = await reader.read(_FEW if wanted == _BEGINNING else wanted)
             except ValueError as error:  # the line is longer than the reader's own limit
                 raise _too_large(max_size) from error
             half.worked += _READ + len(data)
@@ -347,8 +365,8 @@ def read_message_from(
     reading = _reading(_Half(), max_size, max_headers, client, on_keepalive)
     wanted = next(reading)
     while True:
-        data = file.readline(max_size + 1) if wanted == _LINE else file.read(wanted)
-        if wanted == _LINE and len(data) > max_size:
+        data = file.read(wanted) if wanted > 0 else file.readline(max_size + 1)  # which does not wait for more
+        if wanted < 0 and len(data) > max_size:
             raise _too_large(max_size)
         try:
             wanted = reading.send(data)
