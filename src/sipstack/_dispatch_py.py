@@ -244,18 +244,18 @@ class Dispatcher:
             if request.stamp_received(addr[0], addr[1]) and not self.use_maddr:
                 target = addr
         except SipError as error:
-            fault = Fault(400, f"Via {getattr(error, 'reason', 'unusable')}", (), error)
+            # An address of ours that is no host. Nobody gets such a request, or what its sender wrote into them counts.
+            fault = Fault(500, None, (), error)
         if self.watches_requests:
             self.reports.call(self.config.on_request, request, addr)
             self.reports.event(EventType.REQUEST_RECEIVED, addr, data, request=request)
         route = self.count_request(request._method())
-        if self.validate:
-            if fault is None:
-                fault = self.judge(request)
-            if fault is not None:
-                self.note_rejected(request, addr, fault)
-                self.refuse(request, addr, fault, len(data))
-                return
+        if self.validate and fault is None:
+            fault = self.judge(request)
+        if fault is not None:
+            self.note_rejected(request, addr, fault)
+            self.refuse(request, addr, fault, len(data))
+            return
         handler = self.fallback[NO_ROUTE] if route.handler is None else route.handler
         try:
             result = handler(request, addr)

@@ -32,7 +32,7 @@ _STUN_COOKIE: Final = b"\x21\x12\xa4\x42"
 _STUN_HEADER: Final = 20  # bytes
 
 KeepAliveHook = Callable[[int], object]
-"""Called with how many pings (a CRLFCRLF each, to be answered with a CRLF each) or pongs (a CRLF each) came together."""
+"""Called with how many pings (a CRLFCRLF each, answered with a CRLF each) or pongs (a CRLF each) came together."""
 
 
 def is_signaling_noise_datagram(data: bytes | bytearray | memoryview) -> bool:
@@ -321,8 +321,8 @@ async def read_message(
 ) -> Message | None:
     """Read one message from an asyncio reader; None where the stream ends before one begins.
 
-    Bytes behind the message stay in the reader. Keep-alives are as in StreamParser, but heard a few at a time. Other tasks
-    have their turn every 16 KiB, and more often where lines are short, also where nothing is waited for. Raises
+    Bytes behind the message stay in the reader. Keep-alives are as in StreamParser, but heard a few at a time. Other
+    tasks have their turn every 16 KiB, and more often where lines are short, also where nothing is waited for. Raises
     ParseError where the stream breaks a rule or ends inside a message: close the connection then. ValueError for a
     limit that is none.
 
