@@ -385,9 +385,7 @@ DENIED = LIMITED.replace("endpoint.run(", "limit_processes(signal.SIGUSR1)\nendp
 
 def pauses_of_the_denied(it, index):
     it.read(0.05)
-    said = (
-        rf"ERROR:sipstack\._workers:worker {index} could not be started, tried again in ([0-9.]+) s: .Errno [0-9]+. \w"
-    )
+    said = rf"ERROR:sipstack\._workers:worker {index} could not be started, tried again in ([0-9.]+) s: .Errno [0-9]+. \w"
     return [float(pause) for pause in re.findall(said, it.output[2])]
 
 

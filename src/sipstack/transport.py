@@ -349,8 +349,8 @@ class UDPTransport(DatagramTransport):
             self._fallback.close()
             self._fallback = None
         elif self._watched >= 0 and not self._loop.is_closed():
-            # By its number: where somebody closed the socket, the loop must forget it all the same. Who has the number by
-            # now and asked this loop to watch it was never heard: the loop took it for ours, which the kernel had dropped.
+            # By its number: where somebody closed the socket, the loop must forget it all the same. Who has the number
+            # by now and had this loop watch it heard nothing: the loop took it for ours, which the kernel forgot.
             self._loop.remove_reader(self._watched)
             self._loop.remove_writer(self._watched)
         self._watched = -1
