@@ -191,6 +191,6 @@ def _as_failure(raised: BaseException) -> Exception:
     if isinstance(raised, asyncio.CancelledError):
         failure = TransportError(errno.ECANCELED, "the sending was cancelled")
     else:
-        failure = TransportError(errno.EIO, f"the sending failed: {raised!r}")
+        failure = TransportError(errno.EIO, f"the sending ended with {type(raised).__name__}")
     failure.__cause__ = raised
     return failure
