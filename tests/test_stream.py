@@ -8,6 +8,7 @@ import itertools
 import socket
 import threading
 import time
+import weakref
 
 import pytest
 from growth import assert_linear, fill
@@ -603,12 +604,14 @@ def test_read_message_gives_others_their_turn(run, piece):
 async def test_a_reader_that_is_read_in_turns_is_forgotten_with_its_state():
     reader = asyncio.StreamReader()
     reader.feed_data(message() * 2)
-    before = len(stream._HALVES)
-    assert bytes(await read_message(reader)) == bytes(await read_message(reader)) == message()
-    assert len(stream._HALVES) == before + 1
+    assert bytes(await read_message(reader)) == message()
+    half = weakref.ref(stream._HALVES[reader])
+    assert bytes(await read_message(reader)) == message()
+    assert stream._HALVES[reader] is half()
+    assert not half().data
     del reader
     gc.collect()
-    assert len(stream._HALVES) == before
+    assert half() is None
 
 
 async def test_behind_a_broken_message_the_next_call_begins_anew():

@@ -602,7 +602,9 @@ class Sink:
         await it.start(self)
 
     async def wait(self, what, count=1):
-        got = getattr(self, what)
+        return await self.wait_for(getattr(self, what), count, what)
+
+    async def wait_for(self, got, count=1, what="of them"):
         end = time.monotonic() + 30
         while len(got) < count:
             assert time.monotonic() < end, f"{len(got)} of {count} {what}"
@@ -1197,8 +1199,9 @@ def test_a_transport_whose_socket_is_gone_cannot_be_started(run, batch, how, tmp
 
 @pytest.mark.skipif(os.name != "posix", reason="descriptors are reused there alone")
 @pytest.mark.parametrize("loop", sorted({*LOOPS} - {"no_reader"}))
-def test_a_pause_at_whose_end_the_descriptor_is_somebody_elses(loop, batch, peer):
-    """Nobody else's descriptor is watched then."""
+@pytest.mark.parametrize("how", ["read on", "stopped"])
+def test_a_pause_at_whose_end_the_descriptor_is_somebody_elses(loop, batch, peer, how):
+    """Nobody else's descriptor is watched then, and theirs stays watched."""
 
     async def main():
         sink = Sink()
@@ -1212,12 +1215,19 @@ def test_a_pause_at_whose_end_the_descriptor_is_somebody_elses(loop, batch, peer
         with theirs:
             os.dup2(ours.fileno(), descriptor)
             ours.close()
+            heard = []
+            asyncio.get_running_loop().add_reader(descriptor, lambda: heard.append(os.read(descriptor, 99)))
+            if how == "read on":
+                [error] = await sink.wait("errors")
+                assert error.errno == errno.EBADF
+            else:
+                it.stop()
             theirs.send(b"not for us")
-            [error] = await sink.wait("errors")
-            assert error.errno == errno.EBADF
+            await sink.wait_for(heard)
+            assert heard == [b"not for us"]
             assert not sink.datagrams
             it.close()
-            assert os.read(descriptor, 99) == b"not for us"
+            asyncio.get_running_loop().remove_reader(descriptor)
             os.close(descriptor)
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as it:

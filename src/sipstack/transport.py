@@ -187,6 +187,7 @@ class UDPTransport(DatagramTransport):
         self._identity = (0, 0)  # of the socket's descriptor
         self._watched = -1  # the descriptor that the loop watches
         self._pauses = 0  # since something could be read
+        self._is_pausing = False  # and the loop does not watch the descriptor
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receiver: Receiver | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -343,17 +344,18 @@ class UDPTransport(DatagramTransport):
         """Stops the reading, and tells nobody. The socket stays open and keeps what arrives."""
         if self._loop is None:
             return
+        is_somebody_elses = self._is_pausing and not self._is_ours(self._watched)
         if self._timer is not None:
             self._timer.cancel()
         if self._fallback is not None:
             self._fallback.close()
             self._fallback = None
-        elif self._watched >= 0 and not self._loop.is_closed():
+        elif self._watched >= 0 and not self._loop.is_closed() and not is_somebody_elses:
             # By its number: where somebody closed the socket, the loop must forget it all the same. Who has the number
             # by now and had this loop watch it heard nothing: the loop took it for ours, which the kernel forgot.
             self._loop.remove_reader(self._watched)
             self._loop.remove_writer(self._watched)
-        self._watched = -1
+        self._watched, self._is_pausing = -1, False
         self._loop = self._timer = self._receiver = None
         if self._comes_again is not None:
             self._comes_again.cancel()
@@ -397,6 +399,7 @@ class UDPTransport(DatagramTransport):
                 taken = self._take(receiver)
             except OSError as error:
                 self._on_error(error)
+                taken = 0
                 break
             if taken == 0 or time.monotonic() > end:
                 break
@@ -473,6 +476,7 @@ class UDPTransport(DatagramTransport):
             return False
         if self._fallback is None:
             self._loop.remove_reader(self._watched)
+            self._is_pausing = True
             self._loop.call_later(_PAUSE_SECONDS, self._read_on, self._receiver)
         return True
 
@@ -481,6 +485,7 @@ class UDPTransport(DatagramTransport):
         if self._loop is None or self._receiver is not receiver or self._watched < 0:
             return
         if self._is_ours(self._watched):
+            self._is_pausing = False
             self._loop.add_reader(self._watched, self._on_readable)
         else:
             self._fail(OSError(errno.EBADF, _NOT_OURS))
