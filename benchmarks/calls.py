@@ -87,6 +87,9 @@ BYTES: dict[str, Call] = {
     "StreamParser keep-alives": lambda raw: list(StreamParser().feed(b"\r\n" * (len(raw) // 2))),
     "StreamParser many": lambda raw: next(StreamParser().feed(b"A a SIP/2.0\nl:0\n\n" * (len(raw) // 18))),
     "read_message_from": lambda raw: sipstack.read_message_from(io.BytesIO(raw)),
+    "read_message": lambda raw: asyncio.run(_read_all(raw)),
+    "read_message keep-alives": lambda raw: asyncio.run(_read_all(b"\n" * len(raw))),
+    "read_message many": lambda raw: asyncio.run(_read_all(b"A a SIP/2.0\nl:0\n\n" * (len(raw) // 18))),
 }
 
 
@@ -147,6 +150,14 @@ def _in_pieces(raw: bytes, size: int) -> None:
     parser = StreamParser()
     for at in range(0, len(raw), size):
         list(parser.feed(raw[at : at + size]))
+
+
+async def _read_all(raw: bytes) -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(raw)
+    reader.feed_eof()
+    while await sipstack.read_message(reader) is not None:
+        pass
 
 
 # --- what is made of the bytes before

@@ -79,7 +79,8 @@ def _registrar() -> Calls:
     digest = registrar.Digest(DOMAIN, {}, bytes(16))
 
     def begin() -> Endpoint:
-        return registrar.Registrar(ADDRESS, digest, registrar.Locations("redis://127.0.0.1:1/0")).transactions.endpoint
+        locations = registrar.Locations("redis://127.0.0.1:1/0")
+        return registrar.Registrar(ADDRESS, digest, locations, max_size=CONFIG.max_size).transactions.endpoint
 
     return {
         "registrar": (_receive, lambda raw: (begin(), _of_method(raw.replace(b"bob@", b"", 1), b"REGISTER"))),

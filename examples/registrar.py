@@ -187,11 +187,16 @@ class Registrar:
     """The registrar of a domain, and the redirect server of who is registered there."""
 
     def __init__(
-        self, listen: Address, digest: Digest, locations: Locations, transport: DatagramTransport | None = None
+        self,
+        listen: Address,
+        digest: Digest,
+        locations: Locations,
+        transport: DatagramTransport | None = None,
+        max_size: int = MAX_SIZE,
     ) -> None:
         self.domain, self.digest, self.locations = digest.realm, digest, locations
         self._logged = -math.inf
-        config = EndpointConfig(host=listen[0], port=listen[1], schemes=("sip",), supported=None, max_size=MAX_SIZE)
+        config = EndpointConfig(host=listen[0], port=listen[1], schemes=("sip",), supported=None, max_size=max_size)
         handlers = dict.fromkeys((INVITE, MESSAGE, OPTIONS, REFER, SUBSCRIBE), self.on_request)
         self.transactions = Transactions(config, {REGISTER: self.on_register, **handlers}, transport=transport)
 

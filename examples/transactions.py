@@ -238,7 +238,9 @@ class ServerTransaction(Transaction):
         except asyncio.CancelledError as error:
             if self.state is not State.TERMINATED and not self.given_up and self.layer.endpoint.transport is not None:
                 self.fail(error)  # something it waited for was cancelled
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             self.fail(error)
         if self.given_up:
             self.respond(self.request.reply(self.given_up))
@@ -444,7 +446,9 @@ class Transactions:
                 return self._start(result, request, transaction)
             if result is not None and transaction is not None:
                 transaction.respond(result)
-        except (Exception, asyncio.CancelledError) as error:  # nobody has cancelled this: it is the handler's own
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # nobody has cancelled this: it is the handler's own
             if transaction is None:
                 raise
             transaction.fail(error)
@@ -545,5 +549,7 @@ async def _wait(work: asyncio.Future[Message | None]) -> None:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-    except Exception:  # noqa: S110 - the transaction has answered it
-        pass
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # the transaction has answered it
+        return

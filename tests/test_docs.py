@@ -653,15 +653,18 @@ def test_transport(start: Any) -> None:
     assert output.splitlines() == ["200 to ('192.0.2.9', 5062)", "2 in, 1 unanswerable, 1 out"]
 
 
+def wait_for_tcp(port: int) -> socket.socket:
+    for _ in range(600):
+        with contextlib.suppress(ConnectionError):
+            return socket.create_connection(("127.0.0.1", port), timeout=60)
+        time.sleep(0.1)
+    raise AssertionError("nobody listens")
+
+
 def test_tcp(start: Any, new_port: Callable[..., int]) -> None:
     port = new_port(tcp=True)
     start("how-to/tcp.md", port=port)
-    for _ in range(600):
-        with contextlib.suppress(ConnectionError):
-            sock = socket.create_connection(("127.0.0.1", port), timeout=60)
-            break
-        time.sleep(0.1)
-    with sock, sock.makefile("rb") as file:
+    with wait_for_tcp(port) as sock, sock.makefile("rb") as file:
         data = request("OPTIONS") + b"\r\n\r\n" + request("OPTIONS").replace(b"Call-ID", b"X-ID")
         sock.sendall(data[:100])
         sock.sendall(data[100:])
@@ -670,8 +673,27 @@ def test_tcp(start: Any, new_port: Callable[..., int]) -> None:
         assert first is not None
         assert second is not None
         assert (first.status_code, second.status_code) == (200, 400)
+        pings = b"\r\n\r\n" * 10_000
+        sock.sendall(pings)
+        assert file.read(len(pings) // 2) == b"\r\n" * 10_000  # a pong for each
         sock.sendall(b"hello\r\n\r\n")
         assert file.read() == b""
+
+
+def test_tcp_connections_that_are_lost_do_not_fill_the_log(start: Any, new_port: Callable[..., int]) -> None:
+    port = new_port(tcp=True)
+    process = start("how-to/tcp.md", port=port)
+    wait_for_tcp(port).close()
+    for _ in range(20):
+        with wait_for_tcp(port) as sock:
+            sock.sendall(request("OPTIONS") * 300)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it is reset
+    with wait_for_tcp(port) as sock, sock.makefile("rb") as file:
+        sock.sendall(request("OPTIONS"))
+        assert sipstack.read_message_from(file) is not None
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert output.count("\n") < 60, output[:2000]
 
 
 def test_pcap(start: Any, tmp_path: Path) -> None:

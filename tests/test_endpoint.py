@@ -1746,6 +1746,11 @@ def test_a_closed_socket_underneath_ends_serve(run):
         assert caught.value.errno == errno.EBADF
         assert isinstance(caught.value.__cause__, OSError)
         assert len(errors) == 1
+        for _ in range(2):
+            with pytest.raises(TransportError, match="somebody closed the socket"):
+                await endpoint.serve()
+        endpoint.close()
+        endpoint.open()  # a new one
         endpoint.close()
 
     run(main())

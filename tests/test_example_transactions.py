@@ -228,8 +228,10 @@ class TestServerNonInvite:
 
     @pytest.mark.parametrize("wait", [False, True])
     @pytest.mark.parametrize(
-        ("error", "status"), [(HeaderError("bad", "To"), 400), (HeaderError("x", status=423), 423), (KeyError(), 500)]
-    )
+        ("error", "status"),
+        [(HeaderError("bad", "To"), 400), (HeaderError("x", status=423), 423), (KeyError(), 500),
+         (BaseException(), 500), (GeneratorExit(), 500)],
+    )  # fmt: skip
     def test_what_a_handler_raises_is_answered_and_answered_again(self, error, status, wait, caplog):
         asked = []
 

@@ -10,7 +10,8 @@ import sipstack
 
 PACKAGE = Path(sipstack.__file__).parent
 LAYERS = """
-    _address _compat _limits _printable _sip errors methods
+    errors
+    _address _compat _limits _printable _sip methods
     _first_steps _first_steps_py _grammar _limited_log _stats
     _values
     _params

@@ -8,7 +8,7 @@ import pickle
 import threading
 
 import pytest
-from test_endpoint import HOOKS, SOURCE, Memory, answers, ok, recorder, request_bytes, settle, udp_socket
+from test_endpoint import HOOKS, SOURCE, Memory, answers, ok, recorder, request_bytes, settle, statuses, udp_socket
 
 from sipstack import Endpoint, EndpointConfig, EventType, HeaderError, Message, StreamParser, parse
 
@@ -453,10 +453,49 @@ def test_a_port_that_is_none(go, port):
 
     async def main():
         endpoint, out = Endpoint(), []
-        with pytest.raises(ValueError, match="port is 0 to 65535"):
+        with pytest.raises(ValueError, match=f"source port {port} is not in 0..65535"):
             endpoint.receive(request_bytes(), ("192.0.2.9", port), out.append)
         assert not out
         assert endpoint.stats.datagrams == 0
+
+    go(main())
+
+
+FORGED = {"Via": "SIP/2.0/TCP h;branch=z9hG4bK1;received=198.51.100.1;rport=9"}
+
+
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize("host", ["/run/x.sock", "queue one", "", "\0", "a\r\nb", "\ud800", "é", "h;x"])
+def test_a_host_that_is_none(go, host, validate):
+    """It could not be stamped, and what the sender wrote there would stay. So nothing comes of it over a transport."""
+
+    async def main():
+        endpoint, out = Endpoint(EndpointConfig(validate=validate)), []
+        endpoint.register_handler("OPTIONS", lambda request, _: out.append(request))
+        with pytest.raises(ValueError, match="is no host"):
+            endpoint.receive(request_bytes(**FORGED), (host, 5), out.append)
+        assert endpoint.stats.datagrams == 0
+        assert statuses(endpoint, request_bytes(**FORGED), (host, 5)) == [500]
+        assert endpoint.stats.rejected == 1
+        assert not out
+
+    go(main())
+
+
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize(
+    ("addr", "received"),
+    [(("queue-one", 0), "queue-one"), (("unix", 5), "unix"), (("2001:db8::1", 5, 0, 0), "2001:db8::1"),
+     (("fe80::1%eth0", 5, 0, 2), "fe80::1")],
+)  # fmt: skip
+def test_a_peer_without_an_ip_address_has_a_name(go, addr, received, validate):
+    async def main():
+        endpoint, out = Endpoint(EndpointConfig(validate=validate)), []
+        endpoint.register_handler("OPTIONS", lambda request, _: request.reply(200))
+        await endpoint.receive(request_bytes(**FORGED), addr, out.append)
+        response = parse(out[0])
+        assert response.status_code == 200
+        assert (response.via.received, response.via.rport) == (received, addr[1] or None)
 
     go(main())
 

@@ -2,8 +2,13 @@
 
 import asyncio
 import contextlib
+import gc
 import io
 import itertools
+import socket
+import threading
+import time
+import weakref
 
 import pytest
 from growth import assert_linear, fill
@@ -12,8 +17,6 @@ from hypothesis import strategies as st
 
 from sipstack import ParseError, stream
 from sipstack.stream import (
-    PING,
-    PONG,
     StreamParser,
     is_signaling_noise_datagram,
     is_stun,
@@ -21,6 +24,15 @@ from sipstack.stream import (
     read_message_from,
 )
 
+
+def until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+PING = b"\r\n\r\n"
 COMMON = (
     b"Via: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 INFO\r\n"
 )
@@ -49,6 +61,7 @@ PIPELINE = [
 ]
 GAPS = [b"\r\n\r\n", b"", b"\r\n", b"\n", b"\r\n\r\n\r\n\r\n\r\n", b"", b"\r\n\r\n"]
 STREAM = b"".join(gap + part for gap, part in zip(GAPS, [*PIPELINE, b""], strict=True))
+STREAM_LINES = b"".join(GAPS).count(b"\n")
 
 
 def feed_all(parser, pieces):
@@ -120,15 +133,15 @@ def test_keep_alives():
     heard = []
     server = StreamParser(on_keepalive=heard.append)
     assert feed_all(server, [b"\r", b"\n", b"\r\n", b"\r\n"]) == []
-    assert (server.pings, server.pongs, heard) == (1, 0, [PING])
+    assert (server.pings, server.pongs, heard) == (1, 0, [1])
     assert feed_all(server, [b"\r\n", message(), b"\r\n"]) == [message()]
-    assert (server.pings, heard) == (2, [PING, PING])
+    assert (server.pings, heard) == (2, [1, 1])
     assert feed_all(server, [message(), b"\r\n"]) == [message()]
     assert server.pings == 2, "a CRLF before a message and one behind it are no ping"
     server.eof()
     client = StreamParser(client=True, on_keepalive=heard.append)
     assert feed_all(client, [b"\r\n", message(), b"\r\n\r\n"]) == [message()]
-    assert (client.pings, client.pongs, heard[2:]) == (0, 3, [PONG] * 3)
+    assert (client.pings, client.pongs, heard[2:]) == (0, 3, [1, 2])
 
 
 def test_every_valid_message_of_the_corpus_is_framed(corpus, impl):
@@ -314,14 +327,13 @@ async def test_read_message():
     heard = []
     assert await read_all(STREAM, on_keepalive=heard.append) == PIPELINE
     assert await read_all(STREAM, 7, client=True, on_keepalive=heard.append) == PIPELINE
-    assert heard[:4] == [PING] * 4
-    assert set(heard[4:]) == {PONG}
+    assert sum(heard) == 4 + STREAM_LINES
 
 
 def test_read_message_from():
     heard = []
     assert read_all_from(io.BytesIO(STREAM), on_keepalive=heard.append) == PIPELINE
-    assert heard == [PING] * 4
+    assert heard == [1] * 4
     assert read_all_from(Trickle(STREAM)) == PIPELINE
     assert read_all_from(io.BytesIO(STREAM), client=True) == PIPELINE
     assert read_all_from(io.BytesIO(b"")) == []
@@ -367,12 +379,17 @@ async def test_read_message_broken(data, reason):
 def test_all_readers_agree(parts):
     data = b"".join(parts)
     results = []
-    for collect in (lambda: all_of([data])[0], lambda: read_all_from(io.BytesIO(data))):
+    for collect in (
+        lambda hook: all_of([data], on_keepalive=hook)[0],
+        lambda hook: read_all_from(io.BytesIO(data), on_keepalive=hook),
+        lambda hook: asyncio.run(read_all(data, len(data) or 1, on_keepalive=hook)),
+    ):
+        heard = []
         try:
-            results.append(collect())
+            results.append((collect(heard.append), sum(heard)))
         except ParseError as error:
             results.append((error.reason, error.offset, error.status))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
 
 
 # --- datagrams that are no messages
@@ -433,47 +450,95 @@ def test_an_error_that_is_raised_again_and_again_does_not_grow():
 
 
 def test_a_hook_that_raises_loses_nothing_and_counts_nothing_twice():
-    def hook(data):
-        heard.append(data)
-        if len(heard) == 2:
+    def hook(count):
+        heard.append(count)
+        if len(heard) == 1:
             raise LookupError
 
     heard = []
     parser = StreamParser(on_keepalive=hook)
     with pytest.raises(LookupError):
         list(parser.feed(PING * 4 + message()))
-    assert [bytes(found) for found in parser.feed(b"")] == [message()]
-    assert parser.pings == len(heard) == 4
+    assert [bytes(found) for found in parser.feed(PING)] == [message()]
+    assert (parser.pings, heard) == (5, [4, 1])
+
+
+async def test_a_hook_of_read_message_that_raises_loses_nothing():
+    def hook(count):
+        heard.append(count)
+        if len(heard) == 1:
+            raise LookupError
+
+    heard, reader = [], asyncio.StreamReader()
+    reader.feed_data(PING * 4 + b"\r\n" + message())
+    with pytest.raises(LookupError):
+        await read_message(reader, on_keepalive=hook)
+    assert bytes(await read_message(reader, on_keepalive=hook)) == message()
+    assert sum(heard) == 4
+
+
+async def test_read_message_takes_no_byte_behind_the_shortest_message():
+    shortest = b"A a SIP/2.0\nl:0\n\n"
+    for before in (b"", b"\n", b"\r\n", PING, b"\n" * 16, b"\n" * 17, b"\r\n" * 9):
+        reader = asyncio.StreamReader()
+        reader.feed_data(before + shortest + b"behind")
+        reader.feed_eof()
+        assert bytes(await read_message(reader)) == shortest
+        assert await reader.read() == b"behind"
+
+
+async def test_a_ping_is_heard_when_it_is_there():
+    """Also where nothing follows: who asks may wait for the answer."""
+    heard = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as file:
+        theirs.sendall(PING)
+        reading = threading.Thread(target=read_message_from, args=(file,), kwargs={"on_keepalive": heard.append})
+        reading.start()
+        await asyncio.to_thread(until, lambda: heard)
+        assert heard == [1]
+        theirs.close()
+        reading.join()
 
 
 def test_a_hook_that_feeds():
-    def hook(data):
-        found.extend(parser.feed(message(b"%d" % parser.pings) if parser.pings < 3 else b""))
+    def hook(count):
+        heard.append(count)
+        found.extend(parser.feed(message(b"%d" % len(heard)) + PING * 2 if len(heard) < 3 else b""))
 
-    found = []
+    found, heard = [], []
     parser = StreamParser(on_keepalive=hook)
     found.extend(parser.feed(PING * 3))
     parser.eof()
-    assert (parser.pings, [one.body for one in found]) == (3, [b"1", b"2"])
+    assert (parser.pings, heard, sorted(one.body for one in found)) == (7, [3, 2, 2], [b"1", b"2"])
 
 
 def test_a_hook_that_feeds_empty_lines():
     parser = StreamParser(on_keepalive=lambda _: parser.feed(PING if parser.pings < 9 else message()))
-    found = list(parser.feed(PING * 3))
-    while parser.buffered:
-        found.extend(parser.feed(b""))
-    assert (len(found), parser.pings) == (3, 11)
+    assert [bytes(found) for found in parser.feed(PING * 3)] == [message()]
+    assert (parser.buffered, parser.pings) == (0, 9)
 
 
 @pytest.mark.parametrize("client", [True, False])
-def test_keepalives_are_heard_one_by_one_and_counted_alike_without_a_hook(client: bool):
+def test_keepalives_are_heard_by_the_run_and_counted_alike_without_a_hook(client: bool):
     for pieces in ([b"\r\n" * 7], [b"\r\n"] * 7, [b"\n\r", b"\n\n\r", b"\n\r\n" + message(), b"\n\r\n"]):
         heard = []
         parsers = [StreamParser(client=client, on_keepalive=heard.append), StreamParser(client=client)]
         counts = [[(list(parser.feed(piece)), parser.pings, parser.pongs) for piece in pieces] for parser in parsers]
         assert counts[0] == counts[1]
-        assert heard == [PONG if client else PING] * (parsers[0].pongs if client else parsers[0].pings)
-        assert heard
+        assert sum(heard) == (parsers[0].pongs if client else parsers[0].pings)
+        assert 0 < len(heard) <= len(pieces)
+        assert all(heard)
+
+
+@pytest.mark.parametrize("line", [b"\n", b"\r\n", PING])
+def test_a_flood_of_keepalives_is_one_call_of_the_hook_a_feed(line):
+    heard = []
+    parser = StreamParser(on_keepalive=heard.append)
+    for _ in range(3):
+        assert not list(parser.feed(fill(line, 65_536)))
+    lines = 65_536 // len(line) * line.count(b"\n")
+    assert heard == [lines // 2] * 3
 
 
 def test_empty_lines_cost_what_they_are_long():
@@ -501,4 +566,57 @@ def test_a_reading_that_is_cancelled_at_every_byte():
         return found, heard
 
     parser = StreamParser()
-    assert asyncio.run(main()) == (feed_all(parser, [STREAM]), [PING] * parser.pings)
+    assert asyncio.run(main()) == (feed_all(parser, [STREAM]), [1] * parser.pings)
+
+
+FLOODS = [b"\n", b"\r\n", PING, message(), message(b"x" * 1000), message(head=b"X: y\r\n" * 100)]
+
+
+@pytest.mark.parametrize("piece", FLOODS, ids=["LF", "CRLF", "ping", "small", "bodies", "headers"])
+def test_read_message_gives_others_their_turn(run, piece):
+    """A reader that has what it is asked for does not wait; so in one call, and over many."""
+    data = fill(piece, 1 << 17)  # what asyncio keeps of a connection before it stops reading
+    turns, found = 0, []
+
+    async def other():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def main():
+        reader = asyncio.StreamReader()
+        reader.feed_data(data)
+        reader.feed_eof()
+        beside = asyncio.create_task(other())
+        await asyncio.sleep(0)
+        while (one := await read_message(reader)) is not None:
+            found.append((bytes(one), turns))
+        beside.cancel()
+
+    run(main())
+    assert turns >= 8
+    assert [one for one, _ in found] == ([piece] * (len(data) // len(piece)) if piece.strip() else [])
+    for at in {at for _, at in found}:
+        assert sum(len(one) for one, turn in found if turn == at) <= 16_384 + len(piece)
+
+
+async def test_a_reader_that_is_read_in_turns_is_forgotten_with_its_state():
+    reader = asyncio.StreamReader()
+    reader.feed_data(message() * 2)
+    assert bytes(await read_message(reader)) == message()
+    half = weakref.ref(stream._HALVES[reader])
+    assert bytes(await read_message(reader)) == message()
+    assert stream._HALVES[reader] is half()
+    assert not half().data
+    del reader
+    gc.collect()
+    assert half() is None
+
+
+async def test_behind_a_broken_message_the_next_call_begins_anew():
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"\r\nA sip:a SIP/2.0\r\nX: y\r\n\r\n" + message())
+    with pytest.raises(ParseError, match="no Content-Length"):
+        await read_message(reader)
+    assert bytes(await read_message(reader)) == message()

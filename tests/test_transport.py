@@ -186,7 +186,20 @@ def test_only_bytes_are_sent(batch, peer, wrong):
         assert peer.recv(10) == b"1"
 
 
-@pytest.mark.parametrize("wrong", [(b"x",), (b"x", ("127.0.0.1", 5060), 1), None, 5])
+NO_PAIRS = [
+    (b"x",),
+    (b"x", ("127.0.0.1", 5060), 1),
+    None,
+    5,
+    (),
+    b"xy",
+    "xy",
+    [b"x", ("127.0.0.1", 5060)],
+    {1: 2, 3: 4},
+]
+
+
+@pytest.mark.parametrize("wrong", NO_PAIRS)
 def test_what_is_no_datagram_keeps_no_other_back(batch, peer, wrong):
     data = b"%d" % os.getpid()
     with opened() as it:
@@ -194,6 +207,7 @@ def test_what_is_no_datagram_keeps_no_other_back(batch, peer, wrong):
         for _ in range(10):
             taken, failures = it._batch.send([(data, peer.getsockname()), wrong, (data, peer.getsockname())])
             assert (taken, [at for at, _ in failures]) == (3, [1])
+            assert repr(failures[0][1]) == repr(TypeError(f"a datagram is (data: bytes, address), not {wrong!r}"))
             assert [peer.recv(10), peer.recv(10)] == [data, data]
         del failures
         gc.collect()  # an error knows the frame that raised it
@@ -211,6 +225,40 @@ def test_an_address_that_is_none_is_an_error_of_its_datagram(batch, peer, addr):
         assert (taken, at) == (2, 0)
         assert isinstance(error, ValueError | TypeError | LookupError | OverflowError)
         assert peer.recv(10) == b"2"
+
+
+ODD_HOSTS = [
+    "fe80::1%4294967296", "fe80::1%4294967297", "fe80::1%18446744073709551617", "fe80::1%" + "9" * 5000,
+    "fe80::1%0", "fe80::1%00000000000", "fe80::1%-1", "fe80::1%+1", "fe80::1%1 ", "fe80::1%1_0",
+    "fe80::1%\u0661", "fe80::1%", "fe80::1%nowhere-at-all", "fe80::1%\ud800", "fe80::1%\udcff", "fe80::1%lo\0",
+    "fe80::1%\0", "fe80::1%lo%lo", "\ud800", "\udcff", "\ud800%lo", "fe80\0::1%lo", "::1\0", "\0", "é",
+    "127.0.0.1\ud800", "127.0.0.1%lo", "127.0.0.1\0", "", "%", "%lo", "::ffff:127.0.0.1", "::ffff:127.0.0.1%lo",
+    "[::1]", "127.1", "0x7f.0.0.1", "1" * 100_000,
+]  # fmt: skip
+ODD_ADDRESSES = [*((host, 5060) for host in ODD_HOSTS), None, 5, (), ("::1",), "x", "", b"::1", {}, {0: "::1", 1: 5},
+                 ("::1", "5"), ("::1", True), ("::1", 1 << 70), (b"::1", 5), ("::1", 0), ["::1", 0],
+                 object]  # fmt: skip
+
+
+@pytest.mark.skipif(transport._udp is _udp_py, reason="compares the compiled batch with the plain one")
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", *(["::"] if HAS_IPV6 else [])])
+def test_both_say_the_same_of_an_odd_address(host):
+    """Of one to send to, and of one to send from."""
+    for address in ODD_ADDRESSES:
+        for sent in (address, PeerAddress("127.0.0.1", 9, address), PeerAddress("fe80::1", 9, address)):
+            said = []
+            for module in (transport._udp, _udp_py):
+                with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                    sock.bind((host, 0))
+                    sock.setblocking(False)
+                    said.append(repr(module.Batch(sock, 4, 1000).send([(b"x", sent)])))
+            assert said[0] == said[1], sent
+
+
+@pytest.mark.parametrize("zone", ["4294967296", "4294967297", "9" * 5000])
+def test_a_zone_is_32_bits(zone):
+    with pytest.raises(ValueError, match="no such interface"):
+        wire_address(socket.AF_INET6, (f"fe80::1%{zone}", 5060))
 
 
 @pytest.mark.parametrize(("size", "buffer"), [(0, 100), (1025, 100), (1, 0), (1, 65_536)])
@@ -554,7 +602,9 @@ class Sink:
         await it.start(self)
 
     async def wait(self, what, count=1):
-        got = getattr(self, what)
+        return await self.wait_for(getattr(self, what), count, what)
+
+    async def wait_for(self, got, count=1, what="of them"):
         end = time.monotonic() + 30
         while len(got) < count:
             assert time.monotonic() < end, f"{len(got)} of {count} {what}"
@@ -900,18 +950,18 @@ def test_a_stop_while_another_thread_finds_the_socket_full(monkeypatch, batch, p
 
 
 def test_a_socket_that_is_closed_in_the_middle_of_a_send_is_not_sent_to(batch, peer):
-    class Pair(tuple):
-        def __iter__(self):
+    class Place(tuple):
+        def __getitem__(self, at):
             if not taken:
                 it.sock.close()
                 taken.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))  # it gets the same descriptor
-            return super().__iter__()
+            return super().__getitem__(at)
 
     taken = []
     with opened() as it:
         fd = it.sock.fileno()
         try:
-            [(_, _, error)] = it.send([Pair((b"astray", peer.getsockname()))])
+            [(_, _, error)] = it.send([(b"astray", Place(peer.getsockname()))])
             assert taken[0].fileno() == fd
             assert error.errno == errno.EBADF
             peer.settimeout(0.1)
@@ -1090,6 +1140,108 @@ def test_large_datagrams_leave_turns_to_the_loop(run, batch, peer, how):
     assert len(sizes) >= 2
     if how != "drained":
         assert len(set(turns)) == len(turns)
+
+
+@pytest.mark.parametrize("seconds", [0.002, 0], ids=["dear", "cheap"])
+def test_a_turn_of_the_loop_takes_what_is_late_or_what_is_new(run, batch, peer, seconds):
+    """Not both: the socket's own callback is due as well, as long as there is more in the socket."""
+    turns: list[int] = []
+
+    async def main():
+        turn = 0
+        sink = Sink()
+        with opened() as it:
+            for n in range(48):
+                peer.sendto(b"%02d" % n * 30_000, it.local_address)
+            wait_readable(it.sock)
+
+            def deliver(datagrams):
+                turns.append(turn)
+                sink.datagrams.extend(datagrams)
+                time.sleep(seconds)
+
+            sink.deliver = deliver
+            await it.start(sink)
+            while len(sink.datagrams) < 48 and turn < 100_000:
+                await asyncio.sleep(0)
+                turn += 1
+            peer.sendto(b"more", it.local_address)  # it is read on
+            await sink.wait("datagrams", 49)
+        assert [data[:2] for data, _ in sink.datagrams] == [b"%02d" % n for n in range(48)] + [b"mo"]
+
+    run(main())
+    assert max(turns.count(turn) for turn in turns) <= (1 if seconds else 4)  # 256 datagrams are four times a batch
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are reused there alone")
+@pytest.mark.parametrize("how", ["object", "reused"])
+def test_a_transport_whose_socket_is_gone_cannot_be_started(run, batch, how, tmp_path):
+    async def main():
+        sink = Sink()
+        with opened() as it:
+            descriptor = it.sock.fileno()
+            if how == "object":
+                it.sock.close()
+            else:
+                file = os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR)
+                os.dup2(file, descriptor)
+                os.close(file)
+            for _ in range(2):
+                with pytest.raises(TransportError, match="somebody closed the socket") as caught:
+                    await sink.start(it)
+                assert caught.value.errno == errno.EBADF
+            assert "being read" not in repr(it)
+        if how == "reused":
+            os.close(descriptor)
+
+    run(main())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are reused there alone")
+@pytest.mark.parametrize("loop", sorted({*LOOPS} - {"no_reader"}))
+@pytest.mark.parametrize("how", ["read on", "stopped"])
+def test_a_pause_at_whose_end_the_descriptor_is_somebody_elses(loop, batch, peer, how):
+    """Nobody else's descriptor is watched then, and theirs stays watched."""
+
+    async def main():
+        sink = Sink()
+        it = UDPTransport("127.0.0.1", 0)
+        it.open()
+        await sink.start(it)
+        await asyncio.sleep(0.01)
+        it._on_error(OSError(errno.ENOMEM, "for now"))
+        descriptor = it.sock.fileno()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            os.dup2(ours.fileno(), descriptor)
+            ours.close()
+            heard = []
+            asyncio.get_running_loop().add_reader(descriptor, lambda: heard.append(os.read(descriptor, 99)))
+            if how == "read on":
+                [error] = await sink.wait("errors")
+                assert error.errno == errno.EBADF
+            else:
+                it.stop()
+            theirs.send(b"not for us")
+            await sink.wait_for(heard)
+            assert heard == [b"not for us"]
+            assert not sink.datagrams
+            it.close()
+            asyncio.get_running_loop().remove_reader(descriptor)
+            os.close(descriptor)
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as it:
+        it.run(asyncio.wait_for(main(), 60))
+
+
+def test_what_a_number_means_depends_on_the_device_too(batch):
+    with opened() as it:
+        descriptor, (device, inode) = it.sock.fileno(), it._identity
+        assert it._is_ours(descriptor)
+        assert os.fstat(descriptor).st_dev == device
+        it._identity = device + 1, inode
+        assert not it._is_ours(descriptor)
+        it._identity = device, inode
 
 
 def test_small_datagrams_are_one_batch(run, batch, peer):

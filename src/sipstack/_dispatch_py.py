@@ -6,7 +6,6 @@ short methods, attributes that are all set in `__init__`, and no closure or gene
 
 import inspect
 import logging
-from asyncio import CancelledError
 from functools import partial
 from threading import get_ident
 from types import CoroutineType
@@ -20,7 +19,7 @@ from ._outbox import Outbox
 from ._reports import Reports
 from ._tasks import Tasks
 from ._unreadable import Allowance, answer_unreadable, call_id_of
-from .errors import HeaderError, ParseError, SipError, behind_name
+from .errors import PROGRAM_ENDS, HeaderError, ParseError, SipError, behind_name
 from .message import Message, parse
 from .methods import ACK, CANCEL, INVITE, METHODS, header_id
 from .stream import is_signaling_noise_datagram, is_stun
@@ -229,7 +228,9 @@ class Dispatcher:
                 result = self.on_sip_response(response, addr)
                 if type(result) is tuple:
                     self.pass_pair(result)
-            except (Exception, CancelledError) as error:
+            except PROGRAM_ENDS:
+                raise
+            except BaseException as error:
                 self.reports.hook_failed(self.on_sip_response, error, (response, addr))
         if self.watches_events:
             self.reports.event(EventType.RESPONSE_RECEIVED, addr, data, response=response)
@@ -243,22 +244,24 @@ class Dispatcher:
             if request.stamp_received(addr[0], addr[1]) and not self.use_maddr:
                 target = addr
         except SipError as error:
-            fault = Fault(400, f"Via {getattr(error, 'reason', 'unusable')}", (), error)
+            # An address of ours that is no host. Nobody gets such a request, or what its sender wrote into them counts.
+            fault = Fault(500, None, (), error)
         if self.watches_requests:
             self.reports.call(self.config.on_request, request, addr)
             self.reports.event(EventType.REQUEST_RECEIVED, addr, data, request=request)
         route = self.count_request(request._method())
-        if self.validate:
-            if fault is None:
-                fault = self.judge(request)
-            if fault is not None:
-                self.note_rejected(request, addr, fault)
-                self.refuse(request, addr, fault, len(data))
-                return
+        if self.validate and fault is None:
+            fault = self.judge(request)
+        if fault is not None:
+            self.note_rejected(request, addr, fault)
+            self.refuse(request, addr, fault, len(data))
+            return
         handler = self.fallback[NO_ROUTE] if route.handler is None else route.handler
         try:
             result = handler(request, addr)
-        except (Exception, CancelledError) as error:  # nobody has cancelled this: it is the handler's own
+        except PROGRAM_ENDS:
+            raise
+        except BaseException as error:  # nobody has cancelled this: it is the handler's own
             self.fail(request, addr, error, data)
             return
         if result is not None:
@@ -458,7 +461,9 @@ class Dispatcher:
             result = steps.result
             if result is not None:
                 self.finish(request, result, addr, target, data)
-        except (Exception, CancelledError) as error:
+        except PROGRAM_ENDS:
+            raise
+        except BaseException as error:
             self.fail(request, addr, error, data)
         if invite is not None:
             tasks.invites.remove(invite)
@@ -536,7 +541,9 @@ class Dispatcher:
         came = request.copy()
         try:
             return came, handler(request, addr)
-        except (Exception, CancelledError) as error:
+        except PROGRAM_ENDS:
+            raise
+        except BaseException as error:
             return came, error
 
     def show_response(self, response: Message, addr: Address) -> None:

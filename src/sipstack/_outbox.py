@@ -10,7 +10,7 @@ from threading import get_ident
 from ._address import ReturnAddress
 from ._config import EventType
 from ._reports import Reports
-from .errors import TransportError
+from .errors import PROGRAM_ENDS, TransportError
 from .message import Message
 from .transport import Address, Datagram, DatagramTransport, Failure, running_loop
 
@@ -147,7 +147,9 @@ class Outbox:
             if self.transport is None:
                 raise TransportError(errno.EBADF, "the endpoint is not open")
             failures = self.transport.send(datagrams)
-        except (Exception, asyncio.CancelledError) as raised:
+        except PROGRAM_ENDS:
+            raise
+        except BaseException as raised:
             error = _as_failure(raised)
             counts["send_errors"] += len(datagrams)
             return [(data, addr, error) for data, addr in datagrams]
@@ -165,7 +167,9 @@ class Outbox:
         counts = self._reports.counts
         try:
             addr.write(data)
-        except (Exception, asyncio.CancelledError) as raised:
+        except PROGRAM_ENDS:
+            raise
+        except BaseException as raised:
             error = _as_failure(raised)
             counts["queue_drops" if isinstance(error, BlockingIOError) else "send_errors"] += 1
             return [(data, addr, error)]
@@ -184,6 +188,9 @@ def _as_failure(raised: BaseException) -> Exception:
     """What a way out raised; nobody has cancelled who sends, where that waited for something that was cancelled."""
     if isinstance(raised, Exception):
         return raised
-    failure = TransportError(errno.ECANCELED, "the sending was cancelled")
+    if isinstance(raised, asyncio.CancelledError):
+        failure = TransportError(errno.ECANCELED, "the sending was cancelled")
+    else:
+        failure = TransportError(errno.EIO, f"the sending ended with {type(raised).__name__}")
     failure.__cause__ = raised
     return failure

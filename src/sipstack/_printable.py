@@ -2,6 +2,8 @@
 
 import unicodedata
 
+from .errors import PROGRAM_ENDS
+
 _LONGEST = 200  # characters of a value in a line of text
 _BYTES_A_COLUMN = 8  # are looked at: a letter with some combining marks
 
@@ -31,7 +33,9 @@ def cut(value: object, longest: int = _LONGEST) -> str:
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # an error of somebody else's, which must not become one of ours
+    except PROGRAM_ENDS:
+        raise
+    except BaseException:  # an error of somebody else's, which must not become one of ours
         return f"a {type(value).__name__} without a text"
 
 

@@ -1,12 +1,12 @@
 """What an endpoint tells its program: the hooks that are called, the log, and the counters that all its rooms share."""
 
 import logging
-from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 
 from ._config import EndpointConfig, Event, EventType
 from ._limited_log import LimitedLog, call_id_text
 from ._stats import NUMBERS
+from .errors import PROGRAM_ENDS
 from .message import Message
 from .transport import Address
 from .validation import Violation
@@ -41,7 +41,9 @@ class Reports:
             return
         try:
             hook(*args)
-        except (Exception, CancelledError) as error:
+        except PROGRAM_ENDS:
+            raise
+        except BaseException as error:
             self.hook_failed(hook, error, args)
 
     def hook_failed(self, hook: Callable[..., object], error: BaseException, args: Sequence[object]) -> None:

@@ -154,6 +154,8 @@ async def _run_or_stop(stop: asyncio.Event, work: Callable[[], Awaitable[object]
     """What runs beside the serving. Where it fails, all of it stops."""
     try:
         await work()
-    except Exception:
+    except asyncio.CancelledError:
+        raise
+    except BaseException:
         stop.set()
         raise

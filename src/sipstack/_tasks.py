@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ._address import ReturnAddress
 from ._compat import load
 from ._invites import Invite, Invites
+from .errors import PROGRAM_ENDS
 from .transport import running_loop
 
 if TYPE_CHECKING:
@@ -145,7 +146,11 @@ class Tasks:
             if not invite.answered:
                 # The request as it came: the handler may have edited the other.
                 self._dispatcher.terminate(invite.asked, addr, len(data))
-        except Exception as error:
+        except PROGRAM_ENDS:
+            raise
+        except BaseException as error:
+            if is_closed_by(error):
+                raise
             self._dispatcher.fail(request, addr, error, data)
         finally:
             self._tasks.pop(coroutine, None)
@@ -188,6 +193,11 @@ class Tasks:
     def _others(self) -> list[tuple[Coroutine[Any, Any, Any], asyncio.Task[None]]]:
         own = asyncio.current_task(self.loop) if self.loop is not None else None
         return [(coroutine, task) for coroutine, task in self._tasks.items() if task is not own]
+
+
+def is_closed_by(error: BaseException) -> bool:
+    """Whether the coroutine that caught this is being closed: that raises in its own frame, and in none below it."""
+    return isinstance(error, GeneratorExit) and error.__traceback__ is not None and not error.__traceback__.tb_next
 
 
 async def _wait_for(work: Awaitable[Any]) -> Any:

@@ -205,6 +205,25 @@ cdef tuple read_peer(const Peer *peer):
     return host, ntohs(peer.v6.sin6_port)
 
 
+cdef bytes as_bytes(str host):
+    """A host as the system takes it. Half a surrogate has no bytes: a NUL, with which it is none, stands for it."""
+    try:
+        return host.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return host.encode("utf-8", "replace").replace(b"?", b"\0")
+
+
+cdef uint32_t read_zone(bytes zone) except? 0:
+    """The number of an interface; 0 where there is none, or it has more than the 32 bits that the kernel takes."""
+    cdef uint64_t number
+    if b"\0" in zone:
+        return 0
+    if not zone.isdigit():
+        return if_nametoindex(zone)
+    number = int(zone) if len(zone) <= 10 else 0
+    return <uint32_t>number if number < <uint64_t>1 << 32 else 0
+
+
 cdef int write_peer(int family, object address, Peer *peer) except -1:
     """Fills a socket address for a socket of this family. ValueError or TypeError: no address it can send to."""
     cdef bytes text, host_bytes, zone
@@ -213,7 +232,7 @@ cdef int write_peer(int family, object address, Peer *peer) except -1:
         raise TypeError(f"an address is (host: str, port: int), not {address!r}")
     if not 0 < port < 65536:
         raise ValueError(f"port out of range 1..65535 in {address!r}")
-    text = host.encode("utf-8", "surrogateescape")
+    text = as_bytes(host)
     memset(peer, 0, sizeof(Peer))
     if family == AF_INET:
         peer.v4.sin_family = AF_INET
@@ -224,11 +243,11 @@ cdef int write_peer(int family, object address, Peer *peer) except -1:
     peer.v6.sin6_family = AF_INET6
     peer.v6.sin6_port = htons(<uint16_t>port)
     host_bytes, _, zone = text.partition(b"%")
-    if b"\0" in text:
+    if b"\0" in host_bytes:
         raise ValueError(f"not an IP address: {host!r}")
     if inet_pton(AF_INET6, host_bytes, &peer.v6.sin6_addr) == 1:
         if zone:
-            peer.v6.sin6_scope_id = int(zone) if zone.isdigit() else if_nametoindex(zone)
+            peer.v6.sin6_scope_id = read_zone(zone)
             if peer.v6.sin6_scope_id == 0:
                 raise ValueError(f"no such interface: {host!r}")
     elif not zone and inet_pton(AF_INET, text, <char *>&peer.v6.sin6_addr + 12) == 1:
@@ -511,10 +530,13 @@ cdef class Batch:
     cdef int _load(self, list datagrams, Py_ssize_t at, Py_ssize_t total, list failures) except -1:
         """Points the headers at the next datagrams, up to one that cannot be sent; 0 for the first."""
         cdef int count = 0
-        cdef object data, address
+        cdef object datagram, data, address
         try:
             while count < self.size and at + count < total:
-                data, address = datagrams[at + count]
+                datagram = datagrams[at + count]
+                if not isinstance(datagram, tuple) or len(<tuple>datagram) != 2:
+                    raise TypeError(f"a datagram is (data: bytes, address), not {datagram!r}")
+                data, address = <tuple>datagram
                 if type(data) is not bytes:
                     raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
                 self._target(address, count)

@@ -90,7 +90,7 @@ class Batch:
         failures: list[tuple[int, Exception]] = []
         for at, datagram in enumerate(datagrams):
             try:
-                data, address = datagram
+                data, address = _pair(datagram)
                 if type(data) is not bytes:
                     raise TypeError(f"a datagram is bytes, not {type(data).__name__}")
                 self._send_one(data, address)
@@ -109,6 +109,12 @@ class Batch:
             self._sock.sendmsg([data], [_write_own(self._family, peer[0], address.local)], 0, peer)
         else:
             self._sock.sendto(data, peer)
+
+
+def _pair(datagram: Any) -> tuple[Any, Any]:
+    if not isinstance(datagram, tuple) or len(datagram) != 2:
+        raise TypeError(f"a datagram is (data: bytes, address), not {datagram!r}")
+    return datagram
 
 
 def normal_address(peer: Any) -> Address:
@@ -186,10 +192,16 @@ def _is_literal(family: int, host: str) -> bool:
 
 def _scope(host: str, zone: str) -> int:
     with contextlib.suppress(OSError, ValueError):
-        scope = int(zone) if zone.isascii() and zone.isdigit() else socket.if_nametoindex(zone)
+        scope = _number(zone) if zone.isascii() and zone.isdigit() else socket.if_nametoindex(zone)
         if scope:
             return scope
     raise ValueError(f"no such interface: {host!r}")
+
+
+def _number(digits: str) -> int:
+    """Of an interface; 0, which none has, where it has more than the 32 bits that the kernel takes."""
+    number = int(digits) if len(digits) <= 10 else 0
+    return number if number < 1 << 32 else 0
 
 
 def refuse_new(fd: int) -> None:  # noqa: ARG001

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from ._address import WILDCARDS, PeerAddress, ReturnAddress, sent_by
 from ._compat import load
 from ._config import EndpointConfig, Event, EventType, Handler
-from ._limits import MAX_PORT
 from ._running import Program
 from ._serving import Serving
 from ._stats import Stats
+from ._tasks import is_closed_by
+from ._writing import check_source
+from .errors import PROGRAM_ENDS
 from .message import Message
 from .transport import Address, DatagramTransport, running_loop
 
@@ -347,8 +349,9 @@ class Endpoint:
 
         Args:
             message: a Message, as `StreamParser` gives it, which the endpoint may edit; or a datagram's bytes.
-            addr: where it came from; of a longer tuple (an IPv6 peername) the first two. ValueError for a
-                port that is none.
+            addr: where it came from; of a longer tuple (an IPv6 peername) the first two. They are what `received` and
+                `rport` of the top Via say, so it is an IP address; for a peer that has none (a unix socket, a queue)
+                a name like `("queue-one", 0)`. ValueError for a host or a port that cannot be written there.
             write: gets the bytes of each message. What it raises is a failed sending, BlockingIOError a full queue.
             local: our own address on this way, for `local_address`.
 
@@ -361,8 +364,7 @@ class Endpoint:
             raise TypeError(f"write is a function that takes bytes, not {type(write).__name__}")
         match addr:
             case (str(host), int(port), *_) if not isinstance(port, bool):
-                if not 0 <= port <= MAX_PORT:
-                    raise ValueError(f"port is 0 to {MAX_PORT}, not {port}")
+                check_source(host, port)
                 peer = ReturnAddress(host, port, write, local)
             case _:
                 raise TypeError(f"addr is (host: str, port: int), not {addr!r}")
@@ -405,11 +407,17 @@ class Endpoint:
             self._dispatcher.tasks.awaited += 1
             try:
                 result = await result
-            except (Exception, asyncio.CancelledError) as error:
+            except PROGRAM_ENDS:
+                raise
+            except asyncio.CancelledError as error:
                 task = asyncio.current_task()
-                if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                if task is None or task.cancelling():
                     raise
                 result = error  # nobody has cancelled it: it is the handler's own
+            except BaseException as error:
+                if is_closed_by(error):
+                    raise
+                result = error
             finally:
                 self._dispatcher.tasks.awaited -= 1
         return self._dispatcher.checked_response(request, result, addr or _NOWHERE, came)

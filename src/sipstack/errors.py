@@ -1,6 +1,12 @@
 """What sipstack raises. Every error is a `SipError`; those about text are `ValueError` too."""
 
+from typing import Final
+
 __all__ = ["HeaderError", "ParseError", "SerializeError", "SipError", "TransportError"]
+
+
+PROGRAM_ENDS: Final = (KeyboardInterrupt, SystemExit)
+"""What goes through also where a handler or a hook raises it. All else that one raises is a failure of its own."""
 
 
 def behind_name(header: str, reason: str, between: str = " ") -> str:

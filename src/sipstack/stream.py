@@ -4,10 +4,11 @@ Nothing here opens a connection. `StreamParser` is fed with bytes; `read_message
 message from an asyncio reader and from a blocking file.
 """
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn, cast
+from typing import BinaryIO, Final, NoReturn, cast
 from weakref import WeakKeyDictionary
 
 from ._diagnose import check_limits
@@ -16,16 +17,12 @@ from ._limits import LINES_A_HEADER, MAX_HEADERS, MAX_SIZE
 from .errors import HeaderError, ParseError
 from .message import Message, parse
 
-if TYPE_CHECKING:
-    import asyncio
-
 __all__ = ["StreamParser", "is_signaling_noise_datagram", "is_stun", "read_message", "read_message_from"]
-
-PING: Final = b"\r\n\r\n"
-PONG: Final = b"\r\n"
 
 _NO_HEAD_YET: Final = -1
 _LINE: Final = -1
+_BEGINNING: Final = -2
+_FEW: Final = len(b"A a SIP/2.0\nl:0\n")  # bytes, and no message has so few
 _EMPTY_LINES: Final = re.compile(EMPTY_LINES.encode())
 _EMPTY_LINE: Final = (b"\r\n", b"\n")
 _HEAD_END: Final = re.compile(HEAD_END.encode())
@@ -35,8 +32,8 @@ _FIRST_OF_NOISE: Final = _NOISE + b"j"
 _STUN_COOKIE: Final = b"\x21\x12\xa4\x42"
 _STUN_HEADER: Final = 20  # bytes
 
-KeepAliveHook = Callable[[bytes], object]
-"""Called with PING (a CRLFCRLF, to be answered with a CRLF) or PONG (a CRLF)."""
+KeepAliveHook = Callable[[int], object]
+"""Called with how many pings (a CRLFCRLF each, answered with a CRLF each) or pongs (a CRLF each) came together."""
 
 
 def is_signaling_noise_datagram(data: bytes | bytearray | memoryview) -> bool:
@@ -74,7 +71,7 @@ class StreamParser:
 
     __slots__ = (
         "_buffer", "_empty_lines", "_error", "_lines", "_max_headers", "_max_size", "_on_keepalive", "_searched",
-        "_unreported", "_wanted", "client", "pings", "pongs",
+        "_wanted", "client", "pings", "pongs",
     )  # fmt: skip
 
     def __init__(
@@ -85,8 +82,9 @@ class StreamParser:
         client: bool = False,
         on_keepalive: KeepAliveHook | None = None,
     ) -> None:
-        """Begin a stream. `max_size` (bytes of one message) bounds the buffer; `on_keepalive` hears pings and pongs.
+        """Begin a stream. `max_size` (bytes of one message) bounds the buffer.
 
+        `on_keepalive` is called with the number of pings, or of pongs, that came together: once for a run of them.
         A head has at most four times `max_headers` lines, folded ones too.
         Raises ValueError for a limit that is none.
         """
@@ -101,7 +99,6 @@ class StreamParser:
         self._lines = 0  # in front of it
         self._wanted = _NO_HEAD_YET  # the length of the message whose head is complete
         self._empty_lines = 0  # since the last message
-        self._unreported = 0  # pings or pongs that nobody has heard of yet
         self._error: ParseError | None = None
 
     def __repr__(self) -> str:
@@ -184,27 +181,30 @@ class StreamParser:
 
     def _skip_empty_lines(self) -> None:
         """Take the empty lines off the buffer, all at once, and report what they are."""
-        while self._buffer.startswith(_EMPTY_LINE):
-            end = _EMPTY_LINES.match(self._buffer).end()  # type: ignore[union-attr]  # it matches nothing too
-            lines = self._buffer.count(b"\n", 0, end)
-            del self._buffer[:end]  # first: the hook may raise, or feed more
+        while lines := _take_empty_lines(self._buffer):  # first: the hook may raise, or feed more
             before, self._empty_lines = self._empty_lines, self._empty_lines + lines
-            self._unreported += lines if self.client else self._empty_lines // 2 - before // 2
-            self._report()
-        if self._unreported:  # where the hook raised
-            self._report()
-
-    def _report(self) -> None:
-        hook = self._on_keepalive
-        while self._unreported:
-            now = self._unreported if hook is None else 1
-            self._unreported -= now
+            count = _count_keepalives(before, lines, self.client)
             if self.client:
-                self.pongs += now
+                self.pongs += count
             else:
-                self.pings += now
-            if hook is not None:
-                hook(PONG if self.client else PING)
+                self.pings += count
+            if count and self._on_keepalive is not None:
+                self._on_keepalive(count)
+
+
+def _take_empty_lines(data: bytearray) -> int:
+    """Take the empty lines off the front of some data; how many there were."""
+    if not data.startswith(_EMPTY_LINE):
+        return 0
+    end = _EMPTY_LINES.match(data).end()  # type: ignore[union-attr]  # it matches nothing too
+    lines = data.count(b"\n", 0, end)
+    del data[:end]
+    return lines
+
+
+def _count_keepalives(before: int, lines: int, client: bool) -> int:
+    """How many pings, or pongs on the client's side, are in empty lines that follow others."""
+    return lines if client else (before + lines) // 2 - before // 2
 
 
 def _too_large(max_size: int) -> ParseError:
@@ -237,46 +237,75 @@ def _message_length(head: bytes, max_size: int, max_headers: int) -> int:
 
 
 class _Half:
-    """What has been read of a message: of one whose reading was cancelled, the next call goes on with it."""
+    """What has been read of a message: of one whose reading was cancelled, the next call goes on with it.
 
-    __slots__ = ("data", "empty_lines", "lines", "wanted")
+    Attributes:
+        wanted: the length of the message, where its head is complete; `data` may hold a part of the body too.
+        empty_lines: those in front of it.
+        worked: what was read since the loop had its turn, in bytes and `_READ` for each read.
+    """
+
+    __slots__ = ("__weakref__", "data", "empty_lines", "lines", "wanted", "worked")
 
     def __init__(self) -> None:
+        self.worked = 0
+        self.end()
+
+    def end(self) -> None:
+        """The next message begins."""
         self.data = bytearray()
-        self.wanted = _NO_HEAD_YET  # the length of the message; data may hold a part of the body too
+        self.wanted = _NO_HEAD_YET
         self.empty_lines = self.lines = 0
+
+    def skip(self, empty_lines: int, client: bool) -> int:
+        """Take note of empty lines that were taken off; how many pings or pongs they are."""
+        before, self.empty_lines = self.empty_lines, self.empty_lines + empty_lines
+        self.lines -= empty_lines
+        return _count_keepalives(before, empty_lines, client)
 
 
 _HALVES: "Final[WeakKeyDictionary[asyncio.StreamReader, _Half]]" = WeakKeyDictionary()
+_READ: Final = 64
+_TURN: Final = 16_384  # less than a millisecond of empty lines, or of messages
+
+
+def _half_of(reader: asyncio.StreamReader) -> _Half:
+    with contextlib.suppress(TypeError):  # a reader of another kind, which cannot be a key
+        half = _HALVES.get(reader)
+        if half is None:
+            half = _HALVES[reader] = _Half()
+        return half
+    return _Half()
 
 
 def _reading(
     half: _Half, max_size: int, max_headers: int, client: bool, on_keepalive: KeepAliveHook | None
 ) -> Generator[int, bytes, Message | None]:
-    """Read one message from what is sent in: each time a line where a `_LINE` was asked for, else that many bytes."""
-    keepalive = StreamParser(max_size=max_size, max_headers=max_headers, client=client, on_keepalive=on_keepalive)
-    max_size, max_headers = keepalive._max_size, keepalive._max_headers
-    keepalive._empty_lines = half.empty_lines
+    """Read one message from what is sent in: a line for a `_LINE`, else up to that many bytes.
+
+    For a `_BEGINNING` it is either, a line or up to `_FEW` bytes: behind an empty line there may be thousands.
+    """
+    max_size, max_headers = check_limits(max_size, max_headers)
     data = half.data
     while half.wanted == _NO_HEAD_YET:
-        line = yield _LINE
-        if not line and not data:
+        chunk = yield _BEGINNING if half.empty_lines and not data else _LINE
+        if not chunk and not data:
             return None
-        if not line.endswith(b"\n"):
-            raise ParseError("stream ended inside a message", len(data) + len(line))
-        empty = line in _EMPTY_LINE
-        if empty and not data:
-            next(keepalive.feed(line), None)
-            half.empty_lines = keepalive._empty_lines
-            continue
-        data += line
-        half.lines += 1
+        if not chunk:
+            raise ParseError("stream ended inside a message", len(data))
+        before = len(data)
+        data += chunk
+        half.lines += chunk.count(b"\n")
+        if before <= 1 and (empty := _take_empty_lines(data)):
+            count = half.skip(empty, client)
+            if count and on_keepalive is not None:
+                on_keepalive(count)
         if len(data) > max_size:
             raise _too_large(max_size)
         if half.lines > LINES_A_HEADER * max_headers:
             raise _too_many_lines(data, LINES_A_HEADER * max_headers)
-        if empty:
-            half.wanted = _message_length(bytes(data), max_size, max_headers)
+        if (len(chunk) <= 2 or before <= _FEW) and (found := _HEAD_END.search(data, max(before - 2, 0))):
+            half.wanted = _message_length(bytes(data[: found.end()]), max_size, max_headers)
     while len(data) < half.wanted:
         chunk = yield half.wanted - len(data)
         if not chunk:
@@ -286,7 +315,7 @@ def _reading(
 
 
 async def read_message(
-    reader: "asyncio.StreamReader",
+    reader: asyncio.StreamReader,
     *,
     max_size: int = MAX_SIZE,
     max_headers: int = MAX_HEADERS,
@@ -295,29 +324,36 @@ async def read_message(
 ) -> Message | None:
     """Read one message from an asyncio reader; None where the stream ends before one begins.
 
-    Bytes behind the message stay in the reader. Keep-alives are as in StreamParser. Raises ParseError where the
-    stream breaks a rule or ends inside a message: close the connection then. ValueError for a limit that is none.
+    Bytes behind the message stay in the reader. Keep-alives are as in StreamParser, but heard a few at a time. Other
+    tasks have their turn every 16 KiB, and more often where lines are short, also where nothing is waited for. Raises
+    ParseError where the stream breaks a rule or ends inside a message: close the connection then. ValueError for a
+    limit that is none.
 
     It may be cancelled, as a timeout does: nothing is lost, the next call for this reader goes on where this one was.
     """
-    half = _Half()
-    with contextlib.suppress(TypeError):
-        half = _HALVES.pop(reader, half)
+    half = _half_of(reader)
     reading = _reading(half, max_size, max_headers, client, on_keepalive)
     wanted = next(reading)
-    while True:
-        try:
-            data = await (reader.readline() if wanted == _LINE else reader.read(wanted))
-        except ValueError as error:  # the line is longer than the reader's own limit
-            raise _too_large(max_size) from error
-        except BaseException:  # cancelled, most likely
-            with contextlib.suppress(TypeError):  # a reader of another kind, which cannot be a key
-                _HALVES[reader] = half
-            raise
-        try:
+    try:
+        while True:
+            if half.worked > _TURN:
+                half.worked = 0
+                await asyncio.sleep(0)  # a reader that has what it is asked for does not wait
+            try:
+                if wanted == _LINE:
+                    data = await reader.readline()
+                else:
+                    data = await reader.read(_FEW if wanted == _BEGINNING else wanted)
+            except ValueError as error:  # the line is longer than the reader's own limit
+                raise _too_large(max_size) from error
+            half.worked += _READ + len(data)
             wanted = reading.send(data)
-        except StopIteration as done:
-            return cast("Message | None", done.value)
+    except StopIteration as done:
+        half.end()
+        return cast("Message | None", done.value)
+    except ParseError:
+        half.end()
+        raise
 
 
 def read_message_from(
@@ -332,8 +368,8 @@ def read_message_from(
     reading = _reading(_Half(), max_size, max_headers, client, on_keepalive)
     wanted = next(reading)
     while True:
-        data = file.readline(max_size + 1) if wanted == _LINE else file.read(wanted)
-        if wanted == _LINE and len(data) > max_size:
+        data = file.read(wanted) if wanted > 0 else file.readline(max_size + 1)  # which does not wait for more
+        if wanted < 0 and len(data) > max_size:
             raise _too_large(max_size)
         try:
             wanted = reading.send(data)

@@ -55,6 +55,7 @@ _PAUSE_SECONDS: Final = 0.1
 _PAUSES: Final = 100  # in a row
 _PORTION: Final = 131_072  # bytes that are delivered at once: what costs most for a byte takes a few milliseconds then
 _RETRY_SECONDS: Final = 0.005  # between two tries of a full socket where the loop cannot say when it has room
+_NOT_OURS: Final = "somebody closed the socket, whose descriptor may be something else now"
 _SO_MEMINFO: Final = 55  # Linux: nine 32-bit counters of the socket; the last one is what it had to drop
 _SO_DETACH_FILTER: Final = 27  # Linux
 _BATCH_COUNTERS: Final = ("datagrams", "bytes_received", "truncated", "sent", "bytes_sent")
@@ -99,7 +100,11 @@ class DatagramTransport(Protocol):
         """Gives what it receives to `receiver` from now on, until `stop`. Does not wait for it."""
 
     def stop(self) -> None:
-        """Gives nothing more to the receiver. It stays open, and may be started again."""
+        """Gives nothing more to the receiver. It stays open, and may be started again.
+
+        The receiver is not told. It is the endpoint's to call, when its serving ends: where somebody else does, `serve`
+        waits on and hears nothing. `Endpoint.close` is what ends that.
+        """
 
     async def drain(self, receiver: Receiver, seconds: float) -> None:  # noqa: ARG002
         """Gives what has arrived already to `receiver`, and nothing that comes later; `seconds` is all it may take."""
@@ -179,9 +184,10 @@ class UDPTransport(DatagramTransport):
         self._sock: socket.socket | None = None
         self._batch: _udp.Batch | None = None
         self._local: Address | None = None
-        self._inode = 0
+        self._identity = (0, 0)  # of the socket's descriptor
         self._watched = -1  # the descriptor that the loop watches
         self._pauses = 0  # since something could be read
+        self._is_pausing = False  # and the loop does not watch the descriptor
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receiver: Receiver | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -191,7 +197,7 @@ class UDPTransport(DatagramTransport):
         self._sending = threading.RLock()
         self._kernel_drops = 0
         self._late: list[Datagram] = []  # were read, and are delivered in the next turns of the loop
-        self._comes_again = False
+        self._comes_again: asyncio.Handle | None = None
         self._totals = dict.fromkeys(_COUNTERS, 0)
         self._log = LimitedLog(_logger)
 
@@ -228,7 +234,7 @@ class UDPTransport(DatagramTransport):
             self._size_buffers(sock)
             self._batch = _udp.Batch(sock, self._batch_size, self._read_buf_size, self._gso)
             self._local = normal_address(sock.getsockname())
-            self._inode = os.fstat(sock.fileno()).st_ino if os.name == "posix" else 0
+            self._identity = _identity(sock.fileno())
         except BaseException:
             sock.close()
             raise
@@ -283,7 +289,7 @@ class UDPTransport(DatagramTransport):
                 self._totals["queue_drops"] += self.flush()
                 self._queue.clear()
             self._totals, self._kernel_drops = self.counters(), 0
-            is_ours = self._is_ours()
+            is_ours = self._is_ours(self._sock.fileno())
             sock, self._sock, self._batch, self._local = self._sock, None, None, None
             self._late = []
             if is_ours:
@@ -298,12 +304,10 @@ class UDPTransport(DatagramTransport):
             else:
                 loop.call_soon_threadsafe(receiver.fail, error)
 
-    def _is_ours(self) -> bool:
-        """Whether the descriptor is still that of our socket."""
-        if os.name != "posix" or self._sock is None:
-            return True
+    def _is_ours(self, descriptor: int) -> bool:
+        """Whether a descriptor is still that of our socket."""
         try:
-            return os.fstat(self._sock.fileno()).st_ino == self._inode
+            return descriptor >= 0 and _identity(descriptor) == self._identity
         except OSError:
             return False
 
@@ -315,6 +319,8 @@ class UDPTransport(DatagramTransport):
             raise RuntimeError("the transport is not open")
         if self._loop is not None:
             raise RuntimeError("the transport is being read already")
+        if not self._is_ours(self._sock.fileno()):
+            raise TransportError(errno.EBADF, _NOT_OURS)
         self._loop = loop = asyncio.get_running_loop()
         self._receiver = receiver
         self._accept_new()
@@ -330,25 +336,30 @@ class UDPTransport(DatagramTransport):
             self._fallback = fallback
         if self._queue:
             self._await_room()
-        self._come_again()
+        if self._late:
+            self._come_again()
         self._timer = loop.call_later(self._check_interval, self._check)
 
     def stop(self) -> None:
-        """Stops the reading. The socket stays open and keeps what arrives."""
+        """Stops the reading, and tells nobody. The socket stays open and keeps what arrives."""
         if self._loop is None:
             return
+        is_somebody_elses = self._is_pausing and not self._is_ours(self._watched)
         if self._timer is not None:
             self._timer.cancel()
         if self._fallback is not None:
             self._fallback.close()
             self._fallback = None
-        elif self._watched >= 0 and not self._loop.is_closed():
-            # By its number: where somebody closed the socket, the loop must forget it all the same.
+        elif self._watched >= 0 and not self._loop.is_closed() and not is_somebody_elses:
+            # By its number: where somebody closed the socket, the loop must forget it all the same. Who has the number
+            # by now and had this loop watch it heard nothing: the loop took it for ours, which the kernel forgot.
             self._loop.remove_reader(self._watched)
             self._loop.remove_writer(self._watched)
-        self._watched = -1
+        self._watched, self._is_pausing = -1, False
         self._loop = self._timer = self._receiver = None
-        self._comes_again = False
+        if self._comes_again is not None:
+            self._comes_again.cancel()
+            self._comes_again = None
 
     async def drain(self, receiver: Receiver, seconds: float) -> None:
         """Gives what waits in the socket to `receiver`, for so many seconds at most.
@@ -373,8 +384,13 @@ class UDPTransport(DatagramTransport):
                 self._sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
     def _on_readable(self) -> None:
+        if self._comes_again is None:  # else what is late has this turn, and takes what is in the socket as well
+            self._read()
+
+    def _read(self) -> int:
+        """Takes what is there, for as long as a turn may be; how many datagrams the last look found."""
         # To look once more costs a tenth of what a turn of the loop does, and while a batch is answered more comes.
-        end = time.monotonic() + _DRAIN_SECONDS
+        taken, end = 0, time.monotonic() + _DRAIN_SECONDS
         for _ in range(max(1, _DRAIN // self._batch_size)):
             receiver = self._receiver
             if receiver is None:
@@ -383,22 +399,23 @@ class UDPTransport(DatagramTransport):
                 taken = self._take(receiver)
             except OSError as error:
                 self._on_error(error)
+                taken = 0
                 break
             if taken == 0 or time.monotonic() > end:
                 break
         if self._late:
             self._come_again()
+        return taken
 
     def _come_again(self) -> None:
-        """Has what was read be delivered in the next turn of the loop, whatever is in the socket."""
-        if self._late and self._loop is not None and not self._comes_again:
-            self._comes_again = True
-            self._loop.call_soon(self._on_late)
+        """Has the next turn of the loop take what is late, whatever is in the socket."""
+        if self._loop is not None and self._comes_again is None:
+            self._comes_again = self._loop.call_soon(self._on_late)
 
     def _on_late(self) -> None:
-        self._comes_again = False
-        if self._late and self._receiver is not None:
-            self._on_readable()
+        self._comes_again = None
+        if self._receiver is not None and self._read():
+            self._come_again()  # the socket's own callback may be due in this turn as well, and waits for the next one
 
     def _take(self, receiver: Receiver) -> int:
         """Reads one batch and delivers it, or what is late; how many datagrams. OSError: the socket cannot be read."""
@@ -459,13 +476,19 @@ class UDPTransport(DatagramTransport):
             return False
         if self._fallback is None:
             self._loop.remove_reader(self._watched)
+            self._is_pausing = True
             self._loop.call_later(_PAUSE_SECONDS, self._read_on, self._receiver)
         return True
 
     def _read_on(self, receiver: Receiver | None) -> None:
         """Ends a pause, unless the reading was stopped meanwhile."""
-        if self._loop is not None and self._receiver is receiver and self._watched >= 0:
+        if self._loop is None or self._receiver is not receiver or self._watched < 0:
+            return
+        if self._is_ours(self._watched):
+            self._is_pausing = False
             self._loop.add_reader(self._watched, self._on_readable)
+        else:
+            self._fail(OSError(errno.EBADF, _NOT_OURS))
 
     def _fail(self, error: OSError) -> None:
         receiver = self._receiver
@@ -479,8 +502,8 @@ class UDPTransport(DatagramTransport):
             return
         self._timer = self._loop.call_later(self._check_interval, self._check)
         self._log.flush()
-        if not self._is_ours():
-            self._fail(OSError(errno.EBADF, "the socket's descriptor belongs to something else now"))
+        if not self._is_ours(self._sock.fileno()):
+            self._fail(OSError(errno.EBADF, _NOT_OURS))
 
     # ------------------------------------------------------------------ sending
 
@@ -587,6 +610,17 @@ class UDPTransport(DatagramTransport):
                 before = self._kernel_drops
                 self._kernel_drops = before + (now - before) % (1 << 32)
         return self._kernel_drops
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    """What tells a socket from what else may get its descriptor when somebody closes that. OSError where none is open.
+
+    On Windows there is nothing to ask, and each is the same.
+    """
+    if os.name != "posix":
+        return 0, 0
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
 
 
 class _Fallback(asyncio.DatagramProtocol):
