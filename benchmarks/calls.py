@@ -89,7 +89,6 @@ BYTES: dict[str, Call] = {
     "read_message_from": lambda raw: sipstack.read_message_from(io.BytesIO(raw)),
     "read_message": lambda raw: asyncio.run(_read_all(raw)),
     "read_message keep-alives": lambda raw: asyncio.run(_read_all(b"\n" * len(raw))),
-    "read_message many": lambda raw: asyncio.run(_read_all(b"A a SIP/2.0\nl:0\n\n" * (len(raw) // 18))),
 }
 
 
