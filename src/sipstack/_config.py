@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ._limits import DEFAULT_PORT, MAX_HEADERS, MAX_PARTS, MAX_PORT, MAX_SIZE, MAX_VALUES
 from ._printable import cut
-from ._values import need_int, need_str
+from ._values import is_int, need_int, need_str
 from .errors import ParseError, behind_name
 from .message import Message
 from .methods import URI_SCHEMES
@@ -181,7 +181,7 @@ class EndpointConfig:
             value = getattr(self, name)
             if value is None and name in ("recv_buffer", "send_buffer"):
                 continue
-            if isinstance(value, bool) or not isinstance(value, int):
+            if not is_int(value):
                 raise TypeError(f"{name} is an int, not {type(value).__name__}")
             number = need_int(value, name)
             if not low <= number <= high:

@@ -13,7 +13,7 @@ from contextvars import ContextVar, Token
 from functools import wraps
 from operator import index
 from types import MemberDescriptorType
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeGuard
 
 from ._grammar import BLANK, CONTROL_CHARS, NO_UTF8_CHARS, QUOTED_STRING, is_token, read_ipv6
 from ._limits import MAX_SECONDS
@@ -241,18 +241,18 @@ def need_str(value: object, what: str) -> str:
     return str.__str__(value)
 
 
+def is_int(value: object) -> TypeGuard[int]:
+    """Whether it is an int, which a bool is not to us."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def need_int(value: object, what: str) -> int:
-    """The value's number, when it is an int, which a bool is not to us; TypeError otherwise."""
+    """The value's number, when it is an int; TypeError otherwise."""
     if type(value) is int:
         return value
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_int(value):
         raise TypeError(f"{what} must be int, not {type(value).__name__}")
     return int.__int__(value)
-
-
-def is_int(value: object) -> bool:
-    """Whether need_int takes it."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def need_limit(value: object, what: str, least: int = 0, most: int | None = None) -> int:
